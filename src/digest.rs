@@ -1,0 +1,170 @@
+//! Content digests, as the OCI image spec writes them (section "Digests").
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest as _, Sha256, Sha512};
+
+use crate::text::{Quoted, serde_as_text};
+
+/// A registered digest algorithm of the OCI image spec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Algorithm {
+    /// `sha256`: 64 hexadecimal digits.
+    Sha256,
+    /// `sha512`: 128 hexadecimal digits.
+    Sha512,
+}
+
+impl Algorithm {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha512 => "sha512",
+        }
+    }
+
+    const fn hex_length(self) -> usize {
+        match self {
+            Self::Sha256 => 64,
+            Self::Sha512 => 128,
+        }
+    }
+}
+
+/// `algorithm:hex`, with lower-case hexadecimal digits of the algorithm's length.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest {
+    algorithm: Algorithm,
+    hex: Box<str>,
+}
+
+/// Why a text is not a [`Digest`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid digest {}: {reason}", Quoted(input))]
+pub struct DigestError {
+    input: String,
+    reason: &'static str,
+}
+
+impl Digest {
+    /// The digest of `content` under `algorithm`.
+    pub fn of(algorithm: Algorithm, content: &[u8]) -> Self {
+        fn hex(bytes: &[u8]) -> Box<str> {
+            const DIGITS: &[u8; 16] = b"0123456789abcdef";
+            let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+            bytes
+                .iter()
+                .flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)])
+                .collect()
+        }
+        let hex = match algorithm {
+            Algorithm::Sha256 => hex(&Sha256::digest(content)),
+            Algorithm::Sha512 => hex(&Sha512::digest(content)),
+        };
+        Self { algorithm, hex }
+    }
+
+    /// Whether `content` has this digest.
+    pub fn matches(&self, content: &[u8]) -> bool {
+        Self::of(self.algorithm, content) == *self
+    }
+
+    /// The algorithm's part.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The first twelve hexadecimal digits, as people write digests in prose.
+    pub fn short(&self) -> &str {
+        &self.hex[..12]
+    }
+}
+
+impl FromStr for Digest {
+    type Err = DigestError;
+
+    fn from_str(input: &str) -> Result<Self, DigestError> {
+        let error = |reason| DigestError {
+            input: input.to_owned(),
+            reason,
+        };
+        let (algorithm, hex) = match input.split_once(':') {
+            Some(("sha256", hex)) => (Algorithm::Sha256, hex),
+            Some(("sha512", hex)) => (Algorithm::Sha512, hex),
+            _ => return Err(error("it must start with 'sha256:' or 'sha512:'")),
+        };
+        if hex.len() != algorithm.hex_length()
+            || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        {
+            return Err(error(match algorithm {
+                Algorithm::Sha256 => "'sha256:' takes 64 lower-case hexadecimal digits",
+                Algorithm::Sha512 => "'sha512:' takes 128 lower-case hexadecimal digits",
+            }));
+        }
+        Ok(Self {
+            algorithm,
+            hex: hex.into(),
+        })
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.algorithm.name(), self.hex)
+    }
+}
+
+serde_as_text!(Digest, "a digest such as \"sha256:...\"");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn hashes_as_the_standards_say() {
+        // FIPS 180-4 examples for the message "abc".
+        assert_eq!(
+            Digest::of(Algorithm::Sha256, b"abc").to_string(),
+            "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        assert!(
+            Digest::of(Algorithm::Sha512, b"abc")
+                .to_string()
+                .starts_with("sha512:ddaf35a193617abacc417349ae204131")
+        );
+    }
+
+    #[test]
+    fn refuses_what_is_no_digest() {
+        for input in [
+            "",
+            "sha256:",
+            "sha256",
+            "md5:d41d8cd98f00b204e9800998ecf8427e",
+            &format!("sha256:{}", "A".repeat(64)),
+            &format!("sha256:{}", "a".repeat(63)),
+            &format!("sha512:{}", "a".repeat(64)),
+            &format!(" sha256:{}", "a".repeat(64)),
+        ] {
+            let error = input.parse::<Digest>().unwrap_err().to_string();
+            assert!(error.contains("sha"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parse_of_print_is_the_identity(content: Vec<u8>, long: bool) {
+            let algorithm = if long { Algorithm::Sha512 } else { Algorithm::Sha256 };
+            let digest = Digest::of(algorithm, &content);
+            prop_assert_eq!(digest.to_string().parse::<Digest>(), Ok(digest.clone()));
+            prop_assert!(digest.matches(&content));
+        }
+
+        #[test]
+        fn no_input_panics(input: String) {
+            let _ = input.parse::<Digest>();
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Pinned OCI image references for Nix.
+//!
+//! NixOS runs containers from references such as `docker.io/nextcloud:34`,
+//! which mean another image tomorrow. A table of pins, `digests.json`, says
+//! what each tag is; a lookup in it gives a reference that stays the same:
+//!
+//! ```
+//! use nix_oci_hashes::{lookup::Query, table::Table};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let table = Table::built_in()?;
+//! let query = Query::from_reference("docker.io/nextcloud:34")?;
+//! let pinned = query.answer(&table)?;
+//! assert!(pinned.to_string().starts_with("docker.io/nextcloud:34@sha256:"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Modules point one way: `refresh` uses `registry`, both use the table and the
+//! lookup, and these know neither Nix, nor HTTP, nor the terminal.
+
+pub mod digest;
+pub mod images;
+pub mod json;
+pub mod lookup;
+pub mod name;
+pub mod platform;
+pub mod requirement;
+pub mod table;
+pub mod tag;
+mod text;
+pub mod version;

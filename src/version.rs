@@ -1,0 +1,470 @@
+//! The versions that tags name: numbers, prereleases, builds and variants.
+
+use std::fmt;
+
+/// How many numbers a version has; the strategies of `images.json` are named
+/// after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Precision {
+    /// One number: `34`.
+    Major,
+    /// Two numbers: `34.0`.
+    MajorMinor,
+    /// Three numbers or more: `34.0.4`, `1.43.3.10861`.
+    MajorMinorPatch,
+}
+
+impl Precision {
+    /// All of them, from the coarsest to the most precise.
+    pub const ALL: [Self; 3] = [Self::Major, Self::MajorMinor, Self::MajorMinorPatch];
+
+    /// The strategy's name in `images.json`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Major => "major",
+            Self::MajorMinor => "major-minor",
+            Self::MajorMinorPatch => "major-minor-patch",
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A parsed version tag: `v1.137.3`, `33-fpm`, `1.42.1.10060-4e8b05daf`.
+///
+/// Ordered by its numbers, a prerelease before its release; versions that tie
+/// there are ordered by variant, prefix and build, so that the order is total.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    numbers: Vec<u64>,
+    stability: Stability,
+    variant: String,
+    prefixed: bool,
+    build: String,
+}
+
+/// A prerelease sorts before the release of the same numbers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Stability {
+    Prerelease(Prerelease),
+    Release,
+}
+
+/// `rc1`, `beta.2`, `b1`: the stage, then the numbers behind it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Prerelease {
+    stage: usize,
+    numbers: Vec<u64>,
+}
+
+/// The words that mark a prerelease, a row for each stage of a release, from
+/// the earliest to the last.
+const STAGES: &[&[&str]] = &[
+    &["dev", "snapshot", "nightly", "canary", "unstable"],
+    &["alpha", "a"],
+    &["beta", "b"],
+    &["milestone", "m", "ea"],
+    &["pre", "preview", "prerelease"],
+    &["rc", "c", "cr"],
+];
+
+/// From this many hexadecimal digits on, a suffix is a commit or a build.
+const BUILD_DIGITS: usize = 7;
+
+impl Version {
+    /// The version a tag's text names; `None` for a word such as `stable`, for
+    /// numbers over 64 bits, and where something other than a prerelease
+    /// follows the numbers without a hyphen (`3.x`, `1.2_3`).
+    pub fn parse(tag: &str) -> Option<Self> {
+        let (prefixed, rest) = match tag.strip_prefix('v') {
+            Some(rest) => (true, rest),
+            None => (false, tag),
+        };
+        let (numbers, rest) = leading_numbers(rest)?;
+        let mut version = Self {
+            numbers,
+            stability: Stability::Release,
+            variant: String::new(),
+            prefixed,
+            build: String::new(),
+        };
+        let (attached, suffix) = match rest.split_once('-') {
+            Some((attached, suffix)) => (attached, Some(suffix)),
+            None => (rest, None),
+        };
+        if !attached.is_empty() {
+            match Prerelease::parse(attached.trim_start_matches(['.', '_'])) {
+                Some((prerelease, "")) => version.stability = Stability::Prerelease(prerelease),
+                _ => return None,
+            }
+        }
+        for segment in suffix.iter().flat_map(|suffix| suffix.split('-')) {
+            version.take_segment(segment);
+        }
+        Some(version)
+    }
+
+    /// Sorts one hyphen-separated part of a suffix into prerelease, build or variant.
+    fn take_segment(&mut self, segment: &str) {
+        if let Some((prerelease, rest)) = Prerelease::parse(segment) {
+            if self.stability == Stability::Release {
+                self.stability = Stability::Prerelease(prerelease);
+            }
+            if let Some(rest) = rest.strip_prefix('.') {
+                self.push_variant(rest);
+            }
+        } else if is_build(segment) {
+            self.build.push('-');
+            self.build.push_str(segment);
+        } else {
+            self.push_variant(segment);
+        }
+    }
+
+    fn push_variant(&mut self, part: &str) {
+        self.variant.push('-');
+        self.variant.push_str(part);
+    }
+
+    /// The numbers, at least one: `[34, 0, 4]`.
+    pub fn numbers(&self) -> &[u64] {
+        &self.numbers
+    }
+
+    /// How precise it is.
+    pub fn precision(&self) -> Precision {
+        match self.numbers.len() {
+            1 => Precision::Major,
+            2 => Precision::MajorMinor,
+            _ => Precision::MajorMinorPatch,
+        }
+    }
+
+    /// The variant, from its hyphen on: `-fpm`; empty for the plain tag.
+    pub fn variant(&self) -> &str {
+        &self.variant
+    }
+
+    /// Whether it is a prerelease.
+    pub fn is_prerelease(&self) -> bool {
+        self.stability != Stability::Release
+    }
+
+    /// Whether this is one number so long that it is a commit or a date
+    /// (`7312845`, `20260901`) rather than a release: by size alone it would
+    /// outrank every real version.
+    pub fn may_be_commit_or_date(&self) -> bool {
+        !self.prefixed && self.numbers.len() == 1 && self.numbers[0] >= 1_000_000
+    }
+
+    /// What orders releases: numbers and prerelease, without variant, prefix
+    /// and build.
+    pub(crate) fn release_order(&self) -> impl Ord + Clone + use<> {
+        (self.numbers.clone(), self.stability.clone())
+    }
+
+    /// As the version semver knows: three numbers (missing ones are 0, a
+    /// fourth is left out) and the prerelease.
+    pub(crate) fn to_semver(&self) -> semver::Version {
+        let number = |i: usize| self.numbers.get(i).copied().unwrap_or(0);
+        let mut version = semver::Version::new(number(0), number(1), number(2));
+        if let Stability::Prerelease(prerelease) = &self.stability {
+            version.pre = prerelease.to_semver();
+        }
+        version
+    }
+}
+
+impl Prerelease {
+    /// The prerelease that `text` starts with, and what follows: nothing, or
+    /// more from a dot on (`rc42.ce.0`).
+    pub(crate) fn parse(text: &str) -> Option<(Self, &str)> {
+        let letters = text.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (word, rest) = text.split_at(letters);
+        let word = word.to_ascii_lowercase();
+        let stage = STAGES
+            .iter()
+            .position(|words| words.contains(&word.as_str()))?;
+        let (numbers, rest) = match leading_numbers(rest.trim_start_matches(['.', '_'])) {
+            Some(found) => found,
+            None => (Vec::new(), rest),
+        };
+        // A single letter is a mark only with its number: `b1`, not `-b`.
+        let marked = word.len() > 1 || !numbers.is_empty();
+        (marked && (rest.is_empty() || rest.starts_with('.')))
+            .then_some((Self { stage, numbers }, rest))
+    }
+
+    /// As a semver prerelease that sorts as this one does.
+    fn to_semver(&self) -> semver::Prerelease {
+        let mut text = STAGES[self.stage][0].to_owned();
+        // semver orders words by their bytes; the stage keeps ours.
+        text.insert_str(0, &format!("{}.", self.stage));
+        for number in &self.numbers {
+            text.push('.');
+            text.push_str(&number.to_string());
+        }
+        semver::Prerelease::new(&text).unwrap_or(semver::Prerelease::EMPTY)
+    }
+
+    /// The semver spelling of a prerelease in a requirement.
+    pub(crate) fn semver_text(text: &str) -> Option<semver::Prerelease> {
+        match Self::parse(text) {
+            Some((prerelease, "")) => Some(prerelease.to_semver()),
+            _ => None,
+        }
+    }
+}
+
+/// Numbers joined by dots at the start of `text`, and the rest of it.
+fn leading_numbers(text: &str) -> Option<(Vec<u64>, &str)> {
+    let mut numbers = Vec::new();
+    let mut rest = text;
+    loop {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        if digits == 0 {
+            break;
+        }
+        numbers.push(rest[..digits].parse().ok()?);
+        rest = &rest[digits..];
+        match rest.strip_prefix('.') {
+            Some(next) if next.starts_with(|c: char| c.is_ascii_digit()) => rest = next,
+            _ => break,
+        }
+    }
+    (!numbers.is_empty()).then_some((numbers, rest))
+}
+
+fn is_build(segment: &str) -> bool {
+    segment.len() >= BUILD_DIGITS && segment.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// A variant as people write it: `` (the plain tag), `-fpm`, or with one `#`
+/// for a number that moves with the release: `-ce.#`, `-ls#`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VariantPattern(String);
+
+/// Why a text is not a [`VariantPattern`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid variant {}: {reason}", crate::text::Quoted(input))]
+pub struct VariantError {
+    input: String,
+    reason: &'static str,
+}
+
+impl VariantPattern {
+    /// The plain tag, with no variant.
+    pub fn plain() -> Self {
+        Self(String::new())
+    }
+
+    /// As written in `images.json`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The number that `#` stands for if `variant` fits (0 where there is no
+    /// `#`), or `None` if it does not.
+    pub fn matches(&self, variant: &str) -> Option<u64> {
+        let Some((before, after)) = self.0.split_once('#') else {
+            return (self.0 == variant).then_some(0);
+        };
+        let digits = variant.strip_prefix(before)?.strip_suffix(after)?;
+        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        if plain { digits.parse().ok() } else { None }
+    }
+}
+
+impl std::str::FromStr for VariantPattern {
+    type Err = VariantError;
+
+    fn from_str(input: &str) -> Result<Self, VariantError> {
+        let error = |reason| VariantError {
+            input: input.to_owned(),
+            reason,
+        };
+        if input.is_empty() {
+            return Ok(Self::plain());
+        }
+        if !input.starts_with('-') {
+            return Err(error("it starts with a hyphen, such as '-fpm'"));
+        }
+        if input.matches('#').count() > 1 {
+            return Err(error("it has at most one '#'"));
+        }
+        let example = format!("1{}", input.replace('#', "0"));
+        if example.parse::<crate::tag::Tag>().is_err() {
+            return Err(error("beside '#' it has only characters of a tag"));
+        }
+        match Version::parse(&example) {
+            Some(version) if format!("1{}", version.variant) == example => {
+                Ok(Self(input.to_owned()))
+            }
+            _ => Err(error(
+                "it marks a prerelease or a build; name prereleases in a requirement, such as '>=2.0.0-rc1'",
+            )),
+        }
+    }
+}
+
+impl fmt::Display for VariantPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+crate::text::serde_as_text!(VariantPattern, "a variant such as \"-fpm\", or \"\"");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn version(text: &str) -> Version {
+        Version::parse(text).unwrap_or_else(|| panic!("{text} is a version tag"))
+    }
+
+    #[test]
+    fn takes_apart_the_tags_of_real_projects() {
+        // (tag, numbers, prerelease?, variant)
+        let cases: &[(&str, &[u64], bool, &str)] = &[
+            ("34", &[34], false, ""),
+            ("v1.137.3", &[1, 137, 3], false, ""),
+            ("33-fpm", &[33], false, "-fpm"),
+            ("33.0.9-fpm-alpine", &[33, 0, 9], false, "-fpm-alpine"),
+            ("1.29.1-alpine3.22", &[1, 29, 1], false, "-alpine3.22"),
+            ("2026.4.1", &[2026, 4, 1], false, ""),
+            ("2026.5.0b3", &[2026, 5, 0], true, ""),
+            ("2026.5.0.dev202604100235", &[2026, 5, 0], true, ""),
+            ("1.42.1.10060-4e8b05daf", &[1, 42, 1, 10060], false, ""),
+            ("18.6.1-ce.0", &[18, 6, 1], false, "-ce.0"),
+            ("18.6.0-rc42.ce.0", &[18, 6, 0], true, "-ce.0"),
+            ("4.0.4-ls185", &[4, 0, 4], false, "-ls185"),
+            ("18rc1-alpine", &[18], true, "-alpine"),
+            ("18beta1", &[18], true, ""),
+            ("v1.160.0rc1", &[1, 160, 0], true, ""),
+            ("v3.6.0-rc.1", &[3, 6, 0], true, ""),
+            (
+                "2.11.0-beta.1-builder-alpine",
+                &[2, 11, 0],
+                true,
+                "-builder-alpine",
+            ),
+            ("12-ubi9-rc", &[12], true, "-ubi9"),
+            ("8.0-M04-alpine3.21", &[8, 0], true, "-alpine3.21"),
+            ("13.2.0-18943012345", &[13, 2, 0], false, ""),
+            ("1.2.3-b", &[1, 2, 3], false, "-b"),
+        ];
+        for (tag, numbers, prerelease, variant) in cases {
+            let version = version(tag);
+            assert_eq!(version.numbers(), *numbers, "{tag}");
+            assert_eq!(version.is_prerelease(), *prerelease, "{tag}");
+            assert_eq!(version.variant(), *variant, "{tag}");
+        }
+    }
+
+    #[test]
+    fn words_are_no_versions() {
+        for tag in [
+            "latest",
+            "stable",
+            "v",
+            "vnext",
+            "3.x",
+            "1.2_3",
+            "f37edef",
+            "1e10",
+            "_1",
+            "34fpm",
+            "99999999999999999999999",
+        ] {
+            assert_eq!(Version::parse(tag), None, "{tag}");
+        }
+    }
+
+    #[test]
+    fn precision_counts_numbers() {
+        assert_eq!(version("34").precision(), Precision::Major);
+        assert_eq!(version("v34.0-fpm").precision(), Precision::MajorMinor);
+        assert_eq!(version("34.0.4").precision(), Precision::MajorMinorPatch);
+        assert_eq!(
+            version("1.42.1.10060").precision(),
+            Precision::MajorMinorPatch
+        );
+    }
+
+    #[test]
+    fn releases_are_ordered_by_number_and_stage() {
+        for pair in [
+            "1.9.0",
+            "1.10.0-dev1",
+            "1.10.0-alpha2",
+            "1.10.0-beta.2",
+            "1.10.0-beta.10",
+            "1.10.0-rc9",
+            "1.10.0-rc10",
+            "1.10.0",
+            "1.10.0.1",
+            "1.11.0",
+        ]
+        .windows(2)
+        {
+            assert!(version(pair[0]) < version(pair[1]), "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn commits_and_dates_are_told_from_versions() {
+        assert!(version("7312845").may_be_commit_or_date());
+        assert!(version("20260901").may_be_commit_or_date());
+        assert!(!version("2026").may_be_commit_or_date());
+        assert!(!version("2026.4").may_be_commit_or_date());
+    }
+
+    #[test]
+    fn a_pattern_takes_the_number_that_moves() {
+        let pattern: VariantPattern = "-ce.#".parse().unwrap();
+        assert_eq!(pattern.matches("-ce.0"), Some(0));
+        assert_eq!(pattern.matches("-ce.12"), Some(12));
+        for other in ["", "-ce", "-ce.", "-ee.0", "-ce.x", "-ce.+1", "-ce.0-fpm"] {
+            assert_eq!(pattern.matches(other), None, "{other}");
+        }
+        assert_eq!(VariantPattern::plain().matches(""), Some(0));
+        assert_eq!(VariantPattern::plain().matches("-fpm"), None);
+    }
+
+    #[test]
+    fn refuses_what_is_no_variant() {
+        for input in ["fpm", "-a#b#", "-rc1", "-4e8b05daf", "-a b", "-é"] {
+            let error = input.parse::<VariantPattern>().unwrap_err().to_string();
+            assert!(error.starts_with("invalid variant '"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_input_panics(input: String) {
+            let _ = Version::parse(&input);
+            let _ = input.parse::<VariantPattern>();
+        }
+
+        #[test]
+        fn numbers_survive(numbers in prop::collection::vec(any::<u64>(), 1..6), prefixed: bool) {
+            let text: Vec<String> = numbers.iter().map(u64::to_string).collect();
+            let text = format!("{}{}", if prefixed { "v" } else { "" }, text.join("."));
+            let version = version(&text);
+            prop_assert_eq!(version.numbers(), &numbers[..]);
+        }
+
+        #[test]
+        fn a_pattern_prints_what_it_parsed(text in "(-[a-z]{1,6}(\\.?#)?)?") {
+            if let Ok(pattern) = text.parse::<VariantPattern>() {
+                prop_assert_eq!(pattern.to_string(), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! `images.json`: which images are tracked, and which of their tags.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+
+use crate::json::{self, FileError};
+use crate::name::ImageName;
+use crate::platform::Platform;
+use crate::requirement::Requirement;
+use crate::tag::Tag;
+use crate::version::{Precision, VariantPattern, Version};
+
+const REMEDY: &str = "correct images.json there";
+/// How many of the newest tags a strategy of `true` takes.
+const DEFAULT_KEEP: usize = 3;
+const DEFAULT_PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
+
+/// One entry of `images.json`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackedImage {
+    /// The image.
+    pub image: ImageName,
+    /// The platforms whose digests are recorded.
+    pub platforms: BTreeSet<Platform>,
+    /// What to take, by precision; a precision that is missing takes nothing.
+    pub strategies: BTreeMap<Precision, Strategy>,
+    /// The variants taken by each strategy.
+    pub variants: BTreeSet<VariantPattern>,
+    /// How many releases a strategy of `true` takes, in each variant.
+    pub keep: usize,
+    /// Literal tags, always tracked.
+    pub tags: BTreeSet<Tag>,
+}
+
+/// Which tags of one precision are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Strategy {
+    /// The newest releases.
+    Newest,
+    /// Every version that satisfies the requirement.
+    Matching(Requirement),
+    /// For each variant, every release from the given one on.
+    Since(BTreeMap<VariantPattern, Version>),
+}
+
+/// Parses the text of an `images.json`; errors call it `origin`.
+///
+/// # Errors
+/// Where it is not the JSON of section "images.json" in the documentation,
+/// with line, column and remedy.
+pub fn parse(content: &[u8], origin: &str) -> Result<Vec<TrackedImage>, FileError> {
+    struct Images(Vec<TrackedImage>);
+    impl<'de> Deserialize<'de> for Images {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Visitor;
+            impl<'de> serde::de::Visitor<'de> for Visitor {
+                type Value = Images;
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("a list of images")
+                }
+                fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                    self,
+                    mut access: A,
+                ) -> Result<Images, A::Error> {
+                    let mut images: Vec<TrackedImage> = Vec::new();
+                    let mut seen = BTreeSet::new();
+                    while let Some(image) = access.next_element::<TrackedImage>()? {
+                        if !seen.insert(image.image.clone()) {
+                            return Err(A::Error::custom(format_args!(
+                                "'{}' is listed twice",
+                                image.image
+                            )));
+                        }
+                        images.push(image);
+                    }
+                    Ok(Images(images))
+                }
+            }
+            deserializer.deserialize_seq(Visitor)
+        }
+    }
+    json::parse::<Images>(content, origin, REMEDY).map(|images| images.0)
+}
+
+/// Reads the file at `path`.
+///
+/// # Errors
+/// Where it cannot be read or is not well-formed.
+pub fn read(path: &Path) -> Result<Vec<TrackedImage>, FileError> {
+    let remedy = "create it with a list of images such as [{ \"image\": \"docker.io/nextcloud\" }], or name it with --images FILE";
+    parse(&json::read_file(path, remedy)?, &path.display().to_string())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Entry {
+    #[serde(deserialize_with = "qualified")]
+    image: ImageName,
+    platforms: Option<Vec<Platform>>,
+    strategies: Option<Strategies>,
+    variants: Option<BTreeSet<VariantPattern>>,
+    keep: Option<std::num::NonZeroUsize>,
+    #[serde(default)]
+    tags: BTreeSet<Tag>,
+    initial_major: Option<Vec<Tag>>,
+    initial_major_minor: Option<Vec<Tag>>,
+    initial_major_minor_patch: Option<Vec<Tag>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Strategies {
+    major: Option<Choice>,
+    major_minor: Option<Choice>,
+    major_minor_patch: Option<Choice>,
+}
+
+/// A strategy's value: `true` or a requirement.
+struct Choice(Strategy);
+
+impl<'de> Deserialize<'de> for Choice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Choice;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("true or a version requirement such as \">=33\"")
+            }
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Choice, E> {
+                if value {
+                    Ok(Choice(Strategy::Newest))
+                } else {
+                    Err(E::custom("a strategy is turned off by leaving it out"))
+                }
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Choice, E> {
+                let requirement = text.parse().map_err(E::custom)?;
+                Ok(Choice(Strategy::Matching(requirement)))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+fn qualified<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ImageName, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    ImageName::parse_qualified(&text).map_err(D::Error::custom)
+}
+
+impl<'de> Deserialize<'de> for TrackedImage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Entry::deserialize(deserializer)?
+            .try_into()
+            .map_err(D::Error::custom)
+    }
+}
+
+impl TryFrom<Entry> for TrackedImage {
+    type Error = String;
+
+    fn try_from(entry: Entry) -> Result<Self, String> {
+        let platforms = match entry.platforms {
+            Some(platforms) if platforms.is_empty() => {
+                return Err(format!("'{}' has an empty list of platforms", entry.image));
+            }
+            Some(platforms) => platforms.into_iter().collect(),
+            None => DEFAULT_PLATFORMS.iter().flat_map(|p| p.parse()).collect(),
+        };
+        let mut tracked = Self {
+            image: entry.image,
+            platforms,
+            strategies: BTreeMap::new(),
+            variants: entry
+                .variants
+                .unwrap_or_else(|| [VariantPattern::plain()].into()),
+            keep: entry.keep.map_or(DEFAULT_KEEP, Into::into),
+            tags: entry.tags,
+        };
+        let initial = [
+            (Precision::Major, entry.initial_major),
+            (Precision::MajorMinor, entry.initial_major_minor),
+            (Precision::MajorMinorPatch, entry.initial_major_minor_patch),
+        ];
+        match (
+            entry.strategies,
+            initial.iter().any(|(_, tags)| tags.is_some()),
+        ) {
+            (Some(_), true) => {
+                return Err(format!(
+                    "'{}' has both 'strategies' and 'initialMajor...'; keep one of them",
+                    tracked.image
+                ));
+            }
+            (Some(strategies), false) => {
+                let chosen = [
+                    (Precision::Major, strategies.major),
+                    (Precision::MajorMinor, strategies.major_minor),
+                    (Precision::MajorMinorPatch, strategies.major_minor_patch),
+                ];
+                let chosen = chosen.into_iter();
+                tracked.strategies = chosen
+                    .filter_map(|(precision, choice)| Some((precision, choice?.0)))
+                    .collect();
+            }
+            (None, _) => tracked.take_initial(initial),
+        }
+        Ok(tracked)
+    }
+}
+
+impl TrackedImage {
+    /// The fields of the project this one replaces: each version tag is a lower
+    /// bound for its variant, a word is a literal tag, an empty list is off.
+    fn take_initial(&mut self, initial: [(Precision, Option<Vec<Tag>>); 3]) {
+        for (precision, tags) in initial {
+            let Some(tags) = tags else {
+                self.strategies.insert(precision, Strategy::Newest);
+                continue;
+            };
+            let mut bounds = BTreeMap::new();
+            for tag in tags {
+                match tag.version() {
+                    Some(version) => {
+                        // A variant of these fields is literal: it holds no '#'.
+                        if let Ok(variant) = version.variant().parse() {
+                            bounds.insert(variant, version);
+                        }
+                    }
+                    None => {
+                        self.tags.insert(tag);
+                    }
+                }
+            }
+            if !bounds.is_empty() {
+                self.strategies.insert(precision, Strategy::Since(bounds));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::proptest;
+
+    fn one(entry: &str) -> TrackedImage {
+        let mut images = parse(format!("[{entry}]").as_bytes(), "images.json").unwrap();
+        images.remove(0)
+    }
+
+    fn strings<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<String> {
+        items.into_iter().map(|item| item.to_string()).collect()
+    }
+
+    #[test]
+    fn an_image_alone_has_the_defaults() {
+        let entry = one(r#"{ "image": "docker.io/grafana/grafana" }"#);
+        assert_eq!(strings(&entry.platforms), ["linux/amd64", "linux/arm64"]);
+        assert_eq!(strings(&entry.variants), [""]);
+        assert_eq!(entry.keep, 3);
+        assert!(entry.tags.is_empty());
+        for precision in Precision::ALL {
+            assert_eq!(entry.strategies[&precision], Strategy::Newest);
+        }
+    }
+
+    #[test]
+    fn reads_every_field() {
+        let entry = one(r#"{ "image": "docker.io/library/nextcloud",
+            "platforms": ["x86_64-linux", "linux/arm64/v8"],
+            "strategies": { "major": ">=33", "major-minor": true },
+            "variants": ["", "-fpm"], "tags": ["latest"], "keep": 5 }"#);
+        assert_eq!(entry.image.as_str(), "docker.io/nextcloud");
+        assert_eq!(strings(&entry.platforms), ["linux/amd64", "linux/arm64"]);
+        assert_eq!(
+            entry.strategies[&Precision::Major],
+            Strategy::Matching(">=33".parse().unwrap())
+        );
+        assert_eq!(entry.strategies[&Precision::MajorMinor], Strategy::Newest);
+        assert!(!entry.strategies.contains_key(&Precision::MajorMinorPatch));
+        assert_eq!(strings(&entry.variants), ["", "-fpm"]);
+        assert_eq!(entry.keep, 5);
+        assert_eq!(strings(&entry.tags), ["latest"]);
+    }
+
+    #[test]
+    fn reads_the_fields_of_the_project_it_replaces() {
+        let entry = one(
+            r#"{ "image": "docker.io/nextcloud", "platforms": ["linux/amd64"],
+            "initialMajor": ["29", "29-fpm", "stable"], "initialMajorMinor": [] }"#,
+        );
+        let Strategy::Since(bounds) = &entry.strategies[&Precision::Major] else {
+            panic!("a lower bound: {entry:?}");
+        };
+        assert_eq!(strings(bounds.keys()), ["", "-fpm"]);
+        assert!(!entry.strategies.contains_key(&Precision::MajorMinor));
+        assert_eq!(
+            entry.strategies[&Precision::MajorMinorPatch],
+            Strategy::Newest
+        );
+        assert_eq!(strings(&entry.tags), ["stable"]);
+    }
+
+    #[test]
+    fn refuses_bad_files_with_line_and_remedy() {
+        let image = r#""image": "docker.io/a""#;
+        for (content, part) in [
+            (String::new(), "the file is empty"),
+            ("{}".to_owned(), "expected a list of images"),
+            ("[{}]".to_owned(), "missing field `image`"),
+            ("[".to_owned(), "images.json:1:1: EOF"),
+            ("[".repeat(10_000_000), "images.json:1:"),
+            (
+                format!("[{{ {image}, \"tag\": [] }}]"),
+                "unknown field `tag`",
+            ),
+            (
+                format!("[{{ {image}, {image} }}]"),
+                "duplicate field `image`",
+            ),
+            (
+                format!("[{{ {image} }},\n{{ \"image\": \"docker.io/library/a\" }}]"),
+                "images.json:2:35: 'docker.io/a' is listed twice",
+            ),
+            (
+                r#"[{ "image": "nextcloud" }]"#.to_owned(),
+                "no registry; write 'docker.io/nextcloud'",
+            ),
+            (
+                r#"[{ "image": "docker.io/a:1" }]"#.to_owned(),
+                "write 'docker.io/a'",
+            ),
+            (
+                format!("[{{ {image}, \"platforms\": [] }}]"),
+                "empty list of platforms",
+            ),
+            (
+                format!("[{{ {image}, \"platforms\": [\"amd64\"] }}]"),
+                "invalid platform 'amd64'",
+            ),
+            (
+                format!("[{{ {image}, \"strategies\": {{ \"minor\": true }} }}]"),
+                "unknown field `minor`",
+            ),
+            (
+                format!("[{{ {image}, \"strategies\": {{ \"major\": false }} }}]"),
+                "leaving it out",
+            ),
+            (
+                format!("[{{ {image}, \"strategies\": {{ \"major\": 3 }} }}]"),
+                "true or a version requirement",
+            ),
+            (
+                format!("[{{ {image}, \"strategies\": {{ \"major\": \"> x\" }} }}]"),
+                "invalid version requirement '> x'",
+            ),
+            (
+                format!("[{{ {image}, \"strategies\": {{}}, \"initialMajor\": [] }}]"),
+                "keep one of them",
+            ),
+            (
+                format!("[{{ {image}, \"variants\": [\"fpm\"] }}]"),
+                "invalid variant 'fpm'",
+            ),
+            (
+                format!("[{{ {image}, \"tags\": [\"a b\"] }}]"),
+                "invalid tag 'a b'",
+            ),
+            (format!("[{{ {image}, \"keep\": 0 }}]"), "nonzero"),
+        ] {
+            let error = parse(content.as_bytes(), "images.json")
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(part), "{error}");
+            assert!(error.starts_with("images.json"), "{error}");
+            assert!(error.ends_with(REMEDY), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_input_panics(content: Vec<u8>) {
+            let _ = parse(&content, "images.json");
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! `digests.json`: the table of pins, read strictly and written canonically.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::json::{self, FileError, UniqueMap};
+use crate::name::ImageName;
+use crate::platform::Platform;
+use crate::tag::{Tag, by_version};
+
+/// The pins of one image, by tag.
+pub type Pins = BTreeMap<Tag, Pin>;
+
+const REMEDY: &str = "mend the file, or take its last good version from git";
+const VERSION: u64 = 1;
+
+/// Every tracked image and its pins. An image that is tracked but not pinned
+/// yet has no pins, which is what tells it from one that is not tracked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Table {
+    /// The pins, by image.
+    pub images: BTreeMap<ImageName, Pins>,
+}
+
+/// The digests recorded for one tag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pin {
+    /// The digest the tag points to: the index's, or that of the only manifest.
+    pub digest: Digest,
+    /// The manifest of each tracked platform. Empty until a refresh has
+    /// verified a pin of which only the tag's digest was known.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "json::unique_map"
+    )]
+    pub platforms: BTreeMap<Platform, Digest>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    version: u64,
+    images: UniqueMap<ImageName, UniqueMap<Tag, Pin>>,
+}
+
+impl Table {
+    /// This repository's own table, as it was when the program was built.
+    ///
+    /// # Errors
+    /// Where the `digests.json` it was built with is not well-formed.
+    pub fn built_in() -> Result<Self, FileError> {
+        Self::parse(include_bytes!("../digests.json"), "built-in digests.json")
+    }
+
+    /// Parses the text of a `digests.json`; errors call it `origin`.
+    ///
+    /// # Errors
+    /// Where it is not JSON of version 1, with line, column and remedy.
+    pub fn parse(content: &[u8], origin: &str) -> Result<Self, FileError> {
+        let document: Document = json::parse(content, origin, REMEDY)?;
+        if document.version != VERSION {
+            let message = format!("its version is {}, not {VERSION}", document.version);
+            let remedy = "use the nix-oci-hashes that wrote it, or a newer one";
+            return Err(FileError::new(origin, message, remedy));
+        }
+        let images = document.images.0;
+        let images = images.into_iter().map(|(name, pins)| (name, pins.0));
+        Ok(Self {
+            images: images.collect(),
+        })
+    }
+
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// Where it cannot be read or is not well-formed.
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        let remedy = "run 'nix-oci-hashes refresh' where images.json is, or name the table with --digests FILE";
+        Self::parse(&json::read_file(path, remedy)?, &path.display().to_string())
+    }
+
+    /// The canonical text: images in byte order, tags in version order,
+    /// two-space indent, one digest a line, a newline at the end.
+    pub fn to_json(&self) -> String {
+        // The keys are strings and the writer is memory: nothing here can fail.
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// Writes the canonical text to `path`, whole or not at all: to a new file
+    /// beside it, synced, then renamed over it. A link is followed; the mode of
+    /// a file that exists is kept.
+    ///
+    /// # Errors
+    /// Where that fails; the file at `path` is then what it was.
+    pub fn write(&self, path: &Path) -> Result<(), FileError> {
+        write_atomically(path, self.to_json().as_bytes()).map_err(|error| {
+            let message = format!("cannot be written: {}", json::plain(&error));
+            let remedy = "the file is as it was; see that its folder is writable and not full";
+            FileError::new(path.display(), message, remedy)
+        })
+    }
+}
+
+fn write_atomically(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let target = match fs::canonicalize(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => path.to_owned(),
+        target => target?,
+    };
+    let folder = match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".digests.json.");
+    builder.permissions(default_permissions());
+    let mut file = builder.tempfile_in(folder)?;
+    if let Ok(old) = fs::metadata(&target) {
+        file.as_file().set_permissions(old.permissions())?;
+    }
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist(&target)?;
+    File::open(folder)?.sync_all()
+}
+
+/// What a program that just creates a file asks for; the umask is applied to it.
+fn default_permissions() -> fs::Permissions {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::Permissions::from_mode(0o666)
+}
+
+impl Serialize for Table {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Images<'a>(&'a BTreeMap<ImageName, Pins>);
+        impl Serialize for Images<'_> {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_map(self.0.iter().map(|(name, pins)| (name, Sorted(pins))))
+            }
+        }
+
+        struct Sorted<'a>(&'a Pins);
+        impl Serialize for Sorted<'_> {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut tags: Vec<&Tag> = self.0.keys().collect();
+                tags.sort_by_cached_key(|tag| by_version(tag));
+                serializer.collect_map(tags.into_iter().map(|tag| (tag, &self.0[tag])))
+            }
+        }
+
+        let mut document = serializer.serialize_map(Some(2))?;
+        document.serialize_entry("version", &VERSION)?;
+        document.serialize_entry("images", &Images(&self.images))?;
+        document.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Algorithm;
+    use proptest::prelude::*;
+
+    fn digest(of: &str) -> Digest {
+        Digest::of(Algorithm::Sha256, of.as_bytes())
+    }
+
+    fn error(content: &str) -> String {
+        Table::parse(content.as_bytes(), "digests.json")
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn the_built_in_table_is_canonical() {
+        let table = Table::built_in().unwrap();
+        assert_eq!(table.to_json(), include_str!("../digests.json"));
+    }
+
+    #[test]
+    fn writes_one_digest_a_line_in_version_order() {
+        let mut table = Table::default();
+        table.images.entry("b.io/x".parse().unwrap()).or_default();
+        let pins = table.images.entry("a.io/x".parse().unwrap()).or_default();
+        for (tag, platform) in [("10", Some("linux/arm64")), ("9", None), ("9.1", None)] {
+            let platforms = platform.map(|p| (p.parse().unwrap(), digest(p)));
+            let pin = Pin {
+                digest: digest(tag),
+                platforms: platforms.into_iter().collect(),
+            };
+            pins.insert(tag.parse().unwrap(), pin);
+        }
+        let (nine, nine_one, ten, arm64) = (
+            digest("9"),
+            digest("9.1"),
+            digest("10"),
+            digest("linux/arm64"),
+        );
+        let expected = format!(
+            r#"{{
+  "version": 1,
+  "images": {{
+    "a.io/x": {{
+      "9": {{
+        "digest": "{nine}"
+      }},
+      "9.1": {{
+        "digest": "{nine_one}"
+      }},
+      "10": {{
+        "digest": "{ten}",
+        "platforms": {{
+          "linux/arm64": "{arm64}"
+        }}
+      }}
+    }},
+    "b.io/x": {{}}
+  }}
+}}
+"#
+        );
+        assert_eq!(table.to_json(), expected);
+    }
+
+    #[test]
+    fn refuses_bad_files_with_line_and_remedy() {
+        let good = digest("x");
+        let pin = format!(r#"{{"digest":"{good}"}}"#);
+        for (content, part) in [
+            (String::new(), "digests.json: the file is empty"),
+            ("  \n".to_owned(), "digests.json: the file is empty"),
+            ("[]".to_owned(), "digests.json:1:"),
+            ("null".to_owned(), "digests.json:1:4: invalid type: null"),
+            ("{}".to_owned(), "missing field `version`"),
+            (r#"{"version":1}"#.to_owned(), "missing field `images`"),
+            (
+                r#"{"version":2,"images":{}}"#.to_owned(),
+                "its version is 2, not 1",
+            ),
+            (
+                r#"{"version":1,"images":{},"x":1}"#.to_owned(),
+                "unknown field `x`",
+            ),
+            (r#"{"version":1,"images":{"#.to_owned(), "EOF while parsing"),
+            (
+                r#"{"version":1,"images":[]}"#.to_owned(),
+                "expected an object",
+            ),
+            (
+                r#"{"version":1,"images":{"A B":{}}}"#.to_owned(),
+                "invalid image reference 'A B'",
+            ),
+            (
+                r#"{"version":1,"images":{"x":{},"docker.io/x":{}}}"#.to_owned(),
+                "'docker.io/x' stands here twice",
+            ),
+            (
+                format!(r#"{{"version":1,"images":{{"x":{{"1":{pin},"1":{pin}}}}}}}"#),
+                "'1' stands here twice",
+            ),
+            (
+                format!(r#"{{"version":1,"images":{{"x":{{"a b":{pin}}}}}}}"#),
+                "invalid tag 'a b'",
+            ),
+            (
+                "{\"version\":1,\"images\":{\"x\":{\"1\":{\n\"digest\":\"sha256:0\"}}}}".to_owned(),
+                "digests.json:2:19: invalid digest 'sha256:0'",
+            ),
+            (
+                format!(
+                    r#"{{"version":1,"images":{{"x":{{"1":{{"digest":"{good}","digest":"{good}"}}}}}}}}"#
+                ),
+                "duplicate field `digest`",
+            ),
+            (
+                format!(
+                    r#"{{"version":1,"images":{{"x":{{"1":{{"digest":"{good}","size":1}}}}}}}}"#
+                ),
+                "unknown field `size`",
+            ),
+            (
+                format!(
+                    r#"{{"version":1,"images":{{"x":{{"1":{{"digest":"{good}","platforms":{{"linux":"{good}"}}}}}}}}}}"#
+                ),
+                "invalid platform 'linux'",
+            ),
+            ("[".repeat(10_000_000), "digests.json:1:"),
+        ] {
+            let error = error(&content);
+            assert!(error.contains(part), "{error}");
+            assert!(
+                error.ends_with(REMEDY) || error.contains("newer"),
+                "{error}"
+            );
+            assert!(error.len() < 500, "{error}");
+        }
+        let mut content = Table::default().to_json().into_bytes();
+        content[4] = 0xff;
+        assert!(Table::parse(&content, "digests.json").is_err());
+    }
+
+    #[test]
+    fn writing_keeps_links_and_modes_and_leaves_nothing_behind() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("digests.json");
+        let link = folder.path().join("link.json");
+        fs::write(&file, "old").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        symlink(&file, &link).unwrap();
+        let table = Table::built_in().unwrap();
+        table.write(&link).unwrap();
+        assert_eq!(Table::read(&file).unwrap(), table);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(
+            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            0o640
+        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("digests.json");
+        fs::create_dir(&file).unwrap();
+        let error = Table::default().write(&file).unwrap_err().to_string();
+        assert!(error.contains("cannot be written"), "{error}");
+        assert!(file.is_dir());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    prop_compose! {
+        fn pins()(
+            tags in prop::collection::vec("[a-z0-9][a-z0-9.-]{0,8}", 0..6),
+            platforms in prop::collection::btree_set("linux/(amd64|arm64|arm/v7|386)", 0..3),
+        ) -> Pins {
+            tags.iter().map(|tag| {
+                let platforms = platforms.iter().map(|p| (p.parse().unwrap(), digest(p))).collect();
+                (tag.parse().unwrap(), Pin { digest: digest(tag), platforms })
+            }).collect()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parse_of_print_is_the_identity(
+            images in prop::collection::btree_map("[a-z]{1,4}\\.io/[a-z]{1,4}", pins(), 0..4),
+        ) {
+            let images = images.into_iter().map(|(name, pins)| (name.parse().unwrap(), pins));
+            let table = Table { images: images.collect() };
+            let text = table.to_json();
+            let parsed = Table::parse(text.as_bytes(), "digests.json").unwrap();
+            prop_assert_eq!(parsed.to_json(), text);
+            prop_assert_eq!(parsed, table);
+        }
+
+        #[test]
+        fn no_input_panics(content: Vec<u8>) {
+            let _ = Table::parse(&content, "digests.json");
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! The one lookup that the builtin, the command and plain Nix share: a
+//! reference or a set of attributes in, a pinned reference out.
+
+use std::cmp::Reverse;
+use std::fmt;
+
+use crate::digest::Digest;
+use crate::name::{ImageName, Reference, ReferenceError};
+use crate::platform::{Platform, PlatformError};
+use crate::requirement::{Requirement, RequirementError};
+use crate::table::{Pin, Pins, Table};
+use crate::tag::{Tag, TagError, by_version};
+use crate::text::Quoted;
+use crate::version::{VariantError, VariantPattern};
+
+/// The attributes of a lookup by set. `digests` names the table, which whoever
+/// calls has to load; the others are for [`Query::from_attributes`].
+pub const ATTRIBUTES: [&str; 5] = ["image", "version", "variant", "platform", "digests"];
+
+/// How many tags an error names at most.
+const TAGS_SHOWN: usize = 10;
+
+/// What is asked of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    image: ImageName,
+    version: Wanted,
+    digest: Option<Digest>,
+    platform: Option<Platform>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Wanted {
+    Unsaid,
+    Tag(Tag),
+    Newest(Requirement, VariantPattern),
+}
+
+/// Why a text or a set is not a [`Query`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// The reference is not one.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// The version is neither a tag nor a requirement.
+    #[error(transparent)]
+    Tag(#[from] TagError),
+    /// The version looks like a requirement, but is not one.
+    #[error(transparent)]
+    Requirement(#[from] RequirementError),
+    /// The variant is not one.
+    #[error(transparent)]
+    Variant(#[from] VariantError),
+    /// The platform is not one.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    /// The set has an attribute that means nothing.
+    #[error("unknown attribute {}; the set takes {}", Quoted(.0), ATTRIBUTES.join(", "))]
+    UnknownAttribute(String),
+    /// The set has no `image`.
+    #[error("the set has no attribute 'image'; add one such as image = \"docker.io/nextcloud\"")]
+    NoImage,
+    /// Both `image` and `version` say which tag is meant.
+    #[error("'{0}' has a tag or digest and the set a 'version' too; keep one of them")]
+    TwoVersions(Reference),
+    /// A variant with `#`, or one with nothing to be a variant of.
+    #[error("a 'variant' {}; {}", .0.0, .0.1)]
+    LoneVariant((&'static str, &'static str)),
+}
+
+/// Why the table has no answer to a [`Query`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    /// The image is not in the table.
+    #[error("{0} is not tracked; add it to images.json and run 'nix-oci-hashes refresh'")]
+    NotTracked(ImageName),
+    /// The image is in the table, with no pins.
+    #[error("{0} is tracked but not pinned yet; run 'nix-oci-hashes refresh'")]
+    NotPinned(ImageName),
+    /// No tag was named, and `latest` is not pinned.
+    #[error("{image} has no pinned tag 'latest'; name one of {tags}")]
+    NoLatest {
+        /// The image.
+        image: ImageName,
+        /// What is pinned.
+        tags: TagList,
+    },
+    /// The tag is not pinned.
+    #[error("{image} has no pinned tag '{tag}'; pinned are {tags}")]
+    NoSuchTag {
+        /// The image.
+        image: ImageName,
+        /// The tag that was asked for.
+        tag: Tag,
+        /// What is pinned.
+        tags: TagList,
+    },
+    /// No version satisfies the requirement.
+    #[error("{image} has no pinned tag {variant}that satisfies '{requirement}'; pinned are {tags}")]
+    NoMatch {
+        /// The image.
+        image: ImageName,
+        /// The requirement.
+        requirement: Requirement,
+        /// The variant, as a phrase.
+        variant: VariantPhrase,
+        /// What is pinned.
+        tags: TagList,
+    },
+    /// The tag has no such platform.
+    #[error("{image}:{tag} is not pinned for {platform}; it is for {}", platforms.join(", "))]
+    NoSuchPlatform {
+        /// The image.
+        image: ImageName,
+        /// The tag.
+        tag: Tag,
+        /// The platform that was asked for.
+        platform: Platform,
+        /// The platforms there are.
+        platforms: Vec<String>,
+    },
+    /// The reference carries a digest that is not the pinned one.
+    #[error(
+        "{reference} is not what is pinned, {pinned}; take the digest out of the reference to follow the table"
+    )]
+    Mismatch {
+        /// What was asked for.
+        reference: Reference,
+        /// What the table says.
+        pinned: Reference,
+    },
+    /// The reference carries a digest, no tag, and no pin has that digest.
+    #[error(
+        "{reference} has a digest that no tag of the image is pinned to; name the tag instead, one of {tags}"
+    )]
+    UnknownDigest {
+        /// What was asked for.
+        reference: Reference,
+        /// What is pinned.
+        tags: TagList,
+    },
+}
+
+impl Query {
+    /// A lookup by reference: `docker.io/nextcloud:34`.
+    ///
+    /// # Errors
+    /// Where `text` is no reference.
+    pub fn from_reference(text: &str) -> Result<Self, QueryError> {
+        Ok(text.parse::<Reference>()?.into())
+    }
+
+    /// A lookup by set: the attributes `image` (which may be a whole
+    /// reference), `version`, `variant` and `platform`.
+    ///
+    /// # Errors
+    /// Where an attribute is unknown or malformed, where `image` is missing,
+    /// and where two of them contradict each other.
+    pub fn from_attributes<'a>(
+        attributes: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, QueryError> {
+        let (mut image, mut version, mut variant, mut platform) = (None, None, None, None);
+        for (name, value) in attributes {
+            match name {
+                "image" => image = Some(value),
+                "version" => version = Some(value),
+                "variant" => variant = Some(value.parse::<VariantPattern>()?),
+                "platform" => platform = Some(value.parse::<Platform>()?),
+                _ => return Err(QueryError::UnknownAttribute(name.to_owned())),
+            }
+        }
+        let reference: Reference = image.ok_or(QueryError::NoImage)?.parse()?;
+        let has_version = reference.tag.is_some() || reference.digest.is_some();
+        if has_version && version.is_some() {
+            return Err(QueryError::TwoVersions(reference));
+        }
+        let mut query = Self::from(reference).for_platform(platform);
+        if let Some(version) = version {
+            query.version = wanted(version, variant)?;
+        } else if variant.is_some() {
+            return Err(QueryError::LoneVariant((
+                "is of a version",
+                "add a 'version' to the set",
+            )));
+        }
+        Ok(query)
+    }
+
+    /// The same query for one platform, or with `None` for all of them.
+    #[must_use]
+    pub fn for_platform(mut self, platform: Option<Platform>) -> Self {
+        self.platform = platform;
+        self
+    }
+
+    /// The pinned reference that `table` has for this query.
+    ///
+    /// # Errors
+    /// Where it has none, with what there is instead.
+    pub fn answer(&self, table: &Table) -> Result<Reference, LookupError> {
+        let image = &self.image;
+        let pins = match table.images.get(image) {
+            None => return Err(LookupError::NotTracked(image.clone())),
+            Some(pins) if pins.is_empty() => return Err(LookupError::NotPinned(image.clone())),
+            Some(pins) => pins,
+        };
+        let tag = match (&self.version, &self.digest) {
+            (Wanted::Tag(tag), _) => tag.clone(),
+            (Wanted::Newest(requirement, variant), _) => newest(pins, requirement, variant)
+                .ok_or_else(|| LookupError::NoMatch {
+                    image: image.clone(),
+                    requirement: requirement.clone(),
+                    variant: VariantPhrase(variant.clone()),
+                    tags: TagList::of(pins),
+                })?,
+            (Wanted::Unsaid, Some(digest)) => return self.answer_for_digest(pins, digest),
+            (Wanted::Unsaid, None) => Tag::latest(),
+        };
+        let Some(pin) = pins.get(&tag) else {
+            let (image, tags) = (image.clone(), TagList::of(pins));
+            return Err(match self.version {
+                Wanted::Unsaid => LookupError::NoLatest { image, tags },
+                _ => LookupError::NoSuchTag { image, tag, tags },
+            });
+        };
+        let digest = self.digest_of(&tag, pin)?;
+        let pinned = self.reference(Some(tag), digest);
+        match &self.digest {
+            Some(digest) if !self.is_digest_of(pin, digest) => Err(LookupError::Mismatch {
+                reference: self.reference(pinned.tag.clone(), digest.clone()),
+                pinned,
+            }),
+            Some(digest) => Ok(self.reference(pinned.tag, digest.clone())),
+            None => Ok(pinned),
+        }
+    }
+
+    /// A digest without a tag is right if any tag is pinned to it.
+    fn answer_for_digest(&self, pins: &Pins, digest: &Digest) -> Result<Reference, LookupError> {
+        let reference = self.reference(None, digest.clone());
+        if pins.values().any(|pin| self.is_digest_of(pin, digest)) {
+            Ok(reference)
+        } else {
+            let tags = TagList::of(pins);
+            Err(LookupError::UnknownDigest { reference, tags })
+        }
+    }
+
+    /// The digest that answers for the platform asked for. A pin that only has
+    /// the tag's digest answers with that for every platform.
+    fn digest_of(&self, tag: &Tag, pin: &Pin) -> Result<Digest, LookupError> {
+        let Some(platform) = &self.platform else {
+            return Ok(pin.digest.clone());
+        };
+        if pin.platforms.is_empty() {
+            return Ok(pin.digest.clone());
+        }
+        let manifest = pin.platforms.get(platform).cloned();
+        manifest.ok_or_else(|| LookupError::NoSuchPlatform {
+            image: self.image.clone(),
+            tag: tag.clone(),
+            platform: platform.clone(),
+            platforms: pin.platforms.keys().map(Platform::to_string).collect(),
+        })
+    }
+
+    /// Whether `digest` is the tag's, or its platform's: that of the platform
+    /// asked for, or with none asked for that of any.
+    fn is_digest_of(&self, pin: &Pin, digest: &Digest) -> bool {
+        let platforms = pin.platforms.iter();
+        *digest == pin.digest
+            || platforms
+                .filter(|(platform, _)| self.platform.as_ref().is_none_or(|p| p == *platform))
+                .any(|(_, manifest)| manifest == digest)
+    }
+
+    fn reference(&self, tag: Option<Tag>, digest: Digest) -> Reference {
+        Reference {
+            image: self.image.clone(),
+            tag,
+            digest: Some(digest),
+        }
+    }
+}
+
+impl From<Reference> for Query {
+    fn from(reference: Reference) -> Self {
+        Self {
+            image: reference.image,
+            version: reference.tag.map_or(Wanted::Unsaid, Wanted::Tag),
+            digest: reference.digest,
+            platform: None,
+        }
+    }
+}
+
+fn wanted(version: &str, variant: Option<VariantPattern>) -> Result<Wanted, QueryError> {
+    if Requirement::is_requirement(version) {
+        let variant = variant.unwrap_or_else(VariantPattern::plain);
+        return Ok(Wanted::Newest(version.parse()?, variant));
+    }
+    let variant = variant.unwrap_or_else(VariantPattern::plain);
+    if variant.as_str().contains('#') {
+        return Err(QueryError::LoneVariant((
+            "with '#' goes with a version requirement",
+            "write the version such as '^34'",
+        )));
+    }
+    version.parse::<Tag>()?;
+    Ok(Wanted::Tag(format!("{version}{variant}").parse()?))
+}
+
+/// The highest version tag that satisfies `requirement`, of the most precise
+/// kind pinned in that variant.
+fn newest(pins: &Pins, requirement: &Requirement, variant: &VariantPattern) -> Option<Tag> {
+    let candidates: Vec<_> = pins
+        .keys()
+        .filter_map(|tag| {
+            let version = tag.version()?;
+            let number = variant.matches(version.variant())?;
+            Some((tag, version, number))
+        })
+        .collect();
+    let precision = candidates.iter().map(|(_, v, _)| v.precision()).max()?;
+    candidates
+        .into_iter()
+        .filter(|(_, version, _)| version.precision() == precision && requirement.matches(version))
+        .max_by_key(|(_, version, number)| {
+            (version.release_order(), *number, Reverse(version.clone()))
+        })
+        .map(|(tag, _, _)| tag.clone())
+}
+
+/// Tags as an error names them: versions from the newest on, then words, at
+/// most ten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagList {
+    shown: Vec<Tag>,
+    more: usize,
+}
+
+impl TagList {
+    fn of(pins: &Pins) -> Self {
+        let mut shown: Vec<Tag> = pins.keys().cloned().collect();
+        shown.sort_by_cached_key(by_version);
+        let versions = shown.partition_point(|tag| tag.version().is_some());
+        shown[..versions].reverse();
+        let more = shown.len().saturating_sub(TAGS_SHOWN);
+        shown.truncate(TAGS_SHOWN);
+        Self { shown, more }
+    }
+}
+
+impl fmt::Display for TagList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, tag) in self.shown.iter().enumerate() {
+            write!(f, "{}{tag}", if i == 0 { "" } else { ", " })?;
+        }
+        match self.more {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// `of variant '-fpm' `, or nothing for the plain tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VariantPhrase(VariantPattern);
+
+impl fmt::Display for VariantPhrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.as_str().is_empty() {
+            Ok(())
+        } else {
+            write!(f, "of variant '{}' ", self.0)
+        }
+    }
+}

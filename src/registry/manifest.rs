@@ -1,0 +1,178 @@
+//! Manifests: which platforms a digest stands for (OCI image spec, "Image
+//! Index" and "Image Manifest"; Docker's schema 2 has the same shape).
+
+use std::collections::BTreeMap;
+
+use oci_client::manifest::{
+    IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE,
+    OCI_IMAGE_MEDIA_TYPE, OciManifest,
+};
+use serde::Deserialize;
+
+use crate::digest::Digest;
+use crate::platform::Platform;
+
+/// The `Accept` header of a request for a manifest: every kind that is read.
+pub(super) fn accepted() -> String {
+    [
+        OCI_IMAGE_INDEX_MEDIA_TYPE,
+        IMAGE_MANIFEST_LIST_MEDIA_TYPE,
+        OCI_IMAGE_MEDIA_TYPE,
+        IMAGE_MANIFEST_MEDIA_TYPE,
+    ]
+    .join(", ")
+}
+
+/// What is known of a manifest from its own bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Manifest {
+    /// An index: the manifest of each platform.
+    Index(BTreeMap<Platform, Digest>),
+    /// One image, whose platform stands in its configuration.
+    Image {
+        /// The digest of the configuration.
+        config: Digest,
+    },
+}
+
+impl Manifest {
+    /// Parses a manifest's bytes; the error says what is wrong with them.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
+        let manifest: OciManifest = serde_json::from_slice(body)
+            .map_err(|_| "it is neither an image index nor an image manifest".to_owned())?;
+        match manifest {
+            OciManifest::ImageIndex(index) => {
+                let mut platforms = BTreeMap::new();
+                for entry in index.manifests {
+                    let Some(platform) = entry.platform else {
+                        continue;
+                    };
+                    let platform = Platform::from_parts(
+                        &platform.os.to_string(),
+                        &platform.architecture.to_string(),
+                        platform.variant.as_deref().unwrap_or_default(),
+                    );
+                    // Attestations stand in an index as platform unknown/unknown.
+                    let Some(platform) = platform else { continue };
+                    let digest = entry.digest.parse().map_err(|e| format!("{e}"))?;
+                    // Where two entries fit, runtimes take the first.
+                    platforms.entry(platform).or_insert(digest);
+                }
+                Ok(Self::Index(platforms))
+            }
+            OciManifest::Image(image) => {
+                let config = image.config.digest.parse().map_err(|e| format!("{e}"))?;
+                Ok(Self::Image { config })
+            }
+        }
+    }
+}
+
+/// The platform that an image configuration is for, if it names one.
+pub(super) fn platform_of_config(body: &[u8]) -> Result<Option<Platform>, String> {
+    #[derive(Deserialize)]
+    struct Config {
+        os: String,
+        architecture: String,
+        #[serde(default)]
+        variant: String,
+    }
+    let config: Config = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    Ok(Platform::from_parts(
+        &config.os,
+        &config.architecture,
+        &config.variant,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn digest(c: char) -> String {
+        format!("sha256:{}", c.to_string().repeat(64))
+    }
+
+    fn entry(os: &str, arch: &str, variant: Option<&str>, c: char) -> serde_json::Value {
+        let mut platform = serde_json::json!({ "os": os, "architecture": arch });
+        if let Some(variant) = variant {
+            platform["variant"] = variant.into();
+        }
+        serde_json::json!({
+            "mediaType": OCI_IMAGE_MEDIA_TYPE, "digest": digest(c), "size": 1, "platform": platform
+        })
+    }
+
+    #[test]
+    fn takes_the_platforms_of_an_index_and_leaves_attestations() {
+        for media_type in [OCI_IMAGE_INDEX_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE] {
+            let index = serde_json::json!({
+                "schemaVersion": 2,
+                "mediaType": media_type,
+                "manifests": [
+                    entry("linux", "amd64", None, 'a'),
+                    entry("linux", "arm64", Some("v8"), 'b'),
+                    entry("linux", "arm", Some("v7"), 'c'),
+                    entry("windows", "amd64", None, 'd'),
+                    entry("windows", "amd64", None, 'e'),
+                    entry("unknown", "unknown", None, 'f'),
+                ],
+            });
+            let Ok(Manifest::Index(platforms)) = Manifest::parse(index.to_string().as_bytes())
+            else {
+                panic!("an index");
+            };
+            let found: Vec<_> = platforms
+                .iter()
+                .map(|(platform, digest)| (platform.as_str(), digest.short()))
+                .collect();
+            assert_eq!(
+                found,
+                [
+                    ("linux/amd64", "aaaaaaaaaaaa"),
+                    ("linux/arm/v7", "cccccccccccc"),
+                    ("linux/arm64", "bbbbbbbbbbbb"),
+                    ("windows/amd64", "dddddddddddd"),
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn takes_the_configuration_of_a_single_image() {
+        let manifest = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": IMAGE_MANIFEST_MEDIA_TYPE,
+            "config": { "mediaType": "application/vnd.docker.container.image.v1+json", "digest": digest('c'), "size": 2 },
+            "layers": [],
+        });
+        assert_eq!(
+            Manifest::parse(manifest.to_string().as_bytes()),
+            Ok(Manifest::Image {
+                config: digest('c').parse().unwrap()
+            })
+        );
+        let platform =
+            platform_of_config(br#"{"os":"linux","architecture":"arm64","variant":"v8"}"#);
+        assert_eq!(platform, Ok("linux/arm64".parse().ok()));
+    }
+
+    #[test]
+    fn refuses_what_is_no_manifest() {
+        for body in [
+            "", "{}", "[]", "null", "<html></html>", "{\"schemaVersion\":1}",
+            &serde_json::json!({ "schemaVersion": 2, "manifests": [{ "mediaType": "x", "digest": "sha256:0", "size": 1, "platform": { "os": "linux", "architecture": "amd64" } }] }).to_string(),
+        ] {
+            assert!(Manifest::parse(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_input_panics(body: Vec<u8>) {
+            let _ = Manifest::parse(&body);
+            let _ = platform_of_config(&body);
+        }
+    }
+}

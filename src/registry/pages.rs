@@ -1,0 +1,124 @@
+//! The pages of a tag list (OCI distribution spec, "Listing Tags").
+
+use reqwest::Url;
+use reqwest::header::{HeaderMap, LINK};
+use serde::Deserialize;
+
+use crate::tag::Tag;
+
+/// Tags asked for a page. Registries may send fewer, or all of them at once.
+pub(super) const PAGE_SIZE: usize = 1000;
+
+/// The tags on one page, and how many names there were.
+pub(super) struct Page {
+    pub(super) tags: Vec<Tag>,
+    pub(super) names: usize,
+    last: Option<String>,
+}
+
+impl Page {
+    /// Parses a page. Names that are no tags are left out: nothing could ask
+    /// for them, and they may be there to do harm.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct TagList {
+            // `null` is how some registries write a list without tags.
+            tags: Option<Vec<String>>,
+        }
+        let list: TagList =
+            serde_json::from_slice(body).map_err(|_| "it is not a list of tags".to_owned())?;
+        let names = list.tags.unwrap_or_default();
+        Ok(Self {
+            tags: names.iter().filter_map(|name| name.parse().ok()).collect(),
+            names: names.len(),
+            last: names.into_iter().next_back(),
+        })
+    }
+
+    /// Where the list goes on: where the `Link` header says, or behind the last
+    /// name where a full page has no such header.
+    pub(super) fn next(&self, url: &Url, headers: &HeaderMap) -> Option<Url> {
+        if let Some(target) = next_link(headers) {
+            return url.join(&target).ok();
+        }
+        if self.names < PAGE_SIZE {
+            return None;
+        }
+        let mut next = url.clone();
+        next.set_query(None);
+        next.query_pairs_mut()
+            .append_pair("n", &PAGE_SIZE.to_string())
+            .append_pair("last", self.last.as_deref()?);
+        Some(next)
+    }
+}
+
+/// The target of the link with `rel="next"` (RFC 8288).
+fn next_link(headers: &HeaderMap) -> Option<String> {
+    headers
+        .get_all(LINK)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(",<").flat_map(|part| part.split(", <")))
+        .find_map(|link| {
+            let (target, parameters) = link.trim_start_matches([' ', '<']).split_once('>')?;
+            let is_next = parameters.split(';').any(|parameter| {
+                let parameter = parameter.trim().to_ascii_lowercase();
+                parameter == "rel=next" || parameter == "rel=\"next\""
+            });
+            is_next.then(|| target.to_owned())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn next(link: &str) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(LINK, link.parse().unwrap());
+        next_link(&headers)
+    }
+
+    #[test]
+    fn reads_the_links_registries_send() {
+        let target = "/v2/a/b/tags/list?last=1.2&n=100";
+        for link in [
+            format!("<{target}>; rel=\"next\""),
+            format!("<{target}>;rel=next"),
+            format!("</other>; rel=\"prev\", <{target}>; rel=\"next\""),
+            format!("<{target}>; title=\"a; b\"; REL=\"next\""),
+        ] {
+            assert_eq!(next(&link).as_deref(), Some(target), "{link}");
+        }
+        for link in ["", "<x>", "x; rel=\"next\"", "<x>; rel=\"prev\""] {
+            assert_eq!(next(link), None, "{link}");
+        }
+    }
+
+    #[test]
+    fn leaves_out_names_that_are_no_tags() {
+        let page = Page::parse(
+            br#"{"name":"a","tags":["1.2","../../etc/passwd","\u001b[31mred","","a b","latest"]}"#,
+        )
+        .unwrap();
+        let tags: Vec<&str> = page.tags.iter().map(Tag::as_str).collect();
+        assert_eq!(tags, ["1.2", "latest"]);
+        assert!(
+            Page::parse(br#"{"name":"a","tags":null}"#)
+                .unwrap()
+                .tags
+                .is_empty()
+        );
+        assert!(Page::parse(b"<html>").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_input_panics(body: Vec<u8>, link in "[ -~]{0,60}") {
+            let _ = Page::parse(&body);
+            let _ = next(&link);
+        }
+    }
+}

@@ -25,6 +25,10 @@ pub mod json;
 pub mod lookup;
 pub mod name;
 pub mod platform;
+#[cfg(feature = "refresh")]
+pub mod refresh;
+#[cfg(feature = "refresh")]
+pub mod registry;
 pub mod requirement;
 pub mod table;
 pub mod tag;

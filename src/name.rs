@@ -426,7 +426,8 @@ mod tests {
             tag in prop::option::of("[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,20}"),
             content in prop::option::of(any::<Vec<u8>>()),
         ) {
-            let mut text = if host.is_empty() { path } else { format!("{host}/{path}") };
+            // With a dot in it, the first component would be a registry.
+            let mut text = if host.is_empty() { path.replace('.', "_") } else { format!("{host}/{path}") };
             if let Some(tag) = &tag {
                 text = format!("{text}:{tag}");
             }

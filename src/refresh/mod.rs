@@ -1,0 +1,10 @@
+//! A refresh: images.json, the old table and the registries in, a new table
+//! and a report out.
+
+mod plan;
+mod report;
+mod run;
+
+pub use plan::{Plan, plan};
+pub use report::{Change, ChangeKind, Problem, Report};
+pub use run::{Progress, refresh};

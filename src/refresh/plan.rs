@@ -1,0 +1,360 @@
+//! Which tags of an image are asked for: a function of images.json, the old
+//! pins and the tag list, and of nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::images::{Strategy, TrackedImage};
+use crate::table::{Pin, Pins};
+use crate::tag::Tag;
+use crate::version::{Precision, VariantPattern, Version};
+
+/// What a refresh does with the tags of one image.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Tags whose digest is asked for.
+    pub ask: BTreeSet<Tag>,
+    /// Pins that are kept without asking: full versions outside the window
+    /// that the strategies choose, and tags the registry no longer lists.
+    pub keep: BTreeSet<Tag>,
+    /// Of the kept ones, those the registry no longer lists.
+    pub gone: BTreeSet<Tag>,
+    /// Tags that name a full version, which should never point elsewhere.
+    pub full: BTreeSet<Tag>,
+}
+
+/// A listed tag that is a version of a tracked variant.
+struct Candidate<'a> {
+    tag: &'a Tag,
+    version: Version,
+    pattern: &'a VariantPattern,
+    /// What `#` stands for in the variant.
+    number: u64,
+}
+
+/// Decides which tags of `tracked` to ask for, given the `pins` there are and
+/// the tags that the registry lists.
+pub fn plan(tracked: &TrackedImage, pins: &Pins, listed: &BTreeSet<Tag>) -> Plan {
+    let known: BTreeSet<&Tag> = listed.iter().chain(pins.keys()).collect();
+    let mut plan = Plan {
+        ask: tracked.tags.clone(),
+        full: full_versions(&known, tracked),
+        ..Plan::default()
+    };
+    let candidates = candidates(tracked, listed);
+    for (precision, strategy) in &tracked.strategies {
+        let of_precision = candidates
+            .iter()
+            .filter(|candidate| candidate.version.precision() == *precision);
+        plan.ask
+            .extend(chosen(strategy, tracked.keep, of_precision));
+    }
+    for (tag, pin) in pins {
+        if plan.ask.contains(tag) {
+            continue;
+        }
+        if !listed.contains(tag) {
+            plan.gone.insert(tag.clone());
+            plan.keep.insert(tag.clone());
+        } else if plan.full.contains(tag) && is_verified(pin) {
+            plan.keep.insert(tag.clone());
+        } else {
+            plan.ask.insert(tag.clone());
+        }
+    }
+    plan
+}
+
+fn candidates<'a>(tracked: &'a TrackedImage, listed: &'a BTreeSet<Tag>) -> Vec<Candidate<'a>> {
+    let of_tag = |tag: &'a Tag| {
+        let version = tag.version()?;
+        let (pattern, number) = tracked.variants.iter().find_map(|pattern| {
+            let number = pattern.matches(version.variant())?;
+            Some((pattern, number))
+        })?;
+        Some(Candidate {
+            tag,
+            version,
+            pattern,
+            number,
+        })
+    };
+    listed.iter().filter_map(of_tag).collect()
+}
+
+/// The tags that a strategy takes of the candidates of its precision.
+fn chosen<'a>(
+    strategy: &Strategy,
+    keep: usize,
+    candidates: impl Iterator<Item = &'a Candidate<'a>>,
+) -> Vec<Tag> {
+    match strategy {
+        Strategy::Newest => {
+            // Spellings of one release (`v1.2.3`, `1.2.3`) count once and are
+            // all taken: people write either.
+            let mut releases: BTreeMap<_, BTreeMap<_, Vec<Tag>>> = BTreeMap::new();
+            for candidate in candidates {
+                let version = &candidate.version;
+                if version.is_prerelease() || version.may_be_commit_or_date() {
+                    continue;
+                }
+                releases
+                    .entry(candidate.pattern)
+                    .or_default()
+                    .entry((version.release_order(), candidate.number))
+                    .or_default()
+                    .push(candidate.tag.clone());
+            }
+            releases
+                .into_values()
+                .flat_map(|releases| releases.into_values().rev().take(keep))
+                .flatten()
+                .collect()
+        }
+        Strategy::Matching(requirement) => candidates
+            .filter(|candidate| requirement.matches(&candidate.version))
+            .map(|candidate| candidate.tag.clone())
+            .collect(),
+        Strategy::Since(bounds) => candidates
+            .filter(|candidate| {
+                let version = &candidate.version;
+                let bound = bounds
+                    .iter()
+                    .find(|(pattern, _)| pattern.matches(version.variant()).is_some());
+                bound.is_some_and(|(_, bound)| {
+                    !version.is_prerelease() && version.release_order() >= bound.release_order()
+                })
+            })
+            .map(|candidate| candidate.tag.clone())
+            .collect(),
+    }
+}
+
+/// Of `tags`, the versions of the most precise kind in their variant: `18.6`
+/// where a project has no third number. Coarser ones float.
+fn full_versions(tags: &BTreeSet<&Tag>, tracked: &TrackedImage) -> BTreeSet<Tag> {
+    let mut most_precise: BTreeMap<String, Precision> = BTreeMap::new();
+    let mut versions = Vec::new();
+    for tag in tags {
+        let Some(version) = tag.version() else {
+            continue;
+        };
+        let pattern = tracked
+            .variants
+            .iter()
+            .find(|pattern| pattern.matches(version.variant()).is_some());
+        let variant = pattern.map_or(version.variant(), VariantPattern::as_str);
+        let precision = version.precision();
+        let most = most_precise.entry(variant.to_owned()).or_insert(precision);
+        *most = precision.max(*most);
+        versions.push((*tag, variant.to_owned(), precision));
+    }
+    versions
+        .into_iter()
+        .filter(|(_, variant, precision)| most_precise.get(variant) == Some(precision))
+        .map(|(tag, _, _)| tag.clone())
+        .collect()
+}
+
+/// Whether a refresh has seen what `pin` stands for.
+fn is_verified(pin: &Pin) -> bool {
+    !pin.platforms.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::{Algorithm, Digest};
+
+    fn tags<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<Tag> {
+        names
+            .into_iter()
+            .map(|name| name.parse().unwrap())
+            .collect()
+    }
+
+    fn tracked(entry: &str) -> TrackedImage {
+        let content = format!("[{{ \"image\": \"docker.io/a\", {entry} }}]");
+        crate::images::parse(content.as_bytes(), "images.json")
+            .unwrap()
+            .remove(0)
+    }
+
+    fn pins(names: &[&str], verified: bool) -> Pins {
+        let digest = Digest::of(Algorithm::Sha256, b"x");
+        let platforms = verified.then(|| ("linux/amd64".parse().unwrap(), digest.clone()));
+        let pin = Pin {
+            digest: digest.clone(),
+            platforms: platforms.into_iter().collect(),
+        };
+        names
+            .iter()
+            .map(|name| (name.parse().unwrap(), pin.clone()))
+            .collect()
+    }
+
+    fn asked(entry: &str, listed: &[&str]) -> BTreeSet<Tag> {
+        plan(&tracked(entry), &Pins::new(), &tags(listed.iter().copied())).ask
+    }
+
+    #[test]
+    fn true_takes_the_newest_of_each_precision() {
+        let listed = [
+            "31",
+            "32",
+            "33",
+            "34",
+            "33.0",
+            "34.0",
+            "34.1",
+            "35.0",
+            "32.0.9",
+            "33.0.1",
+            "33.0.10",
+            "33.0.9",
+            "34.0.0-rc1",
+            "34.0.1",
+            "35.0.0-beta2",
+            "latest",
+            "34-fpm",
+            "nightly",
+        ];
+        assert_eq!(
+            asked(r#""tags": ["latest"]"#, &listed),
+            tags([
+                "32", "33", "34", "34.0", "34.1", "35.0", "33.0.9", "33.0.10", "34.0.1", "latest"
+            ])
+        );
+        assert_eq!(
+            asked(
+                r#""strategies": { "major": true }, "keep": 1, "variants": ["", "-fpm"]"#,
+                &listed
+            ),
+            tags(["34", "34-fpm"])
+        );
+        assert_eq!(asked(r#""strategies": {}"#, &listed), tags([]));
+    }
+
+    #[test]
+    fn a_requirement_takes_all_that_satisfy_it() {
+        let listed = [
+            "31",
+            "32",
+            "33",
+            "34",
+            "35",
+            "34.1",
+            "36.0.0-rc1",
+            "36.0.0-rc2",
+            "v37",
+        ];
+        assert_eq!(
+            asked(r#""strategies": { "major": ">=33" }"#, &listed),
+            tags(["33", "34", "35", "v37"])
+        );
+        assert_eq!(
+            asked(
+                r#""strategies": { "major-minor-patch": ">=36.0.0-rc2" }"#,
+                &listed
+            ),
+            tags(["36.0.0-rc2"])
+        );
+    }
+
+    #[test]
+    fn lower_bounds_hold_in_their_variant() {
+        let listed = [
+            "28",
+            "29",
+            "30",
+            "28-fpm",
+            "29-fpm",
+            "30-fpm",
+            "30-apache",
+            "1.2",
+            "1.2.3",
+        ];
+        assert_eq!(
+            asked(
+                r#""initialMajor": ["29", "30-fpm", "stable"], "initialMajorMinor": [], "initialMajorMinorPatch": [],
+                   "variants": ["", "-fpm"]"#,
+                &listed
+            ),
+            tags(["29", "30", "30-fpm", "stable"])
+        );
+    }
+
+    #[test]
+    fn spellings_of_a_release_count_once() {
+        let listed = [
+            "v0.11.4",
+            "0.11.4",
+            "0.11.3",
+            "v0.11.3",
+            "0.11.2",
+            "git-abc1234",
+        ];
+        assert_eq!(
+            asked(r#""keep": 2"#, &listed),
+            tags(["v0.11.4", "0.11.4", "v0.11.3", "0.11.3"])
+        );
+    }
+
+    #[test]
+    fn the_number_in_a_variant_orders_rebuilds() {
+        let listed = [
+            "18.6.1-ce.9",
+            "18.6.1-ce.10",
+            "18.6.0-ce.0",
+            "18.6.2-rc42.ce.0",
+            "18.6.1-ee.0",
+        ];
+        assert_eq!(
+            asked(r#""variants": ["-ce.#"], "keep": 2"#, &listed),
+            tags(["18.6.1-ce.9", "18.6.1-ce.10"])
+        );
+    }
+
+    #[test]
+    fn builds_are_plain_and_commits_are_no_versions() {
+        let listed = [
+            "1.43.3.10861-07dfddaeb",
+            "1.43.2.10687-563d026ea",
+            "7312845",
+            "20260901",
+            "beta",
+        ];
+        assert_eq!(
+            asked(r#""keep": 1"#, &listed),
+            tags(["1.43.3.10861-07dfddaeb"])
+        );
+    }
+
+    #[test]
+    fn pins_stay_and_only_floating_ones_are_asked_again() {
+        let entry = tracked(r#""strategies": { "major-minor-patch": true }, "keep": 1"#);
+        let pins = pins(&["33", "33.0", "33.0.9", "32.0.1", "edge"], true);
+        let listed = tags(["33", "33.0", "33.0.9", "34.0.1", "edge"]);
+        let plan = plan(&entry, &pins, &listed);
+        assert_eq!(plan.ask, tags(["33", "33.0", "34.0.1", "edge"]));
+        assert_eq!(plan.keep, tags(["33.0.9", "32.0.1"]));
+        assert_eq!(plan.gone, tags(["32.0.1"]));
+        assert_eq!(plan.full, tags(["33.0.9", "32.0.1", "34.0.1"]));
+    }
+
+    #[test]
+    fn a_pin_without_platforms_is_asked_for() {
+        let entry = tracked(r#""strategies": {}"#);
+        let listed = tags(["1.2.3"]);
+        assert_eq!(plan(&entry, &pins(&["1.2.3"], false), &listed).ask, listed);
+        assert_eq!(plan(&entry, &pins(&["1.2.3"], true), &listed).ask, tags([]));
+    }
+
+    #[test]
+    fn where_there_is_no_third_number_the_second_makes_a_full_version() {
+        let entry = tracked(r#""strategies": { "major-minor": true }, "keep": 1"#);
+        let listed = tags(["18", "18.6", "17.11", "18.6-alpine"]);
+        let plan = plan(&entry, &pins(&["18", "17.11"], true), &listed);
+        assert_eq!(plan.ask, tags(["18", "18.6"]));
+        assert_eq!(plan.keep, tags(["17.11"]));
+    }
+}

@@ -1,0 +1,277 @@
+//! Carries out the plan of each image, all registries at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
+
+use super::plan::{Plan, plan};
+use super::report::{Change, ChangeKind, Problem, Report};
+use crate::digest::Digest;
+use crate::images::TrackedImage;
+use crate::name::ImageName;
+use crate::platform::Platform;
+use crate::registry::{Client, RegistryError};
+use crate::table::{Pin, Pins, Table};
+use crate::tag::Tag;
+
+/// Images of one registry that are worked on at once; the client limits the
+/// requests, so this only has to keep it busy.
+const IMAGES_AT_ONCE: usize = 32;
+/// Tags of one image that are asked for at once.
+const TAGS_AT_ONCE: usize = 32;
+
+/// Told how far a refresh has come.
+pub trait Progress {
+    /// `images` images of `registry` will be looked at.
+    fn registry(&self, registry: &str, images: usize);
+    /// An image of `registry` has been listed; `tags` of its tags are asked for.
+    fn listed(&self, registry: &str, tags: usize);
+    /// One tag of `registry` has been answered for.
+    fn asked(&self, registry: &str);
+}
+
+/// Asks the registries for every tracked image. Gives the table as it should be
+/// now, and what differs from `old`; whatever failed is in it as it was.
+pub async fn refresh(
+    images: &[TrackedImage],
+    old: &Table,
+    client: &Client,
+    progress: &impl Progress,
+) -> (Table, Report) {
+    let mut by_registry: BTreeMap<&str, Vec<&TrackedImage>> = BTreeMap::new();
+    for tracked in images {
+        let registry = tracked.image.registry();
+        by_registry.entry(registry).or_default().push(tracked);
+    }
+    let registries = by_registry.into_iter().map(|(registry, images)| {
+        progress.registry(registry, images.len());
+        stream::iter(images)
+            .map(|tracked| refresh_image(tracked, old, client, progress))
+            .buffer_unordered(IMAGES_AT_ONCE)
+            .collect::<Vec<_>>()
+    });
+    let mut table = Table::default();
+    let mut report = Report::default();
+    for outcome in join_all(registries).await.into_iter().flatten() {
+        table.images.insert(outcome.image.clone(), outcome.pins);
+        let (image, gone) = (&outcome.image, outcome.gone);
+        report
+            .gone
+            .extend(gone.into_iter().map(|tag| (image.clone(), tag)));
+        let problems = outcome.problems.into_iter();
+        report
+            .problems
+            .extend(problems.map(|problem| (image.clone(), problem)));
+        compare(image, old, &table, &outcome.full, &mut report);
+    }
+    for image in old.images.keys() {
+        if !table.images.contains_key(image) {
+            compare(image, old, &table, &BTreeSet::new(), &mut report);
+        }
+    }
+    let order = |image: &ImageName, tag: &Tag| (image.clone(), crate::tag::by_version(tag));
+    report
+        .changes
+        .sort_by_cached_key(|change| order(&change.image, &change.tag));
+    report
+        .gone
+        .sort_by_cached_key(|(image, tag)| order(image, tag));
+    report
+        .problems
+        .sort_by_cached_key(|(image, problem)| (image.clone(), problem.to_string()));
+    (table, report)
+}
+
+struct Outcome {
+    image: ImageName,
+    pins: Pins,
+    full: BTreeSet<Tag>,
+    gone: BTreeSet<Tag>,
+    problems: Vec<Problem>,
+}
+
+async fn refresh_image(
+    tracked: &TrackedImage,
+    old: &Table,
+    client: &Client,
+    progress: &impl Progress,
+) -> Outcome {
+    let image = &tracked.image;
+    let registry = image.registry();
+    let old_pins = old
+        .images
+        .get(image)
+        .map(|pins| prune(pins, tracked))
+        .unwrap_or_default();
+    let mut outcome = Outcome {
+        image: image.clone(),
+        pins: Pins::new(),
+        full: BTreeSet::new(),
+        gone: BTreeSet::new(),
+        problems: Vec::new(),
+    };
+    let listed = match client.tags(image).await {
+        Ok(listed) => listed,
+        Err(error) => {
+            progress.listed(registry, 0);
+            outcome.pins = old_pins;
+            outcome.problems.push(Problem::Image(error));
+            return outcome;
+        }
+    };
+    let Plan {
+        ask,
+        keep,
+        gone,
+        full,
+    } = plan(tracked, &old_pins, &listed);
+    progress.listed(registry, ask.len());
+    (outcome.gone, outcome.full) = (gone, full);
+    let kept = keep
+        .iter()
+        .filter_map(|tag| Some((tag.clone(), old_pins.get(tag)?.clone())));
+    outcome.pins.extend(kept);
+
+    let heads: Vec<_> = stream::iter(&ask)
+        .map(|tag| async move {
+            let digest = client.digest(image, tag).await;
+            progress.asked(registry);
+            (tag, digest)
+        })
+        .buffer_unordered(TAGS_AT_ONCE)
+        .collect()
+        .await;
+
+    let stale = |tag: &Tag, digest: &Digest| {
+        !old_pins
+            .get(tag)
+            .is_some_and(|pin| pin.digest == *digest && is_complete(pin, tracked))
+    };
+    let unseen: BTreeSet<&Digest> = heads
+        .iter()
+        .filter_map(|(tag, head)| {
+            head.as_ref()
+                .ok()?
+                .as_ref()
+                .filter(|digest| stale(tag, digest))
+        })
+        .collect();
+    let platforms: BTreeMap<Digest, Result<_, RegistryError>> = stream::iter(unseen)
+        .map(|digest| async move { (digest.clone(), client.platforms(image, digest).await) })
+        .buffer_unordered(TAGS_AT_ONCE)
+        .collect()
+        .await;
+
+    for (tag, head) in heads {
+        let old_pin = old_pins.get(tag);
+        let pin = match head {
+            Ok(Some(digest)) if !stale(tag, &digest) => Ok(old_pin.cloned()),
+            Ok(Some(digest)) => pin(tracked, tag, &digest, &platforms).map(Some),
+            Ok(None) if old_pin.is_some() => {
+                outcome.gone.insert(tag.clone());
+                Ok(old_pin.cloned())
+            }
+            Ok(None) => Err(Problem::NoSuchTag(tag.clone())),
+            Err(error) => Err(Problem::Tag {
+                tag: tag.clone(),
+                error,
+            }),
+        };
+        match pin {
+            Ok(pin) => outcome.pins.extend(pin.map(|pin| (tag.clone(), pin))),
+            Err(problem) => {
+                outcome
+                    .pins
+                    .extend(old_pin.map(|pin| (tag.clone(), pin.clone())));
+                outcome.problems.push(problem);
+            }
+        }
+    }
+    outcome
+}
+
+/// The pin of a tag that points to `digest`.
+fn pin(
+    tracked: &TrackedImage,
+    tag: &Tag,
+    digest: &Digest,
+    platforms: &BTreeMap<Digest, Result<BTreeMap<Platform, Digest>, RegistryError>>,
+) -> Result<Pin, Problem> {
+    let offered = match platforms.get(digest) {
+        Some(Ok(offered)) => offered,
+        Some(Err(error)) => {
+            let (tag, error) = (tag.clone(), error.clone());
+            return Err(Problem::Tag { tag, error });
+        }
+        None => return Err(Problem::NoSuchTag(tag.clone())),
+    };
+    let taken: BTreeMap<_, _> = offered
+        .iter()
+        .filter(|(platform, _)| tracked.platforms.contains(*platform))
+        .map(|(platform, manifest)| (platform.clone(), manifest.clone()))
+        .collect();
+    if taken.is_empty() {
+        return Err(Problem::NoPlatform {
+            tag: tag.clone(),
+            offered: offered.keys().map(Platform::to_string).collect(),
+        });
+    }
+    Ok(Pin {
+        digest: digest.clone(),
+        platforms: taken,
+    })
+}
+
+/// The pins without the platforms that images.json no longer lists.
+fn prune(pins: &Pins, tracked: &TrackedImage) -> Pins {
+    let mut pins = pins.clone();
+    for pin in pins.values_mut() {
+        pin.platforms
+            .retain(|platform, _| tracked.platforms.contains(platform));
+    }
+    pins
+}
+
+/// Whether nothing more can be learnt of an unchanged digest: it has every
+/// tracked platform, or is itself the only manifest there is.
+fn is_complete(pin: &Pin, tracked: &TrackedImage) -> bool {
+    pin.platforms.len() == tracked.platforms.len()
+        || pin
+            .platforms
+            .values()
+            .any(|manifest| *manifest == pin.digest)
+}
+
+/// Adds what differs between the old and the new pins of `image` to `report`.
+fn compare(image: &ImageName, old: &Table, new: &Table, full: &BTreeSet<Tag>, report: &mut Report) {
+    let none = Pins::new();
+    let old = old.images.get(image).unwrap_or(&none);
+    let new = new.images.get(image).unwrap_or(&none);
+    let tags: BTreeSet<&Tag> = old.keys().chain(new.keys()).collect();
+    for tag in tags {
+        let kind = match (old.get(tag), new.get(tag)) {
+            (Some(old), Some(new)) if old == new => {
+                report.kept += 1;
+                continue;
+            }
+            (Some(old), Some(new)) if old.digest == new.digest => ChangeKind::Platforms {
+                digest: new.digest.clone(),
+            },
+            (Some(old), Some(new)) => ChangeKind::Moved {
+                old: old.digest.clone(),
+                new: new.digest.clone(),
+                repushed: full.contains(tag),
+            },
+            (None, Some(new)) => ChangeKind::Added {
+                new: new.digest.clone(),
+            },
+            (Some(old), None) => ChangeKind::Removed {
+                old: old.digest.clone(),
+            },
+            (None, None) => continue,
+        };
+        let (image, tag) = (image.clone(), tag.clone());
+        report.changes.push(Change { image, tag, kind });
+    }
+}

@@ -1,0 +1,40 @@
+//! `nix-oci-hashes lookup`: what `builtins.ociHash` would say.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use nix_oci_hashes::lookup::Query;
+use nix_oci_hashes::platform::Platform;
+use nix_oci_hashes::table::Table;
+
+const DEFAULT_TABLE: &str = "digests.json";
+
+/// Print the pinned reference that builtins.ociHash would answer with
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The reference, such as docker.io/nextcloud:34
+    #[arg(value_name = "REF")]
+    reference: String,
+
+    /// Answer with this platform's manifest: linux/arm64, or a Nix system such as aarch64-linux
+    #[arg(long)]
+    platform: Option<Platform>,
+
+    /// The table of pins [default: ./digests.json, or the built-in table where there is none]
+    #[arg(long, value_name = "FILE")]
+    digests: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<u8> {
+    let query = Query::from_reference(&arguments.reference)?.for_platform(arguments.platform);
+    let table = match &arguments.digests {
+        Some(path) => Table::read(path)?,
+        None => match std::fs::metadata(DEFAULT_TABLE) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Table::built_in()?,
+            _ => Table::read(Path::new(DEFAULT_TABLE))?,
+        },
+    };
+    anstream::println!("{}", query.answer(&table)?);
+    Ok(super::DONE)
+}

@@ -1,0 +1,54 @@
+//! The command line: one file a verb, the thin face over the library.
+
+mod lookup;
+mod progress;
+mod refresh;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Everything was done.
+const DONE: u8 = 0;
+/// Nothing was asked of any registry: a bad flag, a bad file, no answer.
+const FAILED: u8 = 1;
+
+/// Pinned OCI image references for Nix: one table of digests, kept fresh.
+#[derive(Debug, Parser)]
+#[command(version, about, disable_help_subcommand = true)]
+struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Refresh(refresh::Arguments),
+    Lookup(lookup::Arguments),
+}
+
+/// Runs the command line of this process.
+pub(crate) fn main() -> ExitCode {
+    let command = match Command::try_parse() {
+        Ok(command) => command,
+        Err(error) => {
+            // Printing fails only where there is no one left to read it.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { FAILED } else { DONE });
+        }
+    };
+    let result = match command.verb {
+        Verb::Refresh(arguments) => refresh::run(&arguments),
+        Verb::Lookup(arguments) => lookup::run(arguments),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let bad = clap::builder::Styles::styled();
+            let (bad, plain) = (bad.get_error().render(), bad.get_error().render_reset());
+            anstream::eprintln!("{bad}error:{plain} {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}

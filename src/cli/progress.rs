@@ -1,0 +1,68 @@
+//! A progress bar for each registry, on a terminal; nothing in a pipe.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use nix_oci_hashes::refresh::Progress;
+
+/// The bars of one refresh, drawn on standard error.
+#[derive(Default)]
+pub(super) struct Bars {
+    all: MultiProgress,
+    registries: RefCell<HashMap<String, Bar>>,
+}
+
+struct Bar {
+    bar: ProgressBar,
+    unlisted: usize,
+}
+
+impl Bars {
+    /// Leaves the bars as they are, and takes no more.
+    pub(super) fn finish(&self) {
+        for Bar { bar, .. } in self.registries.borrow().values() {
+            bar.finish();
+        }
+    }
+}
+
+impl Progress for Bars {
+    fn registry(&self, registry: &str, images: usize) {
+        let bar = self.all.add(ProgressBar::new(0));
+        if let Ok(style) = ProgressStyle::with_template(
+            "{prefix:<24.bold} {bar:30.cyan/dim} {pos:>5}/{len:<5} tags {wide_msg}",
+        ) {
+            bar.set_style(style.progress_chars("━╸─"));
+        }
+        bar.set_prefix(registry.to_owned());
+        let unlisted = images;
+        bar.set_message(left_to_list(unlisted));
+        let bar = Bar { bar, unlisted };
+        self.registries
+            .borrow_mut()
+            .insert(registry.to_owned(), bar);
+    }
+
+    fn listed(&self, registry: &str, tags: usize) {
+        if let Some(Bar { bar, unlisted }) = self.registries.borrow_mut().get_mut(registry) {
+            *unlisted = unlisted.saturating_sub(1);
+            bar.inc_length(tags as u64);
+            bar.set_message(left_to_list(*unlisted));
+        }
+    }
+
+    fn asked(&self, registry: &str) {
+        if let Some(Bar { bar, .. }) = self.registries.borrow().get(registry) {
+            bar.inc(1);
+        }
+    }
+}
+
+fn left_to_list(images: usize) -> String {
+    match images {
+        0 => String::new(),
+        1 => "1 image to list".to_owned(),
+        images => format!("{images} images to list"),
+    }
+}

@@ -1,0 +1,94 @@
+//! `nix-oci-hashes refresh`: follow the registries and rewrite the table.
+
+use std::io::ErrorKind;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use nix_oci_hashes::images;
+use nix_oci_hashes::refresh::refresh;
+use nix_oci_hashes::registry::{Client, Options};
+use nix_oci_hashes::table::Table;
+
+use super::progress::Bars;
+use super::report;
+
+/// Some images failed; the rest was written.
+const SOME_FAILED: u8 = 2;
+/// `--check`: the table is not up to date.
+const WOULD_WRITE: u8 = 3;
+
+/// Find new versions and new digests in the registries and rewrite the table
+///
+/// Exits with 0 when done, 1 on an error before any registry was asked, 2 if
+/// some images failed (the rest is written), 3 if --check would write.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Which images are tracked
+    #[arg(long, value_name = "FILE", default_value = "images.json")]
+    images: PathBuf,
+
+    /// The table of pins; made where there is none
+    #[arg(long, value_name = "FILE", default_value = "digests.json")]
+    digests: PathBuf,
+
+    /// Write nothing, and exit with 3 if there is something to write
+    #[arg(long)]
+    check: bool,
+
+    /// Requests under way at once to each registry
+    #[arg(long, value_name = "N", default_value = "8")]
+    jobs: NonZeroUsize,
+
+    /// Ask this registry over plain http (those on loopback always are); may be repeated
+    #[arg(long, value_name = "HOST[:PORT]")]
+    insecure_registry: Vec<String>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<u8> {
+    let images = images::read(&arguments.images)?;
+    let path = &arguments.digests;
+    let (old, old_text) = read_table(path)?;
+    let client = Client::new(Options {
+        jobs: arguments.jobs,
+        insecure_registries: arguments.insecure_registry.iter().cloned().collect(),
+    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the network runtime")?;
+    let bars = Bars::default();
+    let (table, report) = runtime.block_on(refresh(&images, &old, &client, &bars));
+    bars.finish();
+
+    let stale = Some(table.to_json()) != old_text;
+    if stale && !arguments.check {
+        table.write(path)?;
+    }
+    let outcome = match (stale, arguments.check) {
+        (false, _) => "is up to date",
+        (true, false) => "written",
+        (true, true) => "is not up to date",
+    };
+    report::print(&report, &format!("{} {outcome}", path.display()));
+    Ok(if stale && arguments.check {
+        WOULD_WRITE
+    } else if report.problems.is_empty() {
+        super::DONE
+    } else {
+        SOME_FAILED
+    })
+}
+
+/// The table and its text; an empty table where there is no file yet.
+fn read_table(path: &Path) -> Result<(Table, Option<String>)> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok((Table::default(), None)),
+        _ => {
+            let table = Table::read(path)?;
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            Ok((table, Some(text)))
+        }
+    }
+}

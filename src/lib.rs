@@ -25,6 +25,8 @@ pub mod json;
 pub mod lookup;
 pub mod name;
 pub mod platform;
+#[cfg(feature = "plugin")]
+mod plugin;
 #[cfg(feature = "refresh")]
 pub mod refresh;
 #[cfg(feature = "refresh")]

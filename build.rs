@@ -1,0 +1,71 @@
+//! Compiles `cpp/` against the machine's Nix, for the cargo feature `plugin`.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    #[cfg(feature = "plugin")]
+    plugin::build();
+}
+
+#[cfg(feature = "plugin")]
+mod plugin {
+    use std::process::exit;
+
+    pub(crate) fn build() {
+        println!("cargo:rerun-if-changed=cpp");
+        println!("cargo:rerun-if-env-changed=PKG_CONFIG_PATH");
+        // Nix is in the process that loads the plugin: its libraries must not
+        // be linked a second time, only its headers are wanted.
+        let nix = pkg_config::Config::new()
+            .cargo_metadata(false)
+            .probe("nix-expr")
+            .unwrap_or_else(|error| {
+                eprintln!(
+                    "The feature 'plugin' needs Nix with its development files, and pkg-config \
+                     does not find 'nix-expr'.\n\
+                     Debian 12: run scripts/setup, then build through the Makefile ('make plugin').\n\
+                     NixOS: nix-shell -p pkg-config nix.dev boost nlohmann_json boehmgc\n\
+                     Elsewhere: put the folder of nix-expr.pc into PKG_CONFIG_PATH.\n\n{error}"
+                );
+                exit(1)
+            });
+        let Some(version) = number(&nix.version) else {
+            eprintln!(
+                "pkg-config gives the version of Nix as '{}', which is none.",
+                nix.version
+            );
+            exit(1)
+        };
+        let standard = match version {
+            ..21400 => "c++17",
+            21400..23400 => "c++20",
+            _ => "c++23",
+        };
+        let mut build = cxx_build::bridge("src/plugin.rs");
+        // System headers: their warnings are not ours to mend.
+        for folder in &nix.include_paths {
+            build.flag("-isystem").flag(folder);
+        }
+        build
+            .file("cpp/oci_hash.cc")
+            .include("cpp")
+            .define("OCI_HASH_NIX_VERSION", version.to_string().as_str())
+            .std(standard)
+            // Nix's structures are made for designated initialisers of some members.
+            .flag_if_supported("-Wno-missing-field-initializers")
+            .flag_if_supported("-Wno-unused-parameter")
+            .compile("oci_hash");
+    }
+
+    /// `2.8.1` as 20801; a missing or odd last part counts as 0 (`2.31pre`).
+    fn number(version: &str) -> Option<u32> {
+        let mut parts = version.split('.').map(|part| {
+            let digits = part
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(part.len());
+            part[..digits].parse::<u32>()
+        });
+        let (major, minor) = (parts.next()?.ok()?, parts.next()?.ok()?);
+        let patch = parts.next().and_then(Result::ok).unwrap_or(0).min(99);
+        Some(major * 10_000 + minor * 100 + patch)
+    }
+}

@@ -1,0 +1,90 @@
+// All that differs between the versions of Nix. OCI_HASH_NIX_VERSION is the
+// version built for: 20800 is 2.8.0.
+#pragma once
+
+#if OCI_HASH_NIX_VERSION < 20800 || OCI_HASH_NIX_VERSION >= 20900
+#error "this version of Nix is not supported yet: cpp/compat.h knows 2.8"
+#endif
+
+#include "config.h"
+
+#include "eval-inline.hh"
+#include "primops.hh"
+#include "util.hh"
+
+#include <string>
+#include <string_view>
+
+namespace oci_hash {
+
+// The position of a call; a PosIdx from 2.9 on.
+using Position = const nix::Pos &;
+
+// Throws `message` as `builtins.throw` does, so that `tryEval` catches it.
+[[noreturn]] inline void throw_error(nix::EvalState &, Position pos,
+                                     const std::string &message) {
+  throw nix::ThrownError(
+      {.msg = nix::hintfmt("%1%", nix::normaltxt(message)), .errPos = pos});
+}
+
+// Adds a line to the trace of an error that passes through.
+inline void add_trace(nix::EvalState &, Position pos, nix::Error &error,
+                      const char *line) {
+  error.addTrace(pos, line);
+}
+
+// The message of an error, without its kind, position and trace.
+inline std::string message_of(const nix::BaseError &error) {
+  return nix::filterANSIEscapes(error.info().msg.str(), true);
+}
+
+inline bool has_context(const nix::Value &value) {
+  return value.string.context != nullptr;
+}
+
+// The text of a forced string.
+inline std::string_view text_of(const nix::Value &value) {
+  return value.string.s;
+}
+
+// The text of a forced path.
+inline std::string_view path_of(const nix::Value &value) { return value.path; }
+
+// Calls `f` with name and value of each attribute of a forced set.
+template <typename F>
+void each_attribute(nix::EvalState &, nix::Value &set, F f) {
+  for (const nix::Attr &attr : *set.attrs)
+    f(static_cast<const std::string &>(attr.name), *attr.value);
+}
+
+inline bool has_attribute(nix::EvalState &state, nix::Value &set,
+                          const char *name) {
+  return set.attrs->get(state.symbols.create(name)) != nullptr;
+}
+
+// The result of one of Nix's own builtins, forced.
+inline nix::Value &call_builtin(nix::EvalState &state, Position pos,
+                                const char *name, nix::Value &argument) {
+  nix::Value &result = *state.allocValue();
+  state.callFunction(state.getBuiltin(name), argument, result, pos);
+  state.forceValue(result, pos);
+  return result;
+}
+
+// What an error calls the type of a value: "an integer".
+inline std::string type_of(const nix::Value &value) {
+  return nix::showType(value);
+}
+
+// Adds a builtin of one argument to the ones Nix starts with. Names with two
+// underscores are not put into the scope of every expression without them.
+inline void register_builtin(const char *name, const char *argument,
+                             const char *doc, nix::PrimOpFun function) {
+  nix::RegisterPrimOp({.name = name,
+                       .args = {argument},
+                       .arity = 1,
+                       .doc = doc,
+                       .fun = function});
+}
+
+} // namespace oci_hash

@@ -101,7 +101,7 @@ pub enum LookupError {
         /// The image.
         image: ImageName,
         /// The requirement.
-        requirement: Requirement,
+        requirement: Box<Requirement>,
         /// The variant, as a phrase.
         variant: VariantPhrase,
         /// What is pinned.
@@ -125,9 +125,9 @@ pub enum LookupError {
     )]
     Mismatch {
         /// What was asked for.
-        reference: Reference,
+        reference: Box<Reference>,
         /// What the table says.
-        pinned: Reference,
+        pinned: Box<Reference>,
     },
     /// The reference carries a digest, no tag, and no pin has that digest.
     #[error(
@@ -209,7 +209,7 @@ impl Query {
             (Wanted::Newest(requirement, variant), _) => newest(pins, requirement, variant)
                 .ok_or_else(|| LookupError::NoMatch {
                     image: image.clone(),
-                    requirement: requirement.clone(),
+                    requirement: Box::new(requirement.clone()),
                     variant: VariantPhrase(variant.clone()),
                     tags: TagList::of(pins),
                 })?,
@@ -227,8 +227,8 @@ impl Query {
         let pinned = self.reference(Some(tag), digest);
         match &self.digest {
             Some(digest) if !self.is_digest_of(pin, digest) => Err(LookupError::Mismatch {
-                reference: self.reference(pinned.tag.clone(), digest.clone()),
-                pinned,
+                reference: Box::new(self.reference(pinned.tag.clone(), digest.clone())),
+                pinned: Box::new(pinned),
             }),
             Some(digest) => Ok(self.reference(pinned.tag, digest.clone())),
             None => Ok(pinned),

@@ -243,8 +243,8 @@ fn is_build(segment: &str) -> bool {
     segment.len() >= BUILD_DIGITS && segment.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// A variant as people write it: `` (the plain tag), `-fpm`, or with one `#`
-/// for a number that moves with the release: `-ce.#`, `-ls#`.
+/// A variant as people write it: nothing (the plain tag), `-fpm`, or with one
+/// `#` for a number that moves with the release: `-ce.#`, `-ls#`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VariantPattern(String);
 

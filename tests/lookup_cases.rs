@@ -1,4 +1,10 @@
 //! Every case of `tests/cases/lookup.json`, asked of the Rust library.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use nix_oci_hashes::lookup::Query;
 use nix_oci_hashes::table::Table;

@@ -1,0 +1,200 @@
+//! The command as a user calls it, without any registry.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use support::Workspace;
+
+const NEXTCLOUD: &str = r#"[{ "image": "docker.io/nextcloud" }]"#;
+
+/// A table that would be replaced if anything were written.
+const OLD: &str = "{ \"version\": 1, \"images\": { \"docker.io/nextcloud\": {} } }";
+
+#[test]
+fn lookup_answers_from_the_built_in_table() {
+    let workspace = Workspace::new();
+    let outcome = workspace.run(&["lookup", "nextcloud:34"]).code(0);
+    assert_eq!(
+        outcome.stdout,
+        "docker.io/nextcloud:34@sha256:f3b69ff309613277e4ab5d9592c436a983d797ce1cc435b5e92a38f52feb5fb0\n"
+    );
+    let outcome = workspace
+        .run(&[
+            "lookup",
+            "docker.io/nextcloud:34",
+            "--platform",
+            "aarch64-linux",
+        ])
+        .code(0);
+    assert_eq!(
+        outcome.stdout,
+        "docker.io/nextcloud:34@sha256:af3f933e7784cabf9e9a9e1f58d316fc165beb46356d62352968c7fb758eb723\n"
+    );
+}
+
+#[test]
+fn lookup_prefers_the_table_of_the_folder_and_takes_a_named_one() {
+    let workspace = Workspace::new();
+    let digest = format!("sha256:{}", "12".repeat(32));
+    let table = format!(
+        r#"{{ "version": 1, "images": {{ "docker.io/a": {{ "1": {{ "digest": "{digest}" }} }} }} }}"#
+    );
+    workspace.write("digests.json", &table);
+    let answer = format!("docker.io/a:1@{digest}\n");
+    assert_eq!(workspace.run(&["lookup", "a:1"]).code(0).stdout, answer);
+    workspace.write("other.json", &table);
+    workspace.write("digests.json", OLD);
+    let arguments = ["lookup", "a:1", "--digests", "other.json"];
+    assert_eq!(workspace.run(&arguments).code(0).stdout, answer);
+}
+
+#[test]
+fn lookup_misses_say_what_there_is() {
+    let workspace = Workspace::new();
+    for (reference, message) in [
+        (
+            "nextclud:34",
+            "docker.io/nextclud is not tracked; add it to images.json",
+        ),
+        (
+            "nextcloud:99",
+            "no pinned tag '99'; pinned are 34.0.4, 34.0, 34,",
+        ),
+        ("", "invalid image reference ''"),
+        ("a b", "invalid image reference 'a b'"),
+        ("Nextcloud:34", "did you mean 'nextcloud'?"),
+    ] {
+        workspace.run(&["lookup", reference]).code(1).error(message);
+    }
+    workspace.write("digests.json", OLD);
+    workspace
+        .run(&["lookup", "nextcloud:34"])
+        .code(1)
+        .error("docker.io/nextcloud is tracked but not pinned yet; run 'nix-oci-hashes refresh'");
+}
+
+#[test]
+fn a_bad_table_is_one_error_and_stays_as_it_is() {
+    for (content, message) in [
+        ("", "digests.json: the file is empty"),
+        ("{ \"version\": 1,", "digests.json:1:15: EOF while parsing"),
+        ("[]", "digests.json:1:"),
+        (
+            "{ \"version\": 1, \"images\": { \"a\": {}, \"a\": {} } }",
+            "'docker.io/a' stands here twice",
+        ),
+        (
+            "{ \"version\": 1, \"images\": {}, \"extra\": 0 }",
+            "unknown field `extra`",
+        ),
+        (
+            "{ \"version\": 1, \"images\": { \"a\": { \"1\": { \"digest\": \"sha256:1\" } } } }",
+            "invalid digest 'sha256:1'",
+        ),
+        (
+            "{ \"version\": 1, \"images\": { \"A\": {} } }",
+            "invalid image reference 'A'",
+        ),
+        (&"[".repeat(10_000_000), "digests.json:1:"),
+    ] {
+        let workspace = Workspace::tracking(NEXTCLOUD);
+        workspace.write("digests.json", content);
+        for arguments in [
+            &["refresh"][..],
+            &["refresh", "--check"],
+            &["lookup", "a:1"],
+        ] {
+            workspace.run(arguments).code(1).error(message);
+        }
+        assert_eq!(workspace.read("digests.json"), content);
+        assert_eq!(workspace.files(), ["digests.json", "images.json"]);
+    }
+}
+
+#[test]
+fn bad_tracked_images_are_one_error_and_the_table_stays() {
+    for (content, message) in [
+        ("", "images.json: the file is empty"),
+        ("[", "images.json:1:1: EOF while parsing"),
+        ("{}", "expected a list of images"),
+        (
+            "[{ \"image\": \"docker.io/a\", \"tag\": \"1\" }]",
+            "images.json:1:32: unknown field `tag`",
+        ),
+        (
+            "[{ \"image\": \"docker.io/a\" },\n { \"image\": \"docker.io/library/a\" }]",
+            "images.json:2:",
+        ),
+        (
+            "[{ \"image\": \"docker.io/A\" }]",
+            "did you mean 'docker.io/a'",
+        ),
+        (
+            "[{ \"image\": \"docker.io/a\", \"strategies\": { \"major\": \">=x\" } }]",
+            "invalid version requirement '>=x'",
+        ),
+        (&"[".repeat(10_000_000), "images.json:1:"),
+    ] {
+        let workspace = Workspace::tracking(content);
+        workspace.write("digests.json", OLD);
+        workspace.run(&["refresh"]).code(1).error(message);
+        assert_eq!(workspace.read("digests.json"), OLD);
+    }
+}
+
+#[test]
+fn missing_files_are_named() {
+    let workspace = Workspace::new();
+    workspace
+        .run(&["refresh"])
+        .code(1)
+        .error("images.json: No such file or directory; create it with a list of images");
+    workspace
+        .run(&["lookup", "a:1", "--digests", "nowhere.json"])
+        .code(1)
+        .error("nowhere.json: No such file or directory; run 'nix-oci-hashes refresh'");
+    assert!(workspace.files().is_empty());
+}
+
+#[test]
+fn bad_flags_end_with_1_and_help_with_0() {
+    let workspace = Workspace::new();
+    for arguments in [
+        &["refresh", "--nonsense"][..],
+        &["refresh", "--jobs", "0"],
+        &["lookup"],
+        &["lookup", "a:1", "--platform", "amd64"],
+        &["nonsense"],
+        &[],
+    ] {
+        let outcome = workspace.run(arguments).code(1);
+        assert!(!outcome.stderr.is_empty(), "{outcome:#?}");
+    }
+    let help = workspace.run(&["refresh", "--help"]).code(0).stdout;
+    assert!(help.contains("--insecure-registry"), "{help}");
+    let version = workspace.run(&["--version"]).code(0).stdout;
+    assert_eq!(
+        version,
+        concat!("nix-oci-hashes ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+}
+
+#[test]
+fn nothing_tracked_is_an_empty_table() {
+    let workspace = Workspace::tracking("[]");
+    workspace.write("digests.json", OLD);
+    let outcome = workspace.run(&["refresh", "--check"]).code(3);
+    assert_eq!(
+        outcome.stdout,
+        "0 added, 0 moved, 0 removed, 0 kept: digests.json is not up to date\n"
+    );
+    assert_eq!(workspace.read("digests.json"), OLD);
+    workspace.run(&["refresh"]).code(0);
+    assert_eq!(workspace.table()["images"], serde_json::json!({}));
+    workspace.run(&["refresh", "--check"]).code(0);
+}

@@ -1,0 +1,379 @@
+//! `builtins.ociHash` in a real Nix.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::nix::Nix;
+use support::project;
+
+/// A Nix string literal.
+fn literal(text: &str) -> String {
+    let escaped = text
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace("${", "\\${");
+    format!("\"{}\"", escaped.replace('\n', "\\n"))
+}
+
+fn nextcloud_34() -> Value {
+    let table = std::fs::read_to_string(project().join("digests.json")).unwrap();
+    let table: Value = serde_json::from_str(&table).unwrap();
+    table["images"]["docker.io/nextcloud"]["34"].clone()
+}
+
+#[test]
+fn every_lookup_case_holds() {
+    let nix = Nix::with_plugin();
+    let path = project().join("tests/cases/lookup.json");
+    let cases: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    // A string argument asks the built-in table, so it goes into a set here.
+    let call = |filter: &str| {
+        format!(
+            "let file = builtins.fromJSON (builtins.readFile {});
+                 set = case: if builtins.isString case.argument then {{ image = case.argument; }} else case.argument;
+                 ask = case: builtins.ociHash (set case // {{ inherit (file) digests; }});
+             in {filter}",
+            path.display()
+        )
+    };
+    let answers = nix.value(&call(
+        "map (c: if c ? answer then ask c else null) file.cases",
+    ));
+    for (i, case) in cases["cases"].as_array().unwrap().iter().enumerate() {
+        if let Value::String(error) = &case["error"] {
+            let got = nix.error(&call(&format!("ask (builtins.elemAt file.cases {i})")));
+            let expected = format!("builtins.ociHash: {error}\n");
+            assert!(got.starts_with(&expected), "{}: {got}", case["name"]);
+        } else {
+            assert_eq!(answers[i], case["answer"], "{}", case["name"]);
+        }
+    }
+}
+
+#[test]
+fn a_string_asks_the_built_in_table() {
+    let nix = Nix::with_plugin();
+    let pin = nextcloud_34();
+    let index = pin["digest"].as_str().unwrap();
+    let reference = format!("docker.io/nextcloud:34@{index}");
+    assert_eq!(
+        nix.value("builtins.ociHash \"docker.io/nextcloud:34\""),
+        json!(reference)
+    );
+    assert_eq!(
+        nix.value(&format!("builtins.ociHash \"{reference}\"")),
+        json!(reference)
+    );
+    let arm64 = pin["platforms"]["linux/arm64"].as_str().unwrap();
+    assert_eq!(
+        nix.value("builtins.ociHash { image = \"nextcloud\"; version = \"34\"; platform = \"aarch64-linux\"; }"),
+        json!(format!("docker.io/nextcloud:34@{arm64}"))
+    );
+}
+
+#[test]
+fn the_table_is_a_path_a_string_a_parsed_set_or_a_store_path() {
+    let nix = Nix::with_plugin();
+    let digest = format!("sha256:{}", "34".repeat(32));
+    let table = json!({ "version": 1, "images": { "docker.io/a": { "1": { "digest": digest } } } });
+    let file = nix.home().join("digests.json");
+    std::fs::write(&file, table.to_string()).unwrap();
+    let file = file.display();
+    for digests in [
+        format!("{file}"),
+        format!("\"{file}\""),
+        format!("builtins.fromJSON (builtins.readFile {file})"),
+        format!("builtins.toFile \"digests.json\" (builtins.readFile {file})"),
+        format!("\"${{{file}}}\""),
+        format!("{{ outPath = {file}; }}"),
+    ] {
+        let call = format!("builtins.ociHash {{ image = \"a:1\"; digests = {digests}; }}");
+        assert_eq!(
+            nix.value(&call),
+            json!(format!("docker.io/a:1@{digest}")),
+            "{digests}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_changes_is_read_again() {
+    let nix = Nix::with_plugin();
+    let file = nix.home().join("digests.json");
+    let write = |digest: &str| {
+        let table =
+            json!({ "version": 1, "images": { "docker.io/a": { "1": { "digest": digest } } } });
+        std::fs::write(&file, table.to_string()).unwrap();
+    };
+    let call = format!(
+        "builtins.ociHash {{ image = \"a:1\"; digests = {}; }}",
+        file.display()
+    );
+    for digit in ["5", "6"] {
+        let digest = format!("sha256:{}", digit.repeat(64));
+        write(&digest);
+        assert_eq!(nix.value(&call), json!(format!("docker.io/a:1@{digest}")));
+    }
+}
+
+#[test]
+fn bad_tables_are_clear_errors() {
+    let nix = Nix::with_plugin();
+    let home = nix.home().display().to_string();
+    let good = project().join("digests.json").display().to_string();
+    let written = |name: &str, content: &[u8]| {
+        std::fs::write(nix.home().join(name), content).unwrap();
+        format!("{home}/{name}")
+    };
+    let deep = written("deep.json", &b"[".repeat(10_000_000));
+    let cut = std::fs::read(&good).unwrap();
+    let cut = written("cut.json", &cut[..cut.len() / 2]);
+    let html = written("html.json", b"<html></html>");
+    let empty = written("empty.json", b"");
+    for (digests, message) in [
+        (
+            format!("{home}/missing.json"),
+            format!("the table '{home}/missing.json' cannot be read: opening file"),
+        ),
+        (home.clone(), format!("the table '{home}' cannot be read: ")),
+        (
+            empty,
+            "empty.json: the file is empty; mend the file".to_owned(),
+        ),
+        (
+            html,
+            "html.json:1:1: expected value; mend the file".to_owned(),
+        ),
+        (cut, "cut.json:".to_owned()),
+        (deep, "deep.json:1:".to_owned()),
+        ("{ }".to_owned(), "missing field `version`".to_owned()),
+        (
+            "{ version = 2; images = { }; }".to_owned(),
+            "its version is 2, not 1".to_owned(),
+        ),
+        (
+            "3".to_owned(),
+            "the attribute 'digests' is an integer; write the path".to_owned(),
+        ),
+        (
+            "null".to_owned(),
+            "the attribute 'digests' is null".to_owned(),
+        ),
+        (
+            "[ ]".to_owned(),
+            "the attribute 'digests' is a list".to_owned(),
+        ),
+    ] {
+        let call = format!("builtins.ociHash {{ image = \"a:1\"; digests = {digests}; }}");
+        let error = nix.error(&call);
+        assert!(error.starts_with("builtins.ociHash: "), "{error}");
+        assert!(error.contains(&message), "{error}");
+        assert!(error.len() < 1_000, "{error}");
+        assert_eq!(
+            nix.value(&format!("(builtins.tryEval ({call})).success")),
+            json!(false)
+        );
+    }
+}
+
+#[test]
+fn bad_arguments_are_clear_errors() {
+    let nix = Nix::with_plugin();
+    for (argument, message) in [
+        ("3", "the argument is an integer; write a reference"),
+        ("null", "the argument is null; write"),
+        ("[ ]", "the argument is a list; write"),
+        ("(x: x)", "the argument is a function; write"),
+        ("./Cargo.toml", "the argument is a path; write"),
+        ("{ }", "the set has no attribute 'image'"),
+        (
+            "{ image = 3; }",
+            "the attribute 'image' is an integer; write a string",
+        ),
+        (
+            "{ image = \"a\"; version = 34; }",
+            "the attribute 'version' is an integer; write a string",
+        ),
+        (
+            "{ image = \"a\"; platform = null; }",
+            "the attribute 'platform' is null; write a string",
+        ),
+        (
+            "{ imgae = throw \"not forced\"; }",
+            "unknown attribute 'imgae'; the set takes image, version",
+        ),
+        ("\"\"", "invalid image reference ''"),
+        ("\"   \"", "invalid image reference '   '"),
+        ("\"a\\nb\"", "invalid image reference 'a\\nb'"),
+        ("\"\\t\"", "invalid image reference '\\t'"),
+        (
+            "(builtins.toFile \"a\" \"b\")",
+            "the argument refers to a store path",
+        ),
+        (
+            "{ image = builtins.toFile \"a\" \"b\"; }",
+            "the attribute 'image' refers to a store path",
+        ),
+        (
+            "(builtins.concatStringsSep \"\" (builtins.genList (_: \"a\") 1000000))",
+            "(999900 more characters)",
+        ),
+    ] {
+        let error = nix.error(&format!("builtins.ociHash {argument}"));
+        assert!(error.starts_with("builtins.ociHash: "), "{error}");
+        assert!(error.contains(message), "{error}");
+        assert!(error.len() < 2_000, "{error}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_a_clear_error() {
+    let nix = Nix::with_plugin();
+    for (name, expression, message) in [
+        (
+            "a.nix",
+            &b"builtins.ociHash \"a\xff\xfe\""[..],
+            "the reference is not UTF-8",
+        ),
+        (
+            "b.nix",
+            b"builtins.ociHash { image = \"a\xff\"; }",
+            "the attribute 'image' is not UTF-8",
+        ),
+        (
+            "c.nix",
+            b"builtins.ociHash { image = \"a\"; \"\xff\" = 1; }",
+            "unknown attribute",
+        ),
+        (
+            "d.nix",
+            b"builtins.ociHash (builtins.readFile ./nul)",
+            "contents of the file",
+        ),
+        // Nix 2.8 itself ends such a string at the NUL.
+        (
+            "e.nix",
+            b"builtins.ociHash (builtins.fromJSON ''\"a\\u0000b\"'')",
+            "docker.io/a is not tracked",
+        ),
+    ] {
+        std::fs::write(nix.home().join(name), expression).unwrap();
+        std::fs::write(nix.home().join("nul"), "a\0b").unwrap();
+        let file = nix.home().join(name);
+        let outcome = nix
+            .eval_with(&["--impure", "-f", file.to_str().unwrap()])
+            .code(1);
+        assert!(outcome.stderr.contains(message), "{outcome:#?}");
+    }
+}
+
+#[test]
+fn what_a_thunk_throws_passes_through() {
+    let nix = Nix::with_plugin();
+    for argument in [
+        "(throw \"mine\")",
+        "{ image = throw \"mine\"; }",
+        "{ image = \"a\"; digests = throw \"mine\"; }",
+        "{ image = \"a\"; digests = { version = 1; images = throw \"mine\"; }; }",
+    ] {
+        let call = format!("builtins.ociHash {argument}");
+        assert!(nix.error(&call).starts_with("mine\n"), "{argument}");
+        assert_eq!(
+            nix.value(&format!("(builtins.tryEval ({call})).success")),
+            json!(false)
+        );
+    }
+    // `abort` is not caught, with the builtin in between neither.
+    let error = nix
+        .error("builtins.tryEval (builtins.ociHash { image = \"a\"; digests = abort \"mine\"; })");
+    assert!(
+        error.contains("aborted with the following error message: 'mine'"),
+        "{error}"
+    );
+}
+
+#[test]
+fn errors_stand_at_the_callers_position_and_are_caught() {
+    let nix = Nix::with_plugin();
+    let file = nix.home().join("configuration.nix");
+    std::fs::write(
+        &file,
+        "{\n  image =\n    builtins.ociHash \"docker.io/nextcloud:99\";\n}\n",
+    )
+    .unwrap();
+    let file = file.to_str().unwrap();
+    let outcome = nix.eval_with(&["--impure", "-f", file, "image"]).code(1);
+    assert!(
+        outcome.stderr.contains(&format!("at {file}:3:5:")),
+        "{outcome:#?}"
+    );
+    assert_eq!(
+        nix.value(&format!(
+            "(builtins.tryEval (import {}).image).success",
+            literal(file)
+        )),
+        json!(false)
+    );
+}
+
+#[test]
+fn pure_evaluation_reads_nothing_outside_the_store() {
+    let nix = Nix::with_plugin();
+    let table = project().join("digests.json");
+    let outcome = nix
+        .eval_with(&["--expr", "builtins.ociHash \"nextcloud:34\""])
+        .code(0);
+    assert!(
+        outcome
+            .stdout
+            .contains(nextcloud_34()["digest"].as_str().unwrap())
+    );
+    let call = format!(
+        "builtins.ociHash {{ image = \"nextcloud:34\"; digests = {}; }}",
+        table.display()
+    );
+    let outcome = nix.eval_with(&["--expr", &call]).code(1);
+    assert!(
+        outcome.stderr.contains("is forbidden in pure eval mode"),
+        "{outcome:#?}"
+    );
+}
+
+#[test]
+fn the_manual_page_of_the_builtin_is_shown() {
+    let page = Nix::with_plugin().repl(":doc builtins.ociHash\n");
+    for part in [
+        "Synopsis: builtins.ociHash argument",
+        "docker.io/nextcloud:34",
+        "platform",
+        "digests",
+    ] {
+        assert!(page.contains(part), "{page}");
+    }
+}
+
+#[test]
+fn nothing_but_the_builtin_is_added() {
+    let names = "builtins.attrNames builtins";
+    let with = Nix::with_plugin().value(names);
+    let without = Nix::without_plugin().value(names);
+    let (with, without) = (with.as_array().unwrap(), without.as_array().unwrap());
+    let added: Vec<_> = with.iter().filter(|name| !without.contains(name)).collect();
+    assert_eq!(added, [&json!("ociHash")]);
+    let error = Nix::with_plugin().error("ociHash");
+    assert!(error.contains("undefined variable 'ociHash'"), "{error}");
+}
+
+#[test]
+fn a_lookup_in_a_long_list_is_no_burden() {
+    let nix = Nix::with_plugin();
+    let call = "builtins.length (builtins.filter (x: x == builtins.ociHash \"nextcloud:34\") \
+                (builtins.genList (_: builtins.ociHash { image = \"nextcloud\"; version = \"34\"; }) 10000))";
+    assert_eq!(nix.value(call), json!(10000));
+}

@@ -1,0 +1,491 @@
+//! Registries that misbehave: one clear report, exit code 2, and the old pins
+//! stay.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::net::{SocketAddr, TcpListener};
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use support::{Outcome, Workspace};
+use wiremock::matchers::{header, method, path, query_param};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+
+fn digest_of(content: &str) -> String {
+    let hash = Sha256::digest(content);
+    let hex: Vec<String> = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{}", hex.concat())
+}
+
+/// The text of an index for these platforms, with an attestation beside them.
+fn index(platforms: &[(&str, &str)]) -> String {
+    let entry = |os: &str, architecture: &str| {
+        json!({
+            "mediaType": IMAGE, "size": 1, "digest": digest_of(architecture),
+            "platform": { "os": os, "architecture": architecture },
+        })
+    };
+    let mut manifests: Vec<Value> = platforms.iter().map(|(os, arch)| entry(os, arch)).collect();
+    manifests.push(entry("unknown", "unknown"));
+    json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests }).to_string()
+}
+
+fn both() -> String {
+    index(&[("linux", "amd64"), ("linux", "arm64")])
+}
+
+/// The pin that the table has before a test's refresh.
+fn old_pin() -> Value {
+    let digest = digest_of("old");
+    json!({ "digest": digest, "platforms": { "linux/amd64": digest } })
+}
+
+/// A registry that answers what a test gives it, and 404 to the rest.
+struct Fake {
+    server: MockServer,
+}
+
+impl Fake {
+    async fn start() -> Self {
+        Self {
+            server: MockServer::start().await,
+        }
+    }
+
+    fn image(&self) -> String {
+        format!("{}/app", self.server.address())
+    }
+
+    async fn answer(&self, verb: &str, at: &str, answer: ResponseTemplate) {
+        let mock = Mock::given(method(verb)).and(path(format!("/v2/app/{at}")));
+        mock.respond_with(answer).mount(&self.server).await;
+    }
+
+    async fn tags(&self, tags: &[&str]) {
+        let body = json!({ "name": "app", "tags": tags });
+        self.answer(
+            "GET",
+            "tags/list",
+            ResponseTemplate::new(200).set_body_json(body),
+        )
+        .await;
+    }
+
+    async fn head(&self, tag: &str, digest: &str) {
+        let answer = ResponseTemplate::new(200).insert_header("docker-content-digest", digest);
+        self.answer("HEAD", &format!("manifests/{tag}"), answer)
+            .await;
+    }
+
+    async fn manifest(&self, reference: &str, body: &str) {
+        let answer = ResponseTemplate::new(200).set_body_raw(body, INDEX);
+        self.answer("GET", &format!("manifests/{reference}"), answer)
+            .await;
+    }
+
+    /// A workspace that tracks this image, whose tag 1 is pinned already.
+    fn workspace(&self) -> Workspace {
+        let workspace = Workspace::tracking(&json!([{ "image": self.image() }]).to_string());
+        workspace.write("digests.json", self.old_table().to_string());
+        workspace
+    }
+
+    fn old_table(&self) -> Value {
+        json!({ "version": 1, "images": { self.image(): { "1": old_pin() } } })
+    }
+
+    async fn requests(&self) -> Vec<Request> {
+        self.server.received_requests().await.unwrap()
+    }
+}
+
+/// Runs a refresh that fails for the image, with `message`, and keeps its pin.
+fn fails(fake: &Fake, message: &str) -> Outcome {
+    let workspace = fake.workspace();
+    let outcome = refresh(&workspace).code(2);
+    assert!(outcome.stdout.contains("failed"), "{outcome:#?}");
+    assert!(outcome.stdout.contains(message), "{outcome:#?}");
+    assert_eq!(outcome.stderr, "", "{outcome:#?}");
+    assert_eq!(workspace.table()["images"][fake.image()]["1"], old_pin());
+    outcome
+}
+
+/// An address of loopback on which nothing listens.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// Off the runtime's thread, which the fake registry needs for itself.
+fn refresh(workspace: &Workspace) -> Outcome {
+    tokio::task::block_in_place(|| workspace.run(&["refresh"]))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn not_listening() {
+    let free = free_address();
+    let workspace = Workspace::tracking(&json!([{ "image": format!("{free}/app") }]).to_string());
+    let old = json!({ "version": 1, "images": { format!("{free}/app"): {} } }).to_string();
+    workspace.write("digests.json", &old);
+    let outcome = refresh(&workspace).code(2);
+    let message = format!("cannot reach {free}: connection refused; check the registry's name");
+    assert!(outcome.stdout.contains(&message), "{outcome:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_such_image() {
+    let fake = Fake::start().await;
+    fails(&fake, "the registry has no image");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_such_platform() {
+    let fake = Fake::start().await;
+    let body = index(&[("windows", "amd64")]);
+    fake.tags(&["1"]).await;
+    fake.head("1", &digest_of(&body)).await;
+    fake.manifest(&digest_of(&body), &body).await;
+    fails(
+        &fake,
+        "1: it is for windows/amd64, and for none of the platforms in images.json",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_match_its_digest() {
+    let fake = Fake::start().await;
+    let asked = digest_of("promised");
+    fake.tags(&["1"]).await;
+    fake.head("1", &asked).await;
+    fake.manifest(&asked, &both()).await;
+    let got = digest_of(&both());
+    let message = format!("@{asked} whose digest is {got}; nothing of it is used");
+    fails(&fake, &message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn web_pages_instead_of_json() {
+    let html = || ResponseTemplate::new(200).set_body_raw("<html>log in</html>", "text/html");
+    let fake = Fake::start().await;
+    fake.answer("GET", "tags/list", html()).await;
+    fails(&fake, "a tag list of");
+
+    let fake = Fake::start().await;
+    let digest = digest_of("<html>log in</html>");
+    fake.tags(&["1"]).await;
+    fake.head("1", &digest).await;
+    fake.answer("GET", &format!("manifests/{digest}"), html())
+        .await;
+    fails(&fake, "it is a web page; is this a registry?");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_are_no_manifest() {
+    for body in [
+        "",
+        "[]",
+        "{}",
+        "null",
+        "{\"schemaVersion\":1,\"fsLayers\":[]}",
+        "\u{1b}[2J",
+    ] {
+        let fake = Fake::start().await;
+        fake.tags(&["1"]).await;
+        fake.head("1", &digest_of(body)).await;
+        fake.manifest(&digest_of(body), body).await;
+        let outcome = fails(&fake, "it is neither an image index nor an image manifest");
+        assert!(!outcome.stdout.contains('\u{1b}'));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_and_breakdowns() {
+    for (status, message) in [
+        (403, "gives no access"),
+        (401, "gives no access"),
+        (429, "answered 429 Too Many Requests"),
+        (500, "answered 500 Internal Server Error"),
+    ] {
+        let fake = Fake::start().await;
+        fake.answer("GET", "tags/list", ResponseTemplate::new(status))
+            .await;
+        fails(&fake, message);
+
+        let fake = Fake::start().await;
+        fake.tags(&["1"]).await;
+        fake.answer("HEAD", "manifests/1", ResponseTemplate::new(status))
+            .await;
+        fails(&fake, message);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_without_end_is_refused() {
+    let fake = Fake::start().await;
+    let body = " ".repeat((4 << 20) + 1);
+    fake.tags(&["1"]).await;
+    fake.head("1", &digest_of(&body)).await;
+    fake.manifest(&digest_of(&body), &body).await;
+    fails(&fake, "larger than 4194304 bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_digest_header() {
+    let fake = Fake::start().await;
+    fake.tags(&["1"]).await;
+    fake.head("1", "sha256:short").await;
+    fails(&fake, "invalid digest 'sha256:short'");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_registry_down_leaves_the_other_alone() {
+    let fake = Fake::start().await;
+    fake.tags(&["1"]).await;
+    fake.head("1", &digest_of(&both())).await;
+    fake.manifest(&digest_of(&both()), &both()).await;
+    let workspace = fake.workspace();
+    let free = free_address();
+    let images = json!([{ "image": format!("{free}/down") }, { "image": fake.image() }]);
+    workspace.write("images.json", images.to_string());
+    refresh(&workspace).code(2);
+    let table = workspace.table();
+    assert_eq!(
+        table["images"][fake.image()]["1"]["digest"],
+        json!(digest_of(&both()))
+    );
+    assert_eq!(table["images"][format!("{free}/down")], json!({}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_is_gone_keeps_its_pin() {
+    let fake = Fake::start().await;
+    fake.tags(&[]).await;
+    let workspace = fake.workspace();
+    let outcome = refresh(&workspace).code(0);
+    assert!(
+        outcome
+            .stdout
+            .contains("no longer in the registry; the pin is kept"),
+        "{outcome:#?}"
+    );
+    assert_eq!(workspace.table()["images"][fake.image()]["1"], old_pin());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_literal_tag_that_is_not_there_is_reported() {
+    let fake = Fake::start().await;
+    fake.tags(&["1"]).await;
+    fake.head("1", &digest_of("old")).await;
+    let workspace = fake.workspace();
+    let entry = json!([{ "image": fake.image(), "tags": ["latets"] }]);
+    workspace.write("images.json", entry.to_string());
+    let outcome = refresh(&workspace).code(2);
+    let message = "latets: the registry has no such tag; check 'tags' in images.json";
+    assert!(outcome.stdout.contains(message), "{outcome:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attestations_are_no_platforms_and_missing_platforms_are_left_out() {
+    let fake = Fake::start().await;
+    let body = index(&[("linux", "amd64"), ("windows", "amd64")]);
+    fake.tags(&["1"]).await;
+    fake.head("1", &digest_of(&body)).await;
+    fake.manifest(&digest_of(&body), &body).await;
+    let workspace = fake.workspace();
+    refresh(&workspace).code(0);
+    assert_eq!(
+        workspace.table()["images"][fake.image()]["1"],
+        json!({ "digest": digest_of(&body), "platforms": { "linux/amd64": digest_of("amd64") } })
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_without_a_digest_is_made_up_for_by_the_bytes() {
+    let fake = Fake::start().await;
+    fake.tags(&["1"]).await;
+    fake.answer("HEAD", "manifests/1", ResponseTemplate::new(200))
+        .await;
+    fake.manifest("1", &both()).await;
+    fake.manifest(&digest_of(&both()), &both()).await;
+    let workspace = fake.workspace();
+    refresh(&workspace).code(0);
+    let table = workspace.table();
+    assert_eq!(
+        table["images"][fake.image()]["1"]["digest"],
+        json!(digest_of(&both()))
+    );
+}
+
+async fn page(fake: &Fake, last: Option<&str>, tags: &[&str], link: Option<String>) {
+    let mut mock = Mock::given(method("GET")).and(path("/v2/app/tags/list"));
+    if let Some(last) = last {
+        mock = mock.and(query_param("last", last));
+    }
+    let mut answer =
+        ResponseTemplate::new(200).set_body_json(json!({ "name": "app", "tags": tags }));
+    if let Some(link) = link {
+        answer = answer.insert_header("link", link);
+    }
+    // The first page has no `last`: it is what is left when no other fits.
+    let priority = if last.is_some() { 1 } else { 5 };
+    mock.respond_with(answer)
+        .with_priority(priority)
+        .mount(&fake.server)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_of_a_tag_list_is_read() {
+    let fake = Fake::start().await;
+    let next = |last: &str| Some(format!("</v2/app/tags/list?n=2&last={last}>; rel=\"next\""));
+    page(&fake, None, &["1", "2"], next("2")).await;
+    page(&fake, Some("2"), &["3", "4"], next("4")).await;
+    page(&fake, Some("4"), &["5"], None).await;
+    for tag in ["1", "2", "3", "4", "5"] {
+        fake.head(tag, &digest_of(&both())).await;
+    }
+    fake.manifest(&digest_of(&both()), &both()).await;
+    let workspace = fake.workspace();
+    refresh(&workspace).code(0);
+    let table = workspace.table();
+    let tags: Vec<&String> = table["images"][fake.image()]
+        .as_object()
+        .unwrap()
+        .keys()
+        .collect();
+    assert_eq!(tags, ["1", "3", "4", "5"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_pages_without_a_link_go_on_behind_the_last_tag() {
+    let fake = Fake::start().await;
+    let full: Vec<String> = (0..1000).map(|n| format!("0.0.{n}")).collect();
+    let full: Vec<&str> = full.iter().map(String::as_str).collect();
+    page(&fake, None, &full, None).await;
+    page(&fake, Some("0.0.999"), &["9"], None).await;
+    for tag in ["9", "1", "0.0.997", "0.0.998", "0.0.999"] {
+        fake.head(tag, &digest_of(&both())).await;
+    }
+    fake.manifest(&digest_of(&both()), &both()).await;
+    let workspace = fake.workspace();
+    refresh(&workspace).code(0);
+    assert!(workspace.table()["images"][fake.image()]["9"].is_object());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_go_round_come_to_an_end() {
+    let fake = Fake::start().await;
+    let round = Some("</v2/app/tags/list?last=1>; rel=\"next\"".to_owned());
+    page(&fake, None, &["1"], round).await;
+    fake.head("1", &digest_of("old")).await;
+    let workspace = fake.workspace();
+    refresh(&workspace).code(0);
+    assert_eq!(fake.requests().await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_on_another_host_is_not_followed() {
+    let fake = Fake::start().await;
+    let other = Fake::start().await;
+    let link = format!(
+        "<{}/v2/app/tags/list?last=1>; rel=\"next\"",
+        other.server.uri()
+    );
+    page(&fake, None, &["1"], Some(link)).await;
+    fails(&fake, "on another host; it is not followed");
+    assert!(other.requests().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_tags_reach_neither_the_table_nor_the_terminal() {
+    let fake = Fake::start().await;
+    fake.tags(&[
+        "../../../etc/passwd",
+        "\u{1b}]0;owned\u{7}",
+        "9\n",
+        "a b",
+        "..",
+        "1",
+    ])
+    .await;
+    fake.head("1", &digest_of("old")).await;
+    let workspace = fake.workspace();
+    let outcome = refresh(&workspace).code(0);
+    assert_eq!(
+        outcome.stdout,
+        "0 added, 0 moved, 0 removed, 1 kept: digests.json written\n"
+    );
+    let table = workspace.table();
+    assert_eq!(table["images"][fake.image()].as_object().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_fetched_where_one_is_wanted() {
+    let fake = Fake::start().await;
+    let challenge = format!(
+        "Bearer realm=\"{}/token\",service=\"fake\"",
+        fake.server.uri()
+    );
+    let token = json!({ "token": "let-me-in" });
+    Mock::given(method("GET"))
+        .and(path("/token"))
+        .and(query_param("scope", "repository:app:pull"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(token))
+        .expect(1)
+        .mount(&fake.server)
+        .await;
+    let challenged =
+        || ResponseTemplate::new(401).insert_header("www-authenticate", challenge.as_str());
+    let answers = [
+        (
+            "GET",
+            "/v2/app/tags/list",
+            ResponseTemplate::new(200).set_body_json(json!({ "tags": ["1"] })),
+        ),
+        (
+            "HEAD",
+            "/v2/app/manifests/1",
+            ResponseTemplate::new(200)
+                .insert_header("docker-content-digest", digest_of(&both()).as_str()),
+        ),
+        (
+            "GET",
+            &format!("/v2/app/manifests/{}", digest_of(&both())),
+            ResponseTemplate::new(200).set_body_raw(both(), INDEX),
+        ),
+    ];
+    for (verb, at, answer) in answers {
+        let allowed = Mock::given(method(verb))
+            .and(path(at))
+            .and(header("authorization", "Bearer let-me-in"));
+        allowed
+            .respond_with(answer)
+            .with_priority(1)
+            .mount(&fake.server)
+            .await;
+        Mock::given(method(verb))
+            .and(path(at))
+            .respond_with(challenged())
+            .mount(&fake.server)
+            .await;
+    }
+    Mock::given(path("/v2/"))
+        .respond_with(challenged())
+        .mount(&fake.server)
+        .await;
+    let workspace = fake.workspace();
+    refresh(&workspace).code(0);
+    assert_eq!(
+        workspace.table()["images"][fake.image()]["1"]["digest"],
+        json!(digest_of(&both()))
+    );
+}

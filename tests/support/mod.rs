@@ -1,0 +1,112 @@
+//! What the tests share: a folder to work in, the command, and the outcome of
+//! a process as a user sees it.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "each test file uses its own part of it"
+)]
+
+#[cfg(feature = "system-tests")]
+pub mod nix;
+#[cfg(feature = "system-tests")]
+pub mod registry;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// A folder with images.json and digests.json, gone when dropped.
+pub struct Workspace(TempDir);
+
+impl Workspace {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// A workspace that tracks what `images` says, with no table yet.
+    pub fn tracking(images: &str) -> Self {
+        let workspace = Self::new();
+        workspace.write("images.json", images);
+        workspace
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// `digests.json`, parsed without our own parser.
+    pub fn table(&self) -> serde_json::Value {
+        serde_json::from_str(&self.read("digests.json")).unwrap()
+    }
+
+    /// Runs `nix-oci-hashes` here.
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nix-oci-hashes"));
+        Outcome::of(command.args(arguments).current_dir(self.0.path()))
+    }
+
+    pub fn files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+}
+
+/// How a process ended and what it printed.
+#[derive(Debug)]
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Outcome {
+    pub fn of(command: &mut Command) -> Self {
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = command
+            .output()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}; run the tests with 'make test'"));
+        Self {
+            code: status.code(),
+            stdout: String::from_utf8(stdout).unwrap(),
+            stderr: String::from_utf8(stderr).unwrap(),
+        }
+    }
+
+    /// Asserts that it ended with `code`, and passes itself on.
+    #[track_caller]
+    pub fn code(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+
+    /// Asserts that standard error is one line, `error: ` and `message` in it.
+    #[track_caller]
+    pub fn error(self, message: &str) -> Self {
+        assert_eq!(self.stderr.lines().count(), 1, "{self:#?}");
+        assert!(self.stderr.starts_with("error: "), "{self:#?}");
+        assert!(self.stderr.contains(message), "{self:#?}");
+        assert_eq!(self.stdout, "", "{self:#?}");
+        self
+    }
+}
+
+/// The folder of the project.
+pub fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}

@@ -2,6 +2,12 @@
 
 mod cli;
 
+#[cfg(feature = "plugin")]
+compile_error!(
+    "the feature `plugin` is for the library alone, which Nix loads: run `make plugin`, or `cargo rustc --release \
+     --lib --crate-type cdylib --no-default-features --features plugin`"
+);
+
 fn main() -> std::process::ExitCode {
     cli::main()
 }

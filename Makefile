@@ -5,8 +5,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help setup build plugin demo test lint
 
-# Where the Nix is whose headers and command are used.
-nix_dev := source scripts/nix-dev.sh
+# Where Nix, its headers and the registry server are.
+env := source scripts/env.sh
 target := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## Show what there is to make
@@ -19,21 +19,21 @@ build: plugin ## Build the command and the plugin
 	cargo build --release --locked
 
 plugin: setup ## Build the Nix plugin: target/release/libnix_oci_hashes.so
-	$(nix_dev) && cargo rustc --release --locked --lib --crate-type cdylib \
+	$(env) && cargo rustc --release --locked --lib --crate-type cdylib \
 	  --no-default-features --features plugin
 
 demo: setup ## See it work: a registry, a refresh, and builtins.ociHash in Nix
 	@scripts/demo
 
 test: plugin ## Run every test, those with a real Nix and a real registry too
-	$(nix_dev) && NIX_OCI_HASHES_PLUGIN="$$(realpath $(target))/release/libnix_oci_hashes.so" \
+	$(env) && NIX_OCI_HASHES_PLUGIN="$$(realpath $(target))/release/libnix_oci_hashes.so" \
 	  cargo test --locked --features system-tests
 
 lint: ## Check the format and the style of everything
-	@scripts/setup lint
+	@scripts/setup clang-format shellcheck
 	cargo fmt --check
 	cargo clippy --locked --all-targets --features system-tests -- -D warnings
 	cargo clippy --locked --lib --no-default-features -- -D warnings
-	$(nix_dev) && cargo clippy --locked --lib --no-default-features --features plugin -- -D warnings
+	$(env) && cargo clippy --locked --lib --no-default-features --features plugin -- -D warnings
 	clang-format --dry-run --Werror cpp/*.h cpp/*.cc
 	shellcheck scripts/* .ci/run

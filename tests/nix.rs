@@ -371,6 +371,43 @@ fn nothing_but_the_builtin_is_added() {
 }
 
 #[test]
+fn the_configuration_in_the_readme_evaluates() {
+    let nix = Nix::with_plugin();
+    let readme = std::fs::read_to_string(project().join("README.md")).unwrap();
+    let blocks: Vec<&str> = readme
+        .split("```nix\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    let [call, module] = blocks[..] else {
+        panic!("the README has two Nix blocks: {blocks:?}");
+    };
+    let (call, answer) = call.trim().split_once("\n# ").unwrap();
+    assert_eq!(nix.value(call).to_string(), answer);
+    // The table that the module names stands beside it.
+    std::fs::write(nix.home().join("module.nix"), module).unwrap();
+    std::fs::copy(
+        project().join("digests.json"),
+        nix.home().join("digests.json"),
+    )
+    .unwrap();
+    let module = nix.home().join("module.nix");
+    let containers = nix.value(&format!(
+        "(import {} {{ }}).virtualisation.oci-containers.containers",
+        module.display()
+    ));
+    for (name, image) in [
+        ("nextcloud", "docker.io/nextcloud:34@sha256:"),
+        ("caddy", "docker.io/caddy:2.11@sha256:"),
+        ("postgres", "docker.io/postgres:17.11@sha256:"),
+        ("grafana", "docker.io/grafana/grafana:13.2.3@sha256:"),
+    ] {
+        let pinned = containers[name]["image"].as_str().unwrap();
+        assert!(pinned.starts_with(image), "{pinned}");
+    }
+}
+
+#[test]
 fn a_lookup_in_a_long_list_is_no_burden() {
     let nix = Nix::with_plugin();
     let call = "builtins.length (builtins.filter (x: x == builtins.ociHash \"nextcloud:34\") \

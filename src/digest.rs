@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256, Sha512};
 
-use crate::text::{Quoted, serde_as_text};
+use crate::text::{Quoted, deserialize_as_text};
 
 /// A registered digest algorithm of the OCI image spec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -115,7 +115,7 @@ impl fmt::Display for Digest {
     }
 }
 
-serde_as_text!(Digest, "a digest such as \"sha256:...\"");
+deserialize_as_text!(Digest, "a digest such as \"sha256:...\"");
 
 #[cfg(test)]
 mod tests {

@@ -225,8 +225,12 @@ impl TrackedImage {
                 match tag.version() {
                     Some(version) => {
                         // A variant of these fields is literal: it holds no '#'.
-                        if let Ok(variant) = version.variant().parse() {
-                            bounds.insert(variant, version);
+                        if let Ok(variant) = version.variant().parse::<VariantPattern>() {
+                            self.variants.insert(variant.clone());
+                            let bound = bounds.entry(variant).or_insert(version.clone());
+                            if version < *bound {
+                                *bound = version;
+                            }
                         }
                     }
                     None => {
@@ -290,12 +294,14 @@ mod tests {
     fn reads_the_fields_of_the_project_it_replaces() {
         let entry = one(
             r#"{ "image": "docker.io/nextcloud", "platforms": ["linux/amd64"],
-            "initialMajor": ["29", "29-fpm", "stable"], "initialMajorMinor": [] }"#,
+            "initialMajor": ["30", "29", "29-fpm", "31", "stable"], "initialMajorMinor": [] }"#,
         );
         let Strategy::Since(bounds) = &entry.strategies[&Precision::Major] else {
             panic!("a lower bound: {entry:?}");
         };
         assert_eq!(strings(bounds.keys()), ["", "-fpm"]);
+        assert_eq!(bounds[&VariantPattern::plain()].numbers(), [29]);
+        assert_eq!(strings(&entry.variants), ["", "-fpm"]);
         assert!(!entry.strategies.contains_key(&Precision::MajorMinor));
         assert_eq!(
             entry.strategies[&Precision::MajorMinorPatch],

@@ -6,6 +6,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::path::Path;
 
+use crate::text::Plain;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, MapAccess, Visitor};
 
 /// Why a file of pins or images could not be read or written.
@@ -24,7 +25,7 @@ impl FileError {
     pub(crate) fn new(place: impl fmt::Display, message: impl fmt::Display, remedy: &str) -> Self {
         Self {
             place: place.to_string(),
-            message: message.to_string(),
+            message: Plain(&message.to_string()).to_string(),
             remedy: remedy.to_owned(),
         }
     }

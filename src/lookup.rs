@@ -86,7 +86,9 @@ pub enum LookupError {
         tags: TagList,
     },
     /// The tag is not pinned.
-    #[error("{image} has no pinned tag '{tag}'; pinned are {tags}")]
+    #[error(
+        "{image} has no pinned tag '{tag}'; pinned are {tags}; to pin another, add it to 'tags' or 'strategies' in images.json and run 'nix-oci-hashes refresh'"
+    )]
     NoSuchTag {
         /// The image.
         image: ImageName,
@@ -96,7 +98,9 @@ pub enum LookupError {
         tags: TagList,
     },
     /// No version satisfies the requirement.
-    #[error("{image} has no pinned tag {variant}that satisfies '{requirement}'; pinned are {tags}")]
+    #[error(
+        "{image} has no pinned tag {variant}that satisfies '{requirement}'; pinned are {tags}; to pin more, widen 'strategies' or 'variants' in images.json and run 'nix-oci-hashes refresh'"
+    )]
     NoMatch {
         /// The image.
         image: ImageName,
@@ -108,7 +112,7 @@ pub enum LookupError {
         tags: TagList,
     },
     /// The tag has no such platform.
-    #[error("{image}:{tag} is not pinned for {platform}; it is for {}", platforms.join(", "))]
+    #[error("{image}:{tag} is not pinned for {platform}; it is for {}; to pin more, add to 'platforms' in images.json and run 'nix-oci-hashes refresh'", platforms.join(", "))]
     NoSuchPlatform {
         /// The image.
         image: ImageName,
@@ -177,7 +181,7 @@ impl Query {
         let mut query = Self::from(reference).for_platform(platform);
         if let Some(version) = version {
             query.version = wanted(version, variant)?;
-        } else if variant.is_some() {
+        } else if variant.is_some_and(|variant| !variant.as_str().is_empty()) {
             return Err(QueryError::LoneVariant((
                 "is of a version",
                 "add a 'version' to the set",
@@ -223,14 +227,18 @@ impl Query {
                 _ => LookupError::NoSuchTag { image, tag, tags },
             });
         };
+        if let Some(digest) = &self.digest
+            && self.is_digest_of(pin, digest)
+        {
+            return Ok(self.reference(Some(tag), digest.clone()));
+        }
         let digest = self.digest_of(&tag, pin)?;
         let pinned = self.reference(Some(tag), digest);
         match &self.digest {
-            Some(digest) if !self.is_digest_of(pin, digest) => Err(LookupError::Mismatch {
+            Some(digest) => Err(LookupError::Mismatch {
                 reference: Box::new(self.reference(pinned.tag.clone(), digest.clone())),
                 pinned: Box::new(pinned),
             }),
-            Some(digest) => Ok(self.reference(pinned.tag, digest.clone())),
             None => Ok(pinned),
         }
     }
@@ -311,22 +319,20 @@ fn wanted(version: &str, variant: Option<VariantPattern>) -> Result<Wanted, Quer
 }
 
 /// The highest version tag that satisfies `requirement`, of the most precise
-/// kind pinned in that variant.
+/// kind among those.
 fn newest(pins: &Pins, requirement: &Requirement, variant: &VariantPattern) -> Option<Tag> {
-    let candidates: Vec<_> = pins
-        .keys()
+    pins.keys()
         .filter_map(|tag| {
             let version = tag.version()?;
             let number = variant.matches(version.variant())?;
-            Some((tag, version, number))
+            requirement
+                .matches(&version)
+                .then_some((tag, version, number))
         })
-        .collect();
-    let precision = candidates.iter().map(|(_, v, _)| v.precision()).max()?;
-    candidates
-        .into_iter()
-        .filter(|(_, version, _)| version.precision() == precision && requirement.matches(version))
         .max_by_key(|(_, version, number)| {
-            (version.release_order(), *number, Reverse(version.clone()))
+            let order = (version.precision(), version.release_order(), *number);
+            // Of two spellings of one release, the one without a prefix.
+            (order, Reverse(version.clone()))
         })
         .map(|(tag, _, _)| tag.clone())
 }

@@ -1,11 +1,12 @@
 //! Image names and references, by the rules of distribution/reference.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use crate::digest::{Digest, DigestError};
 use crate::tag::{Tag, TagError};
-use crate::text::{Quoted, serde_as_text};
+use crate::text::{Quoted, deserialize_as_text};
 
 const DOCKER_HUB: &str = "docker.io";
 /// Docker Hub's namespace for the official images, left out when written.
@@ -113,14 +114,17 @@ impl ImageName {
         }
         let (registry, path) = split_registry(input);
         let registry = match registry {
-            None | Some("index.docker.io") => DOCKER_HUB.to_owned(),
+            None => DOCKER_HUB.to_owned(),
             Some(host) if !is_registry(host) => return Err(Reason::Registry(host.to_owned())),
             Some(host) => {
                 let lower = input.to_ascii_lowercase();
                 if split_registry(&lower).0.is_none() {
                     return Err(Reason::UpperCase(lower));
                 }
-                host.to_ascii_lowercase()
+                match host.to_ascii_lowercase() {
+                    alias if alias == "index.docker.io" => DOCKER_HUB.to_owned(),
+                    host => host,
+                }
             }
         };
         if !is_repository(path) {
@@ -131,21 +135,24 @@ impl ImageName {
                 Reason::Repository(path.to_owned())
             });
         }
-        if path.len() > LONGEST_REPOSITORY {
-            return Err(Reason::TooLong);
-        }
-        if input.len() == 64 && input.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(Reason::Identifier);
-        }
         let path = match path.strip_prefix(OFFICIAL) {
             Some(official) if registry == DOCKER_HUB && !official.contains('/') => official,
             _ => path,
         };
-        Ok(Self {
+        let name = Self {
             text: format!("{registry}/{path}").into_boxed_str(),
             registry: registry.len(),
-        })
+        };
+        if name.repository().len() > LONGEST_REPOSITORY {
+            return Err(Reason::TooLong);
+        }
+        Ok(name)
     }
+}
+
+/// Whether a whole reference is an image ID, which it must not look like.
+fn is_identifier(input: &str) -> bool {
+    input.len() == 64 && input.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// The registry, if the first component is one: a name without a dot, a colon
@@ -182,7 +189,7 @@ fn is_registry(text: &str) -> bool {
         }
     };
     let host_is_valid = match host.strip_prefix('[') {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        Some(address) => !address.contains('.') && address.parse::<Ipv6Addr>().is_ok(),
         None => {
             host.len() <= 253
                 && host.split('.').all(|label| {
@@ -230,7 +237,12 @@ impl FromStr for ImageName {
     type Err = ReferenceError;
 
     fn from_str(input: &str) -> Result<Self, ReferenceError> {
-        Self::parse_parts(input).map_err(|reason| match input.parse::<Reference>() {
+        let name = if is_identifier(input) {
+            Err(Reason::Identifier)
+        } else {
+            Self::parse_parts(input)
+        };
+        name.map_err(|reason| match input.parse::<Reference>() {
             Ok(reference) => fail(input, Reason::NotBare(reference.image.to_string())),
             Err(_) => fail(input, reason),
         })
@@ -242,6 +254,9 @@ impl FromStr for Reference {
 
     fn from_str(input: &str) -> Result<Self, ReferenceError> {
         let parse = || {
+            if is_identifier(input) {
+                return Err(Reason::Identifier);
+            }
             let (rest, digest) = match input.split_once('@') {
                 Some((rest, digest)) => (rest, Some(digest.parse::<Digest>()?)),
                 None => (input, None),
@@ -281,7 +296,7 @@ impl fmt::Display for Reference {
     }
 }
 
-serde_as_text!(ImageName, "an image such as \"docker.io/nextcloud\"");
+deserialize_as_text!(ImageName, "an image such as \"docker.io/nextcloud\"");
 
 #[cfg(test)]
 mod tests {
@@ -354,6 +369,7 @@ mod tests {
         let digest = format!("sha256:{}", "0a".repeat(32));
         for (input, tag, has_digest) in [
             ("localhost:5000/a".to_owned(), None, false),
+            (format!("{}:1", "a".repeat(64)), Some("1"), false),
             ("localhost:5000/a:1.2".to_owned(), Some("1.2"), false),
             ("localhost:5000".to_owned(), Some("5000"), false),
             (format!("a@{digest}"), None, true),
@@ -367,7 +383,8 @@ mod tests {
 
     #[test]
     fn says_what_is_wrong_and_what_to_write() {
-        let long = format!("docker.io/{}", "a".repeat(256));
+        // One character too many, with the `library/` that Docker Hub adds.
+        let long = format!("docker.io/{}", "a".repeat(248));
         let id = "a".repeat(64);
         for (input, part) in [
             ("", "it is empty"),
@@ -389,6 +406,7 @@ mod tests {
             ("ghcr.io:/a", "is no registry"),
             ("-x.io/a", "is no registry"),
             ("[::g]/a", "is no registry"),
+            ("[::ffff:1.2.3.4]/a", "is no registry"),
             ("[::1]5000/a", "is no registry"),
             ("a:", "invalid tag ''"),
             ("a:b c", "invalid tag 'b c'"),
@@ -421,7 +439,7 @@ mod tests {
     proptest! {
         #[test]
         fn parse_of_print_is_the_identity(
-            host in "(localhost(:[1-9][0-9]{0,3})?|[a-z]{1,5}\\.[a-zA-Z]{2,3}|\\[::1\\]:80|docker\\.io|)",
+            host in "(localhost(:[1-9][0-9]{0,3})?|(index|INDEX)\\.docker\\.io|[a-z]{1,5}\\.[a-zA-Z]{2,3}|\\[::1\\]:80|docker\\.io|)",
             path in "(library/)?[a-z0-9]{1,9}((\\.|_|__|-{1,3}|/)[a-z0-9]{1,5}){0,4}",
             tag in prop::option::of("[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,20}"),
             content in prop::option::of(any::<Vec<u8>>()),

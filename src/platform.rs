@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::text::{Quoted, serde_as_text};
+use crate::text::{Quoted, deserialize_as_text};
 
 /// A platform in its normal form: `linux/amd64`, `linux/arm64`, `linux/arm/v7`.
 ///
@@ -69,9 +69,10 @@ impl Platform {
             ("arm64" | "aarch64", "" | "8" | "v8") => ("arm64", ""),
             ("aarch64", variant) => ("arm64", variant),
             ("386" | "i386" | "i686", "") => ("386", ""),
-            ("armhf", "") | ("arm", "" | "7") => ("arm", "v7"),
-            ("armel", "") | ("arm", "6") => ("arm", "v6"),
+            ("armhf", _) | ("arm", "" | "7") => ("arm", "v7"),
+            ("armel", _) | ("arm", "6") => ("arm", "v6"),
             ("arm", "5") => ("arm", "v5"),
+            ("arm", "8") => ("arm", "v8"),
             other => other,
         };
         let separator = if variant.is_empty() { "" } else { "/" };
@@ -111,7 +112,7 @@ impl fmt::Display for Platform {
     }
 }
 
-serde_as_text!(Platform, "a platform such as \"linux/amd64\"");
+deserialize_as_text!(Platform, "a platform such as \"linux/amd64\"");
 
 #[cfg(test)]
 mod tests {
@@ -132,6 +133,8 @@ mod tests {
             ("linux/arm", "linux/arm/v7"),
             ("linux/arm/7", "linux/arm/v7"),
             ("linux/armhf", "linux/arm/v7"),
+            ("linux/armhf/v7", "linux/arm/v7"),
+            ("linux/arm/8", "linux/arm/v8"),
             ("linux/arm/v6", "linux/arm/v6"),
             ("linux/i386", "linux/386"),
             ("windows/amd64", "windows/amd64"),

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use semver::VersionReq;
 
-use crate::text::{Quoted, serde_as_text};
-use crate::version::{Prerelease, Version};
+use crate::text::{Quoted, deserialize_as_text};
+use crate::version::{Prerelease, Version, is_commit_or_date};
 
 /// Which versions are meant. A missing number counts as 0 (`34` satisfies
 /// `>=34.0.0`), a fourth number is not looked at, and a prerelease satisfies
@@ -29,15 +29,18 @@ pub struct RequirementError {
 }
 
 impl Requirement {
-    /// Whether `version` satisfies it; its variant is not looked at.
+    /// Whether `version` satisfies it; its variant is not looked at. A commit
+    /// or a date (`20260901`) satisfies only a requirement that names one.
     pub fn matches(&self, version: &Version) -> bool {
-        self.requirement.matches(&version.to_semver())
+        let named = |comparator: &semver::Comparator| is_commit_or_date(comparator.major);
+        (!version.may_be_commit_or_date() || self.requirement.comparators.iter().any(named))
+            && self.requirement.matches(&version.to_semver())
     }
 
     /// Whether `text` can only be a requirement: no tag has such characters,
     /// or it ends in a wildcard such as `34.x`.
     pub fn is_requirement(text: &str) -> bool {
-        text.contains(['^', '~', '<', '>', '=', '*', ',', ' '])
+        text.contains(['^', '~', '<', '>', '=', '*', ','])
             || text
                 .split('.')
                 .skip(1)
@@ -75,7 +78,7 @@ impl fmt::Display for Requirement {
     }
 }
 
-serde_as_text!(Requirement, "a version requirement such as \">=33\"");
+deserialize_as_text!(Requirement, "a version requirement such as \">=33\"");
 
 #[cfg(test)]
 mod tests {
@@ -108,6 +111,8 @@ mod tests {
                 &["2.0.0-rc10", "2.0.0", "2.0.0rc2"],
                 &["2.0.0-rc1", "2.0.0-beta9", "2.1.0-rc1"],
             ),
+            (">=33", &["34"], &["20260901", "7312845"]),
+            (">=20260101", &["20260901"], &["20251231", "2026"]),
             (
                 ">=2026.4",
                 &["2026.4", "2026.10.1"],
@@ -150,7 +155,7 @@ mod tests {
         for requirement in ["^34", "~34.0", ">=33, <35", "34.x", "*", "=34", "34.X"] {
             assert!(Requirement::is_requirement(requirement), "{requirement}");
         }
-        for tag in ["34", "34.0.4-fpm", "latest", "x", "v1.x86"] {
+        for tag in ["34", "34 ", " 34", "34.0.4-fpm", "latest", "x", "v1.x86"] {
             assert!(!Requirement::is_requirement(tag), "{tag}");
         }
     }

@@ -1,12 +1,13 @@
 //! `digests.json`: the table of pins, read strictly and written canonically.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "refresh")]
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 
-use serde::ser::SerializeMap as _;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::digest::Digest;
 use crate::json::{self, FileError, UniqueMap};
@@ -29,18 +30,14 @@ pub struct Table {
 }
 
 /// The digests recorded for one tag.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pin {
     /// The digest the tag points to: the index's, or that of the only manifest.
     pub digest: Digest,
     /// The manifest of each tracked platform. Empty until a refresh has
     /// verified a pin of which only the tag's digest was known.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "json::unique_map"
-    )]
+    #[serde(default, deserialize_with = "json::unique_map")]
     pub platforms: BTreeMap<Platform, Digest>,
 }
 
@@ -49,6 +46,12 @@ pub struct Pin {
 struct Document {
     version: u64,
     images: UniqueMap<ImageName, UniqueMap<Tag, Pin>>,
+}
+
+/// What tables of every version have.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u64,
 }
 
 impl Table {
@@ -65,13 +68,31 @@ impl Table {
     /// # Errors
     /// Where it is not JSON of version 1, with line, column and remedy.
     pub fn parse(content: &[u8], origin: &str) -> Result<Self, FileError> {
-        let document: Document = json::parse(content, origin, REMEDY)?;
-        if document.version != VERSION {
-            let message = format!("its version is {}, not {VERSION}", document.version);
+        Self::parse_with_remedy(content, origin, REMEDY)
+    }
+
+    /// As [`Table::parse`], for a table that is not a file: `remedy` says what
+    /// to do about a bad one.
+    pub(crate) fn parse_with_remedy(
+        content: &[u8],
+        origin: &str,
+        remedy: &str,
+    ) -> Result<Self, FileError> {
+        let document = json::parse::<Document>(content, origin, remedy);
+        // Another version may look different in every way, so that its number
+        // says more than what else is wrong.
+        let version = match &document {
+            Ok(document) => document.version,
+            Err(_) => {
+                serde_json::from_slice(content).map_or(VERSION, |Versioned { version }| version)
+            }
+        };
+        if version != VERSION {
+            let message = format!("its version is {version}, not {VERSION}");
             let remedy = "use the nix-oci-hashes that wrote it, or a newer one";
             return Err(FileError::new(origin, message, remedy));
         }
-        let images = document.images.0;
+        let images = document?.images.0;
         let images = images.into_iter().map(|(name, pins)| (name, pins.0));
         Ok(Self {
             images: images.collect(),
@@ -90,10 +111,20 @@ impl Table {
     /// The canonical text: images in byte order, tags in version order,
     /// two-space indent, one digest a line, a newline at the end.
     pub fn to_json(&self) -> String {
-        // The keys are strings and the writer is memory: nothing here can fail.
-        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
-        text.push('\n');
-        text
+        // Names, tags, platforms and digests have no character to escape.
+        object(0, [format!("\"version\": {VERSION}"), self.images_member()]) + "\n"
+    }
+
+    fn images_member(&self) -> String {
+        let images = self.images.iter().map(|(image, pins)| {
+            let mut tags: Vec<&Tag> = pins.keys().collect();
+            tags.sort_by_cached_key(|tag| by_version(tag));
+            let tags = tags
+                .into_iter()
+                .map(|tag| format!("\"{tag}\": {}", pins[tag].to_json(3)));
+            format!("\"{image}\": {}", object(2, tags))
+        });
+        format!("\"images\": {}", object(1, images))
     }
 
     /// Writes the canonical text to `path`, whole or not at all: to a new file
@@ -120,6 +151,9 @@ fn write_atomically(path: &Path, content: &[u8]) -> std::io::Result<()> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
+    // Opened before anything is changed: a folder that cannot be synced is an
+    // error while the old file is still there.
+    let synced = File::open(folder)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".digests.json.");
     builder.permissions(default_permissions());
@@ -130,7 +164,10 @@ fn write_atomically(path: &Path, content: &[u8]) -> std::io::Result<()> {
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(&target)?;
-    File::open(folder)?.sync_all()
+    // The new file is in place, whole. Only whether a power cut could bring the
+    // old one back hangs on this, and some file systems do not offer it.
+    let _ = synced.sync_all();
+    Ok(())
 }
 
 /// What a program that just creates a file asks for; the umask is applied to it.
@@ -139,28 +176,43 @@ fn default_permissions() -> fs::Permissions {
     fs::Permissions::from_mode(0o666)
 }
 
-impl Serialize for Table {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        struct Images<'a>(&'a BTreeMap<ImageName, Pins>);
-        impl Serialize for Images<'_> {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_map(self.0.iter().map(|(name, pins)| (name, Sorted(pins))))
-            }
-        }
+impl Pin {
+    /// Whether nothing more can be learnt of an unchanged digest: the pin has
+    /// every one of `platforms`, or the tag is itself the only manifest there is.
+    #[cfg(feature = "refresh")]
+    pub(crate) fn is_complete(&self, platforms: &BTreeSet<Platform>) -> bool {
+        platforms
+            .iter()
+            .all(|platform| self.platforms.contains_key(platform))
+            || self
+                .platforms
+                .values()
+                .any(|manifest| *manifest == self.digest)
+    }
 
-        struct Sorted<'a>(&'a Pins);
-        impl Serialize for Sorted<'_> {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                let mut tags: Vec<&Tag> = self.0.keys().collect();
-                tags.sort_by_cached_key(|tag| by_version(tag));
-                serializer.collect_map(tags.into_iter().map(|tag| (tag, &self.0[tag])))
-            }
+    fn to_json(&self, depth: usize) -> String {
+        let mut members = vec![format!("\"digest\": \"{}\"", self.digest)];
+        if !self.platforms.is_empty() {
+            let platforms = self.platforms.iter();
+            let platforms =
+                platforms.map(|(platform, digest)| format!("\"{platform}\": \"{digest}\""));
+            members.push(format!("\"platforms\": {}", object(depth + 1, platforms)));
         }
+        object(depth, members)
+    }
+}
 
-        let mut document = serializer.serialize_map(Some(2))?;
-        document.serialize_entry("version", &VERSION)?;
-        document.serialize_entry("images", &Images(&self.images))?;
-        document.end()
+/// A JSON object, a member a line, whose braces stand at `depth`.
+fn object(depth: usize, members: impl IntoIterator<Item = String>) -> String {
+    let indent = "  ".repeat(depth);
+    let members: Vec<String> = members
+        .into_iter()
+        .map(|member| format!("\n{indent}  {member}"))
+        .collect();
+    if members.is_empty() {
+        "{}".to_owned()
+    } else {
+        format!("{{{}\n{indent}}}", members.join(","))
     }
 }
 
@@ -247,6 +299,14 @@ mod tests {
                 "its version is 2, not 1",
             ),
             (
+                r#"{"version":2,"registries":{}}"#.to_owned(),
+                "its version is 2, not 1",
+            ),
+            (
+                format!(r#"{{"version":1,"{}":1}}"#, "k".repeat(1_000_000)),
+                "more characters)",
+            ),
+            (
                 r#"{"version":1,"images":{},"x":1}"#.to_owned(),
                 "unknown field `x`",
             ),
@@ -301,7 +361,7 @@ mod tests {
                 error.ends_with(REMEDY) || error.contains("newer"),
                 "{error}"
             );
-            assert!(error.len() < 500, "{error}");
+            assert!(error.len() < 700, "{error}");
         }
         let mut content = Table::default().to_json().into_bytes();
         content[4] = 0xff;

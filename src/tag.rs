@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::text::{Quoted, serde_as_text};
+use crate::text::{Quoted, deserialize_as_text};
 use crate::version::Version;
 
 /// A tag: a letter, digit or underscore, then up to 127 more of these, dots and
@@ -67,7 +67,7 @@ impl fmt::Display for Tag {
     }
 }
 
-serde_as_text!(Tag, "a tag such as \"1.2.3\"");
+deserialize_as_text!(Tag, "a tag such as \"1.2.3\"");
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,8 @@ use std::fmt;
 
 /// Longest piece of input an error repeats, in characters.
 const LONGEST_QUOTE: usize = 100;
+/// Longest message of another program or library, in characters.
+const LONGEST_MESSAGE: usize = 400;
 
 /// Displays `input` in single quotes, with control characters escaped and a
 /// long text cut, so that no input can flood or steer a terminal.
@@ -12,41 +14,47 @@ pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("'")?;
-        write!(f, "{}", Plain(self.0))?;
+        write_plain(f, self.0, LONGEST_QUOTE)?;
         f.write_str("'")
     }
 }
 
-/// Displays `input` as [`Quoted`] does, without the quotes.
+/// Displays a message that has outside input in it, likewise escaped and cut.
 pub(crate) struct Plain<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut characters = self.0.chars();
-        for character in characters.by_ref().take(LONGEST_QUOTE) {
-            if character.is_control() {
-                write!(f, "{}", character.escape_default())?;
-            } else {
-                write!(f, "{character}")?;
-            }
-        }
-        match characters.count() {
-            0 => Ok(()),
-            more => write!(f, "... ({more} more characters)"),
-        }
+        write_plain(f, self.0, LONGEST_MESSAGE)
     }
 }
 
-/// Implements `Serialize` as a type's printed form and `Deserialize` as its
-/// parse, so that JSON holds the one spelling that `FromStr` and `Display` know.
-macro_rules! serde_as_text {
-    ($type:ty, $expecting:literal) => {
-        impl serde::Serialize for $type {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
+fn write_plain(f: &mut fmt::Formatter<'_>, text: &str, longest: usize) -> fmt::Result {
+    let mut characters = text.chars();
+    for character in characters.by_ref().take(longest) {
+        if character.is_control() || is_invisible(character) {
+            write!(f, "{}", character.escape_default())?;
+        } else {
+            write!(f, "{character}")?;
         }
+    }
+    match characters.count() {
+        0 => Ok(()),
+        more => write!(f, "... ({more} more characters)"),
+    }
+}
 
+/// Characters without a look of their own, which can hide or reorder others.
+fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
+    )
+}
+
+/// Implements `Deserialize` as a type's parse, so that JSON holds the one
+/// spelling that `FromStr` and `Display` know.
+macro_rules! deserialize_as_text {
+    ($type:ty, $expecting:literal) => {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 struct Visitor;
@@ -64,7 +72,7 @@ macro_rules! serde_as_text {
         }
     };
 }
-pub(crate) use serde_as_text;
+pub(crate) use deserialize_as_text;
 
 #[cfg(test)]
 mod tests {
@@ -74,6 +82,7 @@ mod tests {
     fn quotes_cut_and_escape() {
         assert_eq!(Quoted("a b").to_string(), "'a b'");
         assert_eq!(Quoted("a\u{1b}[2J\n").to_string(), "'a\\u{1b}[2J\\n'");
+        assert_eq!(Quoted("a\u{202e}b").to_string(), "'a\\u{202e}b'");
         let long = "x".repeat(1_000_000);
         assert!(Quoted(&long).to_string().len() < 200);
     }

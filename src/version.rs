@@ -158,7 +158,7 @@ impl Version {
     /// (`7312845`, `20260901`) rather than a release: by size alone it would
     /// outrank every real version.
     pub fn may_be_commit_or_date(&self) -> bool {
-        !self.prefixed && self.numbers.len() == 1 && self.numbers[0] >= 1_000_000
+        !self.prefixed && self.numbers.len() == 1 && is_commit_or_date(self.numbers[0])
     }
 
     /// What orders releases: numbers and prerelease, without variant, prefix
@@ -239,6 +239,11 @@ fn leading_numbers(text: &str) -> Option<(Vec<u64>, &str)> {
     (!numbers.is_empty()).then_some((numbers, rest))
 }
 
+/// Whether a version's first number has seven digits or more.
+pub(crate) fn is_commit_or_date(number: u64) -> bool {
+    number >= 1_000_000
+}
+
 fn is_build(segment: &str) -> bool {
     segment.len() >= BUILD_DIGITS && segment.bytes().all(|b| b.is_ascii_hexdigit())
 }
@@ -317,7 +322,7 @@ impl fmt::Display for VariantPattern {
     }
 }
 
-crate::text::serde_as_text!(VariantPattern, "a variant such as \"-fpm\", or \"\"");
+crate::text::deserialize_as_text!(VariantPattern, "a variant such as \"-fpm\", or \"\"");
 
 #[cfg(test)]
 mod tests {

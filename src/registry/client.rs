@@ -12,15 +12,16 @@ use oci_client::secrets::RegistryAuth;
 use oci_client::{Reference as OciReference, RegistryOperation};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, Response, StatusCode, Url};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::error::RegistryError;
 use super::manifest::{Manifest, accepted, platform_of_config};
-use super::pages::{PAGE_SIZE, Page};
+use super::pages::{Next, PAGE_SIZE, Page};
 use crate::digest::{Algorithm, Digest};
 use crate::name::ImageName;
 use crate::platform::Platform;
 use crate::tag::Tag;
+use crate::text::Plain;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest silence within an answer.
@@ -29,6 +30,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 const LARGEST_MANIFEST: usize = 4 << 20;
 /// Largest tag list of an image, all pages together, in bytes.
 const LARGEST_TAG_LIST: usize = 64 << 20;
+/// Most pages of a tag list.
+const MOST_PAGES: usize = 10_000;
 const DIGEST_HEADER: &str = "docker-content-digest";
 const USER_AGENT: &str = concat!("nix-oci-hashes/", env!("CARGO_PKG_VERSION"));
 
@@ -44,6 +47,8 @@ pub struct Options {
 /// A client for any number of registries.
 pub struct Client {
     http: reqwest::Client,
+    /// Past any proxy, which could not reach this machine's loopback.
+    direct: reqwest::Client,
     options: Options,
     registries: Mutex<HashMap<String, Arc<Registry>>>,
 }
@@ -51,6 +56,7 @@ pub struct Client {
 /// What is remembered of one registry during a run.
 struct Registry {
     base: Url,
+    is_loopback: bool,
     permits: Semaphore,
     /// Bearer tokens, by repository; absent where none was ever asked for.
     tokens: Mutex<HashMap<String, String>>,
@@ -65,24 +71,26 @@ impl Client {
     pub fn new(options: Options) -> Result<Self, RegistryError> {
         // An error means that a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::custom(|attempt| {
-                let secure = |url: &Url| url.scheme() == "https";
-                if attempt.previous().len() > 5 {
-                    attempt.error("too many redirects")
-                } else if attempt.previous().iter().any(secure) && !secure(attempt.url()) {
-                    attempt.error("a redirect from https to http is not followed")
-                } else {
-                    attempt.follow()
-                }
-            }))
-            .build()
-            .map_err(|error| RegistryError::Setup(error.to_string()))?;
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(USER_AGENT)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .read_timeout(READ_TIMEOUT)
+                .redirect(reqwest::redirect::Policy::custom(|attempt| {
+                    let secure = |url: &Url| url.scheme() == "https";
+                    if attempt.previous().len() > 5 {
+                        attempt.error("too many redirects")
+                    } else if attempt.previous().iter().any(secure) && !secure(attempt.url()) {
+                        attempt.error("a redirect from https to http is not followed")
+                    } else {
+                        attempt.follow()
+                    }
+                }))
+        };
+        let setup = |error: reqwest::Error| RegistryError::Setup(error.to_string());
         Ok(Self {
-            http,
+            http: builder().build().map_err(setup)?,
+            direct: builder().no_proxy().build().map_err(setup)?,
             options,
             registries: Mutex::default(),
         })
@@ -101,30 +109,37 @@ impl Client {
             .append_pair("n", &PAGE_SIZE.to_string());
         let mut tags = BTreeSet::new();
         let mut budget = LARGEST_TAG_LIST;
+        let mut seen = BTreeSet::from([url.clone()]);
         loop {
-            let response = self
+            let answer = self
                 .send(image, &registry, Method::GET, &url, "application/json")
                 .await?;
-            if response.status() == StatusCode::NOT_FOUND {
+            if answer.response.status() == StatusCode::NOT_FOUND {
                 return Err(RegistryError::NoSuchImage(image.clone()));
             }
-            let headers = response.headers().clone();
-            let body = read(image, response, WHAT, budget).await?;
+            let headers = answer.response.headers().clone();
+            let body = answer.read(image, WHAT, budget).await?;
             budget -= body.len();
-            let page = Page::parse(&body).map_err(|reason| malformed(image, WHAT, reason))?;
-            let next = page.next(&url, &headers);
+            let bad = |reason: String| malformed(image, WHAT, &reason);
+            let page = Page::parse(&body).map_err(bad)?;
+            let next = page.next(&url, &headers).map_err(bad)?;
             let before = tags.len();
             tags.extend(page.tags);
-            match next {
-                // A page with nothing new is where registries that ignore `last` go round.
-                Some(next) if tags.len() > before => {
-                    if next.origin() != url.origin() {
-                        let (image, next) = (image.clone(), next.to_string());
-                        return Err(RegistryError::ForeignPage { image, next });
-                    }
-                    url = next;
-                }
+            url = match next {
+                Some(Next::Link(next)) => next,
+                // Nothing new: the registry does not heed `last` either.
+                Some(Next::Guess(next)) if tags.len() > before => next,
                 _ => return Ok(tags),
+            };
+            if url.origin() != registry.base.origin() {
+                let (image, next) = (image.clone(), url.to_string());
+                return Err(RegistryError::ForeignPage { image, next });
+            }
+            if !seen.insert(url.clone()) {
+                return Ok(tags);
+            }
+            if seen.len() > MOST_PAGES {
+                return Err(bad(format!("it has more than {MOST_PAGES} pages")));
             }
         }
     }
@@ -141,26 +156,27 @@ impl Client {
     ) -> Result<Option<Digest>, RegistryError> {
         let registry = self.registry(image)?;
         let url = registry.url(image, &format!("manifests/{tag}"))?;
-        let response = self
+        let answer = self
             .send(image, &registry, Method::HEAD, &url, &accepted())
             .await?;
-        if response.status() == StatusCode::NOT_FOUND {
+        if answer.response.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        if let Some(header) = response.headers().get(DIGEST_HEADER) {
+        if let Some(header) = answer.response.headers().get(DIGEST_HEADER) {
             let text = String::from_utf8_lossy(header.as_bytes());
             let digest = text.parse().map_err(|error: crate::digest::DigestError| {
-                malformed(image, "a digest", error.to_string())
+                malformed(image, "a digest", &error.to_string())
             })?;
             return Ok(Some(digest));
         }
+        drop(answer);
         // The header is optional (distribution spec, "Pulling manifests"): the
         // bytes themselves say the same.
-        let response = self
+        let answer = self
             .send(image, &registry, Method::GET, &url, &accepted())
             .await?;
-        let body = read(image, response, "a manifest", LARGEST_MANIFEST).await?;
-        Manifest::parse(&body).map_err(|reason| malformed(image, "a manifest", reason))?;
+        let body = answer.read(image, "a manifest", LARGEST_MANIFEST).await?;
+        Manifest::parse(&body).map_err(|reason| malformed(image, "a manifest", &reason))?;
         Ok(Some(Digest::of(Algorithm::Sha256, &body)))
     }
 
@@ -177,14 +193,14 @@ impl Client {
     ) -> Result<BTreeMap<Platform, Digest>, RegistryError> {
         const WHAT: &str = "a manifest";
         let body = self.content(image, "manifests", digest, WHAT).await?;
-        let manifest = Manifest::parse(&body).map_err(|reason| malformed(image, WHAT, reason))?;
+        let manifest = Manifest::parse(&body).map_err(|reason| malformed(image, WHAT, &reason))?;
         match manifest {
             Manifest::Index(platforms) => Ok(platforms),
             Manifest::Image { config } => {
                 const WHAT: &str = "an image configuration";
                 let body = self.content(image, "blobs", &config, WHAT).await?;
                 let platform =
-                    platform_of_config(&body).map_err(|reason| malformed(image, WHAT, reason))?;
+                    platform_of_config(&body).map_err(|reason| malformed(image, WHAT, &reason))?;
                 Ok(platform.into_iter().map(|p| (p, digest.clone())).collect())
             }
         }
@@ -205,10 +221,10 @@ impl Client {
         } else {
             accepted()
         };
-        let response = self
+        let answer = self
             .send(image, &registry, Method::GET, &url, &accept)
             .await?;
-        let body = read(image, response, what, LARGEST_MANIFEST).await?;
+        let body = answer.read(image, what, LARGEST_MANIFEST).await?;
         if !digest.matches(&body) {
             return Err(RegistryError::WrongDigest {
                 image: image.clone(),
@@ -221,20 +237,24 @@ impl Client {
 
     /// Sends a request, with a token if the registry wants one, and turns what
     /// is no answer into an error. A 404 is an answer.
-    async fn send(
+    async fn send<'a>(
         &self,
         image: &ImageName,
-        registry: &Registry,
+        registry: &'a Registry,
         method: Method,
         url: &Url,
         accept: &str,
-    ) -> Result<Response, RegistryError> {
+    ) -> Result<Answer<'a>, RegistryError> {
         // Closed by no one, so that a permit always comes.
-        let _permit = registry.permits.acquire().await;
+        let permit = registry.permits.acquire().await.ok();
+        let http = if registry.is_loopback {
+            &self.direct
+        } else {
+            &self.http
+        };
         let mut asked_for_token = false;
         loop {
-            let mut request = self
-                .http
+            let mut request = http
                 .request(method.clone(), url.clone())
                 .header(ACCEPT, accept);
             if let Some(token) = registry.token(image) {
@@ -256,7 +276,10 @@ impl Client {
                     image: image.clone(),
                     reason: format!("it answers {status}"),
                 }),
-                status if status.is_success() || status == StatusCode::NOT_FOUND => Ok(response),
+                status if status.is_success() || status == StatusCode::NOT_FOUND => Ok(Answer {
+                    response,
+                    _permit: permit,
+                }),
                 status => Err(RegistryError::Status {
                     image: image.clone(),
                     status: status.to_string(),
@@ -281,7 +304,8 @@ impl Client {
 
 impl Registry {
     fn new(name: &str, options: &Options) -> Result<Self, RegistryError> {
-        let plain = options.insecure_registries.contains(name) || is_loopback(name);
+        let is_loopback = is_loopback(name);
+        let plain = is_loopback || options.insecure_registries.contains(name);
         let (scheme, protocol) = if plain {
             ("http", ClientProtocol::Http)
         } else {
@@ -302,6 +326,7 @@ impl Registry {
         Ok(Self {
             base: Url::parse(&format!("{scheme}://{host}/v2/"))
                 .map_err(|error| setup(error.to_string()))?,
+            is_loopback,
             permits: Semaphore::new(options.jobs.get()),
             tokens: Mutex::default(),
             oci: config
@@ -344,7 +369,7 @@ impl Registry {
                 RegistryOperation::Pull,
             )
             .await
-            .map_err(|error| denied(crate::text::Plain(&error.to_string()).to_string()))?
+            .map_err(|error| denied(Plain(&error.to_string()).to_string()))?
             .ok_or_else(|| denied("it wants a user name and a password".to_owned()))?;
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.insert(image.repository(), token);
@@ -361,45 +386,50 @@ fn is_loopback(registry: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// The body of an answer, up to `limit` bytes.
-async fn read(
-    image: &ImageName,
-    mut response: Response,
-    what: &'static str,
-    limit: usize,
-) -> Result<Vec<u8>, RegistryError> {
-    let content_type = response.headers().get(CONTENT_TYPE);
-    if content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html")) {
-        let reason = "it is a web page; is this a registry?".to_owned();
-        return Err(malformed(image, what, reason));
-    }
-    if response.status() == StatusCode::NOT_FOUND {
-        return Err(malformed(
-            image,
-            what,
-            "it is not there any more".to_owned(),
-        ));
-    }
-    let mut body = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| RegistryError::unreachable(image, &error))?
-    {
-        if body.len() + chunk.len() > limit {
-            let image = image.clone();
-            return Err(RegistryError::TooLarge { image, what, limit });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
+/// An answer, which counts as a request under way until it has been read.
+struct Answer<'a> {
+    response: Response,
+    _permit: Option<SemaphorePermit<'a>>,
 }
 
-fn malformed(image: &ImageName, what: &'static str, reason: String) -> RegistryError {
+impl Answer<'_> {
+    /// The body, up to `limit` bytes.
+    async fn read(
+        mut self,
+        image: &ImageName,
+        what: &'static str,
+        limit: usize,
+    ) -> Result<Vec<u8>, RegistryError> {
+        let content_type = self.response.headers().get(CONTENT_TYPE);
+        if content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html")) {
+            let reason = "it is a web page; is this a registry?";
+            return Err(malformed(image, what, reason));
+        }
+        if self.response.status() == StatusCode::NOT_FOUND {
+            return Err(malformed(image, what, "it is not there"));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = self
+            .response
+            .chunk()
+            .await
+            .map_err(|error| RegistryError::unreachable(image, &error))?
+        {
+            if body.len() + chunk.len() > limit {
+                let image = image.clone();
+                return Err(RegistryError::TooLarge { image, what, limit });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}
+
+fn malformed(image: &ImageName, what: &'static str, reason: &str) -> RegistryError {
     RegistryError::Malformed {
         image: image.clone(),
         what,
-        reason,
+        reason: Plain(reason).to_string(),
     }
 }
 

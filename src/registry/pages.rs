@@ -9,10 +9,10 @@ use crate::tag::Tag;
 /// Tags asked for a page. Registries may send fewer, or all of them at once.
 pub(super) const PAGE_SIZE: usize = 1000;
 
-/// The tags on one page, and how many names there were.
+/// The tags on one page, and what the next one needs to know of it.
 pub(super) struct Page {
     pub(super) tags: Vec<Tag>,
-    pub(super) names: usize,
+    names: usize,
     last: Option<String>,
 }
 
@@ -22,7 +22,9 @@ impl Page {
     pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct TagList {
-            // `null` is how some registries write a list without tags.
+            // `null` is how some registries write a list without tags. The key
+            // itself must be there: an error sent as a success has none.
+            #[serde(deserialize_with = "Option::deserialize")]
             tags: Option<Vec<String>>,
         }
         let list: TagList =
@@ -36,21 +38,33 @@ impl Page {
     }
 
     /// Where the list goes on: where the `Link` header says, or behind the last
-    /// name where a full page has no such header.
-    pub(super) fn next(&self, url: &Url, headers: &HeaderMap) -> Option<Url> {
+    /// name where a page of just the size asked for has no such header.
+    pub(super) fn next(&self, url: &Url, headers: &HeaderMap) -> Result<Option<Next>, String> {
         if let Some(target) = next_link(headers) {
-            return url.join(&target).ok();
+            let next = url.join(&target);
+            return next
+                .map(|url| Some(Next::Link(url)))
+                .map_err(|error| format!("its next page '{target}' is no address: {error}"));
         }
-        if self.names < PAGE_SIZE {
-            return None;
-        }
+        // More names than asked for are all there are: `n` was not heeded.
+        let Some(last) = self.last.as_deref().filter(|_| self.names == PAGE_SIZE) else {
+            return Ok(None);
+        };
         let mut next = url.clone();
         next.set_query(None);
         next.query_pairs_mut()
             .append_pair("n", &PAGE_SIZE.to_string())
-            .append_pair("last", self.last.as_deref()?);
-        Some(next)
+            .append_pair("last", last);
+        Ok(Some(Next::Guess(next)))
     }
+}
+
+/// The address of the next page.
+pub(super) enum Next {
+    /// As the registry says.
+    Link(Url),
+    /// As the specification says, for a registry that sends no links.
+    Guess(Url),
 }
 
 /// The target of the link with `rel="next"` (RFC 8288).
@@ -111,7 +125,13 @@ mod tests {
                 .tags
                 .is_empty()
         );
-        assert!(Page::parse(b"<html>").is_err());
+        for other in [
+            &b"<html>"[..],
+            b"{}",
+            br#"{"errors":[{"code":"TOOMANYREQUESTS"}]}"#,
+        ] {
+            assert!(Page::parse(other).is_err());
+        }
     }
 
     proptest! {

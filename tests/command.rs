@@ -8,6 +8,8 @@
 
 mod support;
 
+use std::process::{Command, Stdio};
+
 use support::Workspace;
 
 const NEXTCLOUD: &str = r#"[{ "image": "docker.io/nextcloud" }]"#;
@@ -197,4 +199,29 @@ fn nothing_tracked_is_an_empty_table() {
     workspace.run(&["refresh"]).code(0);
     assert_eq!(workspace.table()["images"], serde_json::json!({}));
     workspace.run(&["refresh", "--check"]).code(0);
+}
+
+#[test]
+fn an_output_that_takes_nothing_is_an_error_and_a_closed_one_is_not() {
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    let lookup = |stdout: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nix-oci-hashes"));
+        command.args(["lookup", "nextcloud:34"]).stdout(stdout);
+        command.output().unwrap()
+    };
+    let outcome = lookup(full.into());
+    assert_eq!(outcome.status.code(), Some(1));
+    let message = String::from_utf8(outcome.stderr).unwrap();
+    assert!(
+        message.starts_with("error: cannot write to standard output: No space left"),
+        "{message}"
+    );
+    let outcome = lookup(closed.into());
+    assert_eq!(outcome.status.code(), Some(0));
+    assert_eq!(outcome.stderr, b"");
 }

@@ -179,7 +179,9 @@ fn what_leaves_images_json_leaves_the_table_and_what_is_published_stays() {
     workspace.write("images.json", json!([entry]).to_string());
     let outcome = workspace.run(&["refresh"]).code(0);
     assert!(
-        outcome.stdout.contains(&format!("removed   {other}:1 ")),
+        outcome.stdout.contains(&format!("removed    {other}:1 "))
+            && outcome.stdout.contains(&format!("platforms  {app}:1.0.0 "))
+            && outcome.stdout.contains("  -linux/amd64\n"),
         "{outcome:#?}"
     );
     let after = workspace.table();

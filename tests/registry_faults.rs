@@ -43,12 +43,6 @@ fn both() -> String {
     index(&[("linux", "amd64"), ("linux", "arm64")])
 }
 
-/// The pin that the table has before a test's refresh.
-fn old_pin() -> Value {
-    let digest = digest_of("old");
-    json!({ "digest": digest, "platforms": { "linux/amd64": digest } })
-}
-
 /// A registry that answers what a test gives it, and 404 to the rest.
 struct Fake {
     server: MockServer,
@@ -95,12 +89,29 @@ impl Fake {
     /// A workspace that tracks this image, whose tag 1 is pinned already.
     fn workspace(&self) -> Workspace {
         let workspace = Workspace::tracking(&json!([{ "image": self.image() }]).to_string());
-        workspace.write("digests.json", self.old_table().to_string());
+        workspace.write("digests.json", self.old_table());
         workspace
     }
 
-    fn old_table(&self) -> Value {
-        json!({ "version": 1, "images": { self.image(): { "1": old_pin() } } })
+    /// The table before a test's refresh, in canonical form.
+    fn old_table(&self) -> String {
+        let (image, digest) = (self.image(), digest_of("old"));
+        format!(
+            r#"{{
+  "version": 1,
+  "images": {{
+    "{image}": {{
+      "1": {{
+        "digest": "{digest}",
+        "platforms": {{
+          "linux/amd64": "{digest}"
+        }}
+      }}
+    }}
+  }}
+}}
+"#
+        )
     }
 
     async fn requests(&self) -> Vec<Request> {
@@ -115,7 +126,9 @@ fn fails(fake: &Fake, message: &str) -> Outcome {
     assert!(outcome.stdout.contains("failed"), "{outcome:#?}");
     assert!(outcome.stdout.contains(message), "{outcome:#?}");
     assert_eq!(outcome.stderr, "", "{outcome:#?}");
-    assert_eq!(workspace.table()["images"][fake.image()]["1"], old_pin());
+    let end = "digests.json is up to date\n";
+    assert!(outcome.stdout.ends_with(end), "{outcome:#?}");
+    assert_eq!(workspace.read("digests.json"), fake.old_table());
     outcome
 }
 
@@ -274,10 +287,10 @@ async fn a_tag_that_is_gone_keeps_its_pin() {
     assert!(
         outcome
             .stdout
-            .contains("no longer in the registry; the pin is kept"),
+            .contains("no longer in the registry; a pin of it is kept"),
         "{outcome:#?}"
     );
-    assert_eq!(workspace.table()["images"][fake.image()]["1"], old_pin());
+    assert_eq!(workspace.read("digests.json"), fake.old_table());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -393,6 +406,93 @@ async fn pages_that_go_round_come_to_an_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_with_nothing_of_use_is_not_the_last() {
+    let fake = Fake::start().await;
+    let next = |last: &str| Some(format!("</v2/app/tags/list?last={last}>; rel=\"next\""));
+    page(&fake, None, &[], next("a")).await;
+    page(&fake, Some("a"), &["no tag"], next("b")).await;
+    page(&fake, Some("b"), &["1"], None).await;
+    fake.head("1", &digest_of(&both())).await;
+    fake.manifest(&digest_of(&both()), &both()).await;
+    let workspace = fake.workspace();
+    refresh(&workspace).code(0);
+    let table = workspace.table();
+    assert_eq!(
+        table["images"][fake.image()]["1"]["digest"],
+        json!(digest_of(&both()))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_sent_as_a_success_is_no_empty_list() {
+    let fake = Fake::start().await;
+    let body = json!({ "errors": [{ "code": "TOOMANYREQUESTS" }] });
+    let answer = ResponseTemplate::new(200).set_body_json(body);
+    fake.answer("GET", "tags/list", answer).await;
+    fails(&fake, "it is not a list of tags");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listed_tag_that_is_not_there_is_no_failure() {
+    let fake = Fake::start().await;
+    fake.tags(&["1", "2"]).await;
+    fake.head("1", &digest_of("old")).await;
+    let workspace = fake.workspace();
+    let outcome = refresh(&workspace).code(0);
+    let line = format!("gone  {}:2  no longer in the registry", fake.image());
+    assert!(outcome.stdout.contains(&line), "{outcome:#?}");
+    assert_eq!(workspace.read("digests.json"), fake.old_table());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_that_nothing_offers_is_noticed() {
+    let fake = Fake::start().await;
+    let body = index(&[("linux", "amd64")]);
+    fake.tags(&["1"]).await;
+    fake.head("1", &digest_of(&body)).await;
+    fake.manifest(&digest_of(&body), &body).await;
+    let outcome = refresh(&fake.workspace()).code(0);
+    let line = "no tag offers linux/arm64; take it out of 'platforms' in images.json";
+    assert!(outcome.stdout.contains(line), "{outcome:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pin_goes_with_the_last_of_its_platforms() {
+    let fake = Fake::start().await;
+    fake.tags(&[]).await;
+    let workspace = fake.workspace();
+    let entry = json!([{ "image": fake.image(), "platforms": ["linux/arm64"] }]);
+    workspace.write("images.json", entry.to_string());
+    let outcome = refresh(&workspace).code(0);
+    assert!(outcome.stdout.starts_with("removed"), "{outcome:#?}");
+    assert_eq!(workspace.table()["images"][fake.image()], json!({}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_platform_reaches_full_versions_outside_the_window() {
+    let fake = Fake::start().await;
+    let tags = ["1.0.0", "1.0.1", "1.0.2"];
+    fake.tags(&tags).await;
+    for tag in tags {
+        fake.head(tag, &digest_of(&both())).await;
+    }
+    fake.manifest(&digest_of(&both()), &both()).await;
+    let entry = |platforms: &[&str], keep: u8| {
+        json!([{ "image": fake.image(), "platforms": platforms, "keep": keep }]).to_string()
+    };
+    let workspace = Workspace::tracking(&entry(&["linux/amd64"], 3));
+    refresh(&workspace).code(0);
+    workspace.write("images.json", entry(&["linux/amd64", "linux/arm64"], 1));
+    let outcome = refresh(&workspace).code(0);
+    assert!(outcome.stdout.contains("platforms  "), "{outcome:#?}");
+    assert!(outcome.stdout.contains("+linux/arm64\n"), "{outcome:#?}");
+    for tag in tags {
+        let pin = workspace.table()["images"][fake.image()][tag].clone();
+        assert_eq!(pin["platforms"].as_object().unwrap().len(), 2, "{tag}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_page_on_another_host_is_not_followed() {
     let fake = Fake::start().await;
     let other = Fake::start().await;
@@ -422,7 +522,7 @@ async fn hostile_tags_reach_neither_the_table_nor_the_terminal() {
     let outcome = refresh(&workspace).code(0);
     assert_eq!(
         outcome.stdout,
-        "0 added, 0 moved, 0 removed, 1 kept: digests.json written\n"
+        "0 added, 0 moved, 0 removed, 1 kept: digests.json is up to date\n"
     );
     let table = workspace.table();
     assert_eq!(table["images"][fake.image()].as_object().unwrap().len(), 1);

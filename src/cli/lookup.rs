@@ -35,6 +35,6 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
             _ => Table::read(Path::new(DEFAULT_TABLE))?,
         },
     };
-    anstream::println!("{}", query.answer(&table)?);
+    super::print(&format!("{}\n", query.answer(&table)?))?;
     Ok(super::DONE)
 }

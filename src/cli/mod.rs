@@ -5,8 +5,10 @@ mod progress;
 mod refresh;
 mod report;
 
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 /// Everything was done.
@@ -26,6 +28,21 @@ struct Command {
 enum Verb {
     Refresh(refresh::Arguments),
     Lookup(lookup::Arguments),
+}
+
+/// Prints on standard output, without colour where it is no terminal. That
+/// nobody reads on (`| head`) is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = anstream::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Runs the command line of this process.

@@ -62,15 +62,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     bars.finish();
 
     let stale = Some(table.to_json()) != old_text;
-    if stale && !arguments.check {
-        table.write(path)?;
-    }
+    let mut written = Ok(());
     let outcome = match (stale, arguments.check) {
         (false, _) => "is up to date",
-        (true, false) => "written",
         (true, true) => "is not up to date",
+        (true, false) => {
+            written = table.write(path);
+            if written.is_ok() {
+                "written"
+            } else {
+                "not written"
+            }
+        }
     };
-    report::print(&report, &format!("{} {outcome}", path.display()));
+    let outcome = format!("{} {outcome}", path.display());
+    super::print(&report::render(&report, &outcome))?;
+    written?;
     Ok(if stale && arguments.check {
         WOULD_WRITE
     } else if report.problems.is_empty() {

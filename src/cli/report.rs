@@ -13,18 +13,20 @@ struct Row {
     how: String,
 }
 
-/// Prints `report` on standard output, with colour on a terminal.
-pub(super) fn print(report: &Report, outcome: &str) {
-    anstream::print!("{}", render(report, outcome));
-}
-
-fn render(report: &Report, outcome: &str) -> String {
+/// The report as text, with colour: `outcome` is what became of the table.
+pub(super) fn render(report: &Report, outcome: &str) -> String {
     let mut rows: Vec<Row> = report.changes.iter().map(change).collect();
     rows.extend(report.gone.iter().map(|(image, tag)| Row {
         word: "gone",
         style: AnsiColor::Yellow.on_default(),
         what: format!("{image}:{tag}"),
-        how: "no longer in the registry; the pin is kept".to_owned(),
+        how: "no longer in the registry; a pin of it is kept".to_owned(),
+    }));
+    rows.extend(report.not_offered.iter().map(|(image, platform)| Row {
+        word: "notice",
+        style: AnsiColor::Yellow.on_default(),
+        what: image.to_string(),
+        how: format!("no tag offers {platform}; take it out of 'platforms' in images.json"),
     }));
     rows.extend(report.problems.iter().map(|(image, problem)| Row {
         word: "failed",
@@ -67,11 +69,17 @@ fn change(Change { image, tag, kind }: &Change) -> Row {
                 ("moved", AnsiColor::Cyan, how)
             }
         }
-        ChangeKind::Platforms { digest } => (
+        ChangeKind::Verified { digest } => (
             "verified",
             AnsiColor::Green,
             format!("{}, platforms recorded", digest.short()),
         ),
+        ChangeKind::Platforms { added, removed } => {
+            let added = added.iter().map(|platform| format!("+{platform}"));
+            let removed = removed.iter().map(|platform| format!("-{platform}"));
+            let how: Vec<String> = added.chain(removed).collect();
+            ("platforms", AnsiColor::Cyan, how.join(", "))
+        }
         ChangeKind::Removed { old } => ("removed", AnsiColor::Yellow, old.short().to_owned()),
     };
     Row {
@@ -121,6 +129,10 @@ fn counts(report: &Report) -> String {
         ),
         (
             "verified",
+            count(|kind| matches!(kind, ChangeKind::Verified { .. })),
+        ),
+        (
+            "with other platforms",
             count(|kind| matches!(kind, ChangeKind::Platforms { .. })),
         ),
         ("gone", report.gone.len()),

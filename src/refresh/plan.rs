@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::images::{Strategy, TrackedImage};
-use crate::table::{Pin, Pins};
+use crate::table::Pins;
 use crate::tag::Tag;
 use crate::version::{Precision, VariantPattern, Version};
 
@@ -14,7 +14,8 @@ pub struct Plan {
     /// Tags whose digest is asked for.
     pub ask: BTreeSet<Tag>,
     /// Pins that are kept without asking: full versions outside the window
-    /// that the strategies choose, and tags the registry no longer lists.
+    /// that the strategies choose, of which nothing more can be learnt, and
+    /// tags the registry no longer lists.
     pub keep: BTreeSet<Tag>,
     /// Of the kept ones, those the registry no longer lists.
     pub gone: BTreeSet<Tag>,
@@ -55,7 +56,7 @@ pub fn plan(tracked: &TrackedImage, pins: &Pins, listed: &BTreeSet<Tag>) -> Plan
         if !listed.contains(tag) {
             plan.gone.insert(tag.clone());
             plan.keep.insert(tag.clone());
-        } else if plan.full.contains(tag) && is_verified(pin) {
+        } else if plan.full.contains(tag) && pin.is_complete(&tracked.platforms) {
             plan.keep.insert(tag.clone());
         } else {
             plan.ask.insert(tag.clone());
@@ -155,15 +156,11 @@ fn full_versions(tags: &BTreeSet<&Tag>, tracked: &TrackedImage) -> BTreeSet<Tag>
         .collect()
 }
 
-/// Whether a refresh has seen what `pin` stands for.
-fn is_verified(pin: &Pin) -> bool {
-    !pin.platforms.is_empty()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::digest::{Algorithm, Digest};
+    use crate::table::Pin;
 
     fn tags<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<Tag> {
         names
@@ -172,8 +169,11 @@ mod tests {
             .collect()
     }
 
+    /// An image of one platform, which is the one that [`pins`] have.
     fn tracked(entry: &str) -> TrackedImage {
-        let content = format!("[{{ \"image\": \"docker.io/a\", {entry} }}]");
+        let content = format!(
+            "[{{ \"image\": \"docker.io/a\", \"platforms\": [\"linux/amd64\"], {entry} }}]"
+        );
         crate::images::parse(content.as_bytes(), "images.json")
             .unwrap()
             .remove(0)
@@ -275,8 +275,7 @@ mod tests {
         ];
         assert_eq!(
             asked(
-                r#""initialMajor": ["29", "30-fpm", "stable"], "initialMajorMinor": [], "initialMajorMinorPatch": [],
-                   "variants": ["", "-fpm"]"#,
+                r#""initialMajor": ["29", "30-fpm", "stable"], "initialMajorMinor": [], "initialMajorMinorPatch": []"#,
                 &listed
             ),
             tags(["29", "30", "30-fpm", "stable"])
@@ -339,6 +338,21 @@ mod tests {
         assert_eq!(plan.keep, tags(["33.0.9", "32.0.1"]));
         assert_eq!(plan.gone, tags(["32.0.1"]));
         assert_eq!(plan.full, tags(["33.0.9", "32.0.1", "34.0.1"]));
+    }
+
+    #[test]
+    fn a_pin_that_lacks_a_platform_is_asked_for() {
+        let mut entry = tracked(r#""strategies": {}"#);
+        entry.platforms.insert("linux/arm64".parse().unwrap());
+        let listed = tags(["1.2.3"]);
+        let mut pins = pins(&["1.2.3"], true);
+        let pin = pins.values_mut().next().unwrap();
+        pin.digest = Digest::of(Algorithm::Sha256, b"an index");
+        assert_eq!(plan(&entry, &pins, &listed).ask, listed);
+        // The only manifest there is has no other platforms to learn of.
+        let pin = pins.values_mut().next().unwrap();
+        pin.digest = pin.platforms.values().next().unwrap().clone();
+        assert_eq!(plan(&entry, &pins, &listed).ask, tags([]));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::digest::Digest;
 use crate::name::ImageName;
+use crate::platform::Platform;
 use crate::registry::RegistryError;
 use crate::tag::Tag;
 
@@ -12,8 +13,11 @@ pub struct Report {
     pub changes: Vec<Change>,
     /// How many pins are as they were.
     pub kept: usize,
-    /// Pinned tags that their registry no longer lists; their pins are kept.
+    /// Tags that their registry no longer has; pins of them are kept.
     pub gone: Vec<(ImageName, Tag)>,
+    /// Tracked platforms that no pinned tag of their image offers. Asking for
+    /// them costs a request a tag every time.
+    pub not_offered: Vec<(ImageName, Platform)>,
     /// What could not be had; the old pins are kept.
     pub problems: Vec<(ImageName, Problem)>,
 }
@@ -46,10 +50,18 @@ pub enum ChangeKind {
         /// Whether the tag is a full version, which its publisher has pushed again.
         repushed: bool,
     },
-    /// The digest is the same, the platforms recorded for it are not.
-    Platforms {
+    /// The tag's digest, which was all that was known, is right, and the
+    /// platforms are recorded.
+    Verified {
         /// What the tag points to, as before.
         digest: Digest,
+    },
+    /// The digest is the same, the platforms recorded for it are not.
+    Platforms {
+        /// Platforms that are now recorded.
+        added: Vec<Platform>,
+        /// Platforms that images.json no longer lists.
+        removed: Vec<Platform>,
     },
     /// The image is no longer tracked.
     Removed {

@@ -54,8 +54,13 @@ pub async fn refresh(
     let mut table = Table::default();
     let mut report = Report::default();
     for outcome in join_all(registries).await.into_iter().flatten() {
-        table.images.insert(outcome.image.clone(), outcome.pins);
-        let (image, gone) = (&outcome.image, outcome.gone);
+        let image = &outcome.image;
+        let platforms = outcome.not_offered.into_iter();
+        report
+            .not_offered
+            .extend(platforms.map(|platform| (image.clone(), platform)));
+        table.images.insert(image.clone(), outcome.pins);
+        let gone = outcome.gone;
         report
             .gone
             .extend(gone.into_iter().map(|tag| (image.clone(), tag)));
@@ -88,6 +93,7 @@ struct Outcome {
     pins: Pins,
     full: BTreeSet<Tag>,
     gone: BTreeSet<Tag>,
+    not_offered: Vec<Platform>,
     problems: Vec<Problem>,
 }
 
@@ -109,6 +115,7 @@ async fn refresh_image(
         pins: Pins::new(),
         full: BTreeSet::new(),
         gone: BTreeSet::new(),
+        not_offered: Vec::new(),
         problems: Vec::new(),
     };
     let listed = match client.tags(image).await {
@@ -146,7 +153,7 @@ async fn refresh_image(
     let stale = |tag: &Tag, digest: &Digest| {
         !old_pins
             .get(tag)
-            .is_some_and(|pin| pin.digest == *digest && is_complete(pin, tracked))
+            .is_some_and(|pin| pin.digest == *digest && pin.is_complete(&tracked.platforms))
     };
     let unseen: BTreeSet<&Digest> = heads
         .iter()
@@ -168,11 +175,13 @@ async fn refresh_image(
         let pin = match head {
             Ok(Some(digest)) if !stale(tag, &digest) => Ok(old_pin.cloned()),
             Ok(Some(digest)) => pin(tracked, tag, &digest, &platforms).map(Some),
-            Ok(None) if old_pin.is_some() => {
+            Ok(None) if old_pin.is_none() && tracked.tags.contains(tag) => {
+                Err(Problem::NoSuchTag(tag.clone()))
+            }
+            Ok(None) => {
                 outcome.gone.insert(tag.clone());
                 Ok(old_pin.cloned())
             }
-            Ok(None) => Err(Problem::NoSuchTag(tag.clone())),
             Err(error) => Err(Problem::Tag {
                 tag: tag.clone(),
                 error,
@@ -188,6 +197,7 @@ async fn refresh_image(
             }
         }
     }
+    outcome.not_offered = not_offered(&outcome.pins, tracked);
     outcome
 }
 
@@ -223,24 +233,45 @@ fn pin(
     })
 }
 
-/// The pins without the platforms that images.json no longer lists.
+/// The pins without the platforms that images.json no longer lists; a pin goes
+/// with the last of its platforms.
 fn prune(pins: &Pins, tracked: &TrackedImage) -> Pins {
-    let mut pins = pins.clone();
-    for pin in pins.values_mut() {
+    let mut kept = Pins::new();
+    for (tag, pin) in pins {
+        let mut pin = pin.clone();
+        let verified = !pin.platforms.is_empty();
         pin.platforms
             .retain(|platform, _| tracked.platforms.contains(platform));
+        if !verified || !pin.platforms.is_empty() {
+            kept.insert(tag.clone(), pin);
+        }
     }
-    pins
+    kept
 }
 
-/// Whether nothing more can be learnt of an unchanged digest: it has every
-/// tracked platform, or is itself the only manifest there is.
-fn is_complete(pin: &Pin, tracked: &TrackedImage) -> bool {
-    pin.platforms.len() == tracked.platforms.len()
-        || pin
-            .platforms
-            .values()
-            .any(|manifest| *manifest == pin.digest)
+/// The tracked platforms that none of the pins has, where pins are asked for
+/// again and again because of them.
+fn not_offered(pins: &Pins, tracked: &TrackedImage) -> Vec<Platform> {
+    let verified = pins.values().filter(|pin| !pin.platforms.is_empty());
+    let mut offered = BTreeSet::new();
+    let mut incomplete = false;
+    for pin in verified {
+        incomplete |= !pin.is_complete(&tracked.platforms);
+        offered.extend(pin.platforms.keys());
+    }
+    let missing = tracked.platforms.iter();
+    missing
+        .filter(|platform| incomplete && !offered.contains(platform))
+        .cloned()
+        .collect()
+}
+
+fn platforms_only_in(pin: &Pin, other: &Pin) -> Vec<Platform> {
+    let platforms = pin.platforms.keys();
+    platforms
+        .filter(|platform| !other.platforms.contains_key(platform))
+        .cloned()
+        .collect()
 }
 
 /// Adds what differs between the old and the new pins of `image` to `report`.
@@ -255,8 +286,14 @@ fn compare(image: &ImageName, old: &Table, new: &Table, full: &BTreeSet<Tag>, re
                 report.kept += 1;
                 continue;
             }
+            (Some(old), Some(new)) if old.digest == new.digest && old.platforms.is_empty() => {
+                ChangeKind::Verified {
+                    digest: new.digest.clone(),
+                }
+            }
             (Some(old), Some(new)) if old.digest == new.digest => ChangeKind::Platforms {
-                digest: new.digest.clone(),
+                added: platforms_only_in(new, old),
+                removed: platforms_only_in(old, new),
             },
             (Some(old), Some(new)) => ChangeKind::Moved {
                 old: old.digest.clone(),

@@ -27,12 +27,6 @@ using Position = const nix::Pos &;
       {.msg = nix::hintfmt("%1%", nix::normaltxt(message)), .errPos = pos});
 }
 
-// Adds a line to the trace of an error that passes through.
-inline void add_trace(nix::EvalState &, Position pos, nix::Error &error,
-                      const char *line) {
-  error.addTrace(pos, line);
-}
-
 // The message of an error, without its kind, position and trace.
 inline std::string message_of(const nix::BaseError &error) {
   return nix::filterANSIEscapes(error.info().msg.str(), true);
@@ -57,9 +51,11 @@ void each_attribute(nix::EvalState &, nix::Value &set, F f) {
     f(static_cast<const std::string &>(attr.name), *attr.value);
 }
 
-inline bool has_attribute(nix::EvalState &state, nix::Value &set,
-                          const char *name) {
-  return set.attrs->get(state.symbols.create(name)) != nullptr;
+// The value of an attribute of a forced set, or null.
+inline nix::Value *attribute(nix::EvalState &state, nix::Value &set,
+                             const char *name) {
+  auto *attr = set.attrs->get(state.symbols.create(name));
+  return attr ? attr->value : nullptr;
 }
 
 // The result of one of Nix's own builtins, forced.

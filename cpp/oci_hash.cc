@@ -58,9 +58,10 @@ std::string_view plain_string(nix::EvalState &state, Position pos,
   return text_of(value);
 }
 
-// A table of pins as text, and what errors call it.
+// A table of pins as text, and where it is from: a file's path, or empty for a
+// parsed set.
 struct Digests {
-  std::string_view origin;
+  std::string_view file;
   std::string_view text;
 };
 
@@ -76,22 +77,30 @@ Digests read_digests(nix::EvalState &state, Position pos, nix::Value &value) {
                     type_of(value) +
                     "; write the path of a digests.json, or its parsed set");
   // A derivation or a flake input stands for its path, as everywhere in Nix.
-  bool parsed = type == nix::nAttrs && !has_attribute(state, value, "outPath");
-  std::string_view origin = type == nix::nPath     ? path_of(value)
-                            : type == nix::nString ? text_of(value)
-                                                   : "digests";
+  auto *path =
+      type == nix::nAttrs ? attribute(state, value, "outPath") : &value;
+  // What the user's own expressions throw is thrown here, as it is; what comes
+  // out of the builtins below is about the table.
+  if (path)
+    state.forceValue(*path, pos);
+  else
+    state.forceValueDeep(value);
+  std::string_view file;
+  if (path && path->type() == nix::nPath)
+    file = path_of(*path);
+  else if (path && path->type() == nix::nString)
+    file = text_of(*path);
   try {
-    auto &text =
-        call_builtin(state, pos, parsed ? "toJSON" : "readFile", value);
-    return {origin, text_of(text)};
-  } catch (nix::SysError &error) {
-    throw_error(state, pos,
-                "builtins.ociHash: the table '" + std::string(origin) +
-                    "' cannot be read: " + message_of(error));
-  } catch (nix::Error &error) {
-    add_trace(state, pos, error,
-              "while reading the attribute 'digests' of builtins.ociHash");
+    return {file, text_of(call_builtin(state, pos, path ? "readFile" : "toJSON",
+                                       value))};
+  } catch (nix::RestrictedPathError &) {
     throw;
+  } catch (nix::Error &error) {
+    throw_error(state, pos,
+                "builtins.ociHash: the attribute 'digests' cannot be read: " +
+                    message_of(error) +
+                    "; write the path of a digests.json, or leave 'digests' "
+                    "out for the built-in table");
   }
 }
 
@@ -122,8 +131,7 @@ std::string answer(nix::EvalState &state, Position pos, nix::Value &argument) {
   if (!digests)
     return std::string(query->answer());
   auto table = read_digests(state, pos, *digests);
-  return std::string(
-      query->answer_from(bytes(table.origin), bytes(table.text)));
+  return std::string(query->answer_from(bytes(table.file), bytes(table.text)));
 }
 
 void oci_hash(nix::EvalState &state, Position pos, nix::Value **args,

@@ -29,8 +29,9 @@ mod ffi {
         fn set_attribute(self: &mut PendingQuery, name: &[u8], value: &[u8]) -> Result<()>;
         /// The pinned reference, from the built-in table.
         fn answer(self: &PendingQuery) -> Result<String>;
-        /// The pinned reference, from the table `text`; errors call it `origin`.
-        fn answer_from(self: &PendingQuery, origin: &[u8], text: &[u8]) -> Result<String>;
+        /// The pinned reference, from the table `text`: that of `file`, or where
+        /// this is empty, of a set.
+        fn answer_from(self: &PendingQuery, file: &[u8], text: &[u8]) -> Result<String>;
     }
 
     unsafe extern "C++" {
@@ -125,8 +126,8 @@ impl PendingQuery {
         guarded(|| self.answer_in(&*built_in()?))
     }
 
-    fn answer_from(&self, origin: &[u8], text: &[u8]) -> Result<String, PluginError> {
-        guarded(|| self.answer_in(&*parsed(origin, text)?))
+    fn answer_from(&self, file: &[u8], text: &[u8]) -> Result<String, PluginError> {
+        guarded(|| self.answer_in(&*parsed(file, text)?))
     }
 
     fn answer_in(&self, table: &Table) -> Result<String, PluginError> {
@@ -150,7 +151,7 @@ fn built_in() -> Result<Arc<Table>, PluginError> {
 
 /// The table of `text`, which is parsed again only when it differs from the
 /// last one: an evaluation looks up many images in one table.
-fn parsed(origin: &[u8], text: &[u8]) -> Result<Arc<Table>, PluginError> {
+fn parsed(file: &[u8], text: &[u8]) -> Result<Arc<Table>, PluginError> {
     static LAST: Mutex<Option<(Vec<u8>, Arc<Table>)>> = Mutex::new(None);
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((last_text, table)) = &*last
@@ -158,7 +159,13 @@ fn parsed(origin: &[u8], text: &[u8]) -> Result<Arc<Table>, PluginError> {
     {
         return Ok(Arc::clone(table));
     }
-    let table = Arc::new(Table::parse(text, &String::from_utf8_lossy(origin))?);
+    let table = if file.is_empty() {
+        let remedy = "pass the set that builtins.fromJSON makes of a digests.json";
+        Table::parse_with_remedy(text, "the attribute 'digests'", remedy)?
+    } else {
+        Table::parse(text, &String::from_utf8_lossy(file))?
+    };
+    let table = Arc::new(table);
     *last = Some((text.to_vec(), Arc::clone(&table)));
     Ok(table)
 }

@@ -103,23 +103,25 @@ fn the_table_is_a_path_a_string_a_parsed_set_or_a_store_path() {
 }
 
 #[test]
-fn a_file_that_changes_is_read_again() {
+fn tables_in_one_evaluation_are_told_apart() {
     let nix = Nix::with_plugin();
-    let file = nix.home().join("digests.json");
-    let write = |digest: &str| {
-        let table =
-            json!({ "version": 1, "images": { "docker.io/a": { "1": { "digest": digest } } } });
-        std::fs::write(&file, table.to_string()).unwrap();
-    };
-    let call = format!(
-        "builtins.ociHash {{ image = \"a:1\"; digests = {}; }}",
-        file.display()
-    );
+    let mut answers = Vec::new();
     for digit in ["5", "6"] {
         let digest = format!("sha256:{}", digit.repeat(64));
-        write(&digest);
-        assert_eq!(nix.value(&call), json!(format!("docker.io/a:1@{digest}")));
+        let table =
+            json!({ "version": 1, "images": { "docker.io/a": { "1": { "digest": digest } } } });
+        let file = nix.home().join(format!("{digit}.json"));
+        std::fs::write(file, table.to_string()).unwrap();
+        answers.push(format!("docker.io/a:1@{digest}"));
     }
+    let home = nix.home().display();
+    let expression = format!(
+        "map (digests: builtins.ociHash {{ image = \"a:1\"; inherit digests; }})
+           [ {home}/5.json {home}/6.json {home}/5.json
+             (builtins.fromJSON (builtins.readFile {home}/6.json)) {home}/5.json ]"
+    );
+    let expected: Vec<_> = [0, 1, 0, 1, 0].map(|i| json!(answers[i])).into();
+    assert_eq!(nix.value(&expression), json!(expected));
 }
 
 #[test]
@@ -136,12 +138,16 @@ fn bad_tables_are_clear_errors() {
     let cut = written("cut.json", &cut[..cut.len() / 2]);
     let html = written("html.json", b"<html></html>");
     let empty = written("empty.json", b"");
+    let nul = written("nul.json", b"{\0}");
     for (digests, message) in [
         (
             format!("{home}/missing.json"),
-            format!("the table '{home}/missing.json' cannot be read: opening file"),
+            format!("the attribute 'digests' cannot be read: opening file '{home}/missing.json'"),
         ),
-        (home.clone(), format!("the table '{home}' cannot be read: ")),
+        (
+            home.clone(),
+            "the attribute 'digests' cannot be read: ".to_owned(),
+        ),
         (
             empty,
             "empty.json: the file is empty; mend the file".to_owned(),
@@ -152,10 +158,30 @@ fn bad_tables_are_clear_errors() {
         ),
         (cut, "cut.json:".to_owned()),
         (deep, "deep.json:1:".to_owned()),
-        ("{ }".to_owned(), "missing field `version`".to_owned()),
+        (
+            "{ }".to_owned(),
+            "missing field `version`; pass the set that builtins.fromJSON makes".to_owned(),
+        ),
         (
             "{ version = 2; images = { }; }".to_owned(),
             "its version is 2, not 1".to_owned(),
+        ),
+        (
+            nul,
+            "cannot be represented as a Nix string; write the path of a digests.json".to_owned(),
+        ),
+        (
+            "\"digests.json\"".to_owned(),
+            "doesn't represent an absolute path; write the path of a digests.json".to_owned(),
+        ),
+        (
+            "{ outPath = \"digests.json\"; }".to_owned(),
+            "doesn't represent an absolute path".to_owned(),
+        ),
+        ("{ outPath = 3; }".to_owned(), "cannot be read: ".to_owned()),
+        (
+            "{ version = 1; images = x: x; }".to_owned(),
+            "cannot convert a function to JSON".to_owned(),
         ),
         (
             "3".to_owned(),
@@ -408,9 +434,18 @@ fn the_configuration_in_the_readme_evaluates() {
 }
 
 #[test]
-fn a_lookup_in_a_long_list_is_no_burden() {
+fn ten_thousand_lookups_in_one_evaluation_agree() {
     let nix = Nix::with_plugin();
-    let call = "builtins.length (builtins.filter (x: x == builtins.ociHash \"nextcloud:34\") \
-                (builtins.genList (_: builtins.ociHash { image = \"nextcloud\"; version = \"34\"; }) 10000))";
-    assert_eq!(nix.value(call), json!(10000));
+    let table = project().join("digests.json");
+    let call = format!(
+        "let digests = builtins.fromJSON (builtins.readFile {0});
+             ask = i: builtins.ociHash (
+               if i - (i / 50) * 50 == 0 then {{ image = \"nextcloud:34\"; inherit digests; }}
+               else if i - (i / 10) * 10 == 0 then {{ image = \"nextcloud:34\"; digests = {0}; }}
+               else \"nextcloud:34\");
+             answers = builtins.genList ask 10000;
+         in builtins.length (builtins.filter (answer: answer == ask 1) answers)",
+        table.display()
+    );
+    assert_eq!(nix.value(&call), json!(10000));
 }

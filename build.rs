@@ -10,6 +10,9 @@ fn main() {
 mod plugin {
     use std::process::exit;
 
+    /// The versions of Nix that `cpp/compat.h` knows.
+    const SUPPORTED: std::ops::Range<u32> = 20_800..20_900;
+
     pub(crate) fn build() {
         println!("cargo:rerun-if-changed=cpp");
         println!("cargo:rerun-if-env-changed=PKG_CONFIG_PATH");
@@ -23,8 +26,8 @@ mod plugin {
                     "The feature 'plugin' needs Nix with its development files, and pkg-config \
                      does not find 'nix-expr'.\n\
                      Debian 12: run scripts/setup, then build through the Makefile ('make plugin').\n\
-                     NixOS: nix-shell -p pkg-config nix.dev boost nlohmann_json boehmgc\n\
-                     Elsewhere: put the folder of nix-expr.pc into PKG_CONFIG_PATH.\n\n{error}"
+                     Elsewhere: install Nix 2.8 with its headers, and put the folder of its \
+                     nix-expr.pc into PKG_CONFIG_PATH.\n\n{error}"
                 );
                 exit(1)
             });
@@ -35,11 +38,15 @@ mod plugin {
             );
             exit(1)
         };
-        let standard = match version {
-            ..21400 => "c++17",
-            21400..23400 => "c++20",
-            _ => "c++23",
-        };
+        if !SUPPORTED.contains(&version) {
+            eprintln!(
+                "pkg-config finds Nix {}, and so far the plugin is built for Nix 2.8 only.\n\
+                 Put the folder of that version's nix-expr.pc first in PKG_CONFIG_PATH; on Debian \
+                 12, scripts/setup makes one.",
+                nix.version
+            );
+            exit(1)
+        }
         let mut build = cxx_build::bridge("src/plugin.rs");
         // System headers: their warnings are not ours to mend.
         for folder in &nix.include_paths {
@@ -49,7 +56,8 @@ mod plugin {
             .file("cpp/oci_hash.cc")
             .include("cpp")
             .define("OCI_HASH_NIX_VERSION", version.to_string().as_str())
-            .std(standard)
+            // As this version of Nix is built itself.
+            .std("c++17")
             // Nix's structures are made for designated initialisers of some members.
             .flag_if_supported("-Wno-missing-field-initializers")
             .flag_if_supported("-Wno-unused-parameter")

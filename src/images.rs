@@ -11,7 +11,8 @@ use crate::name::ImageName;
 use crate::platform::Platform;
 use crate::requirement::Requirement;
 use crate::tag::Tag;
-use crate::version::{Precision, VariantPattern, Version};
+use crate::variant::VariantPattern;
+use crate::version::{Precision, Version};
 
 const REMEDY: &str = "correct images.json there";
 /// How many of the newest tags a strategy of `true` takes.

@@ -35,4 +35,5 @@ pub mod requirement;
 pub mod table;
 pub mod tag;
 mod text;
+pub mod variant;
 pub mod version;

@@ -248,82 +248,6 @@ fn is_build(segment: &str) -> bool {
     segment.len() >= BUILD_DIGITS && segment.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// A variant as people write it: nothing (the plain tag), `-fpm`, or with one
-/// `#` for a number that moves with the release: `-ce.#`, `-ls#`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct VariantPattern(String);
-
-/// Why a text is not a [`VariantPattern`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid variant {}: {reason}", crate::text::Quoted(input))]
-pub struct VariantError {
-    input: String,
-    reason: &'static str,
-}
-
-impl VariantPattern {
-    /// The plain tag, with no variant.
-    pub fn plain() -> Self {
-        Self(String::new())
-    }
-
-    /// As written in `images.json`.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The number that `#` stands for if `variant` fits (0 where there is no
-    /// `#`), or `None` if it does not.
-    pub fn matches(&self, variant: &str) -> Option<u64> {
-        let Some((before, after)) = self.0.split_once('#') else {
-            return (self.0 == variant).then_some(0);
-        };
-        let digits = variant.strip_prefix(before)?.strip_suffix(after)?;
-        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        if plain { digits.parse().ok() } else { None }
-    }
-}
-
-impl std::str::FromStr for VariantPattern {
-    type Err = VariantError;
-
-    fn from_str(input: &str) -> Result<Self, VariantError> {
-        let error = |reason| VariantError {
-            input: input.to_owned(),
-            reason,
-        };
-        if input.is_empty() {
-            return Ok(Self::plain());
-        }
-        if !input.starts_with('-') {
-            return Err(error("it starts with a hyphen, such as '-fpm'"));
-        }
-        if input.matches('#').count() > 1 {
-            return Err(error("it has at most one '#'"));
-        }
-        let example = format!("1{}", input.replace('#', "0"));
-        if example.parse::<crate::tag::Tag>().is_err() {
-            return Err(error("beside '#' it has only characters of a tag"));
-        }
-        match Version::parse(&example) {
-            Some(version) if format!("1{}", version.variant) == example => {
-                Ok(Self(input.to_owned()))
-            }
-            _ => Err(error(
-                "it marks a prerelease or a build; name prereleases in a requirement, such as '>=2.0.0-rc1'",
-            )),
-        }
-    }
-}
-
-impl fmt::Display for VariantPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-crate::text::deserialize_as_text!(VariantPattern, "a variant such as \"-fpm\", or \"\"");
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -430,31 +354,10 @@ mod tests {
         assert!(!version("2026.4").may_be_commit_or_date());
     }
 
-    #[test]
-    fn a_pattern_takes_the_number_that_moves() {
-        let pattern: VariantPattern = "-ce.#".parse().unwrap();
-        assert_eq!(pattern.matches("-ce.0"), Some(0));
-        assert_eq!(pattern.matches("-ce.12"), Some(12));
-        for other in ["", "-ce", "-ce.", "-ee.0", "-ce.x", "-ce.+1", "-ce.0-fpm"] {
-            assert_eq!(pattern.matches(other), None, "{other}");
-        }
-        assert_eq!(VariantPattern::plain().matches(""), Some(0));
-        assert_eq!(VariantPattern::plain().matches("-fpm"), None);
-    }
-
-    #[test]
-    fn refuses_what_is_no_variant() {
-        for input in ["fpm", "-a#b#", "-rc1", "-4e8b05daf", "-a b", "-é"] {
-            let error = input.parse::<VariantPattern>().unwrap_err().to_string();
-            assert!(error.starts_with("invalid variant '"), "{error}");
-        }
-    }
-
     proptest! {
         #[test]
         fn no_input_panics(input: String) {
             let _ = Version::parse(&input);
-            let _ = input.parse::<VariantPattern>();
         }
 
         #[test]
@@ -463,13 +366,6 @@ mod tests {
             let text = format!("{}{}", if prefixed { "v" } else { "" }, text.join("."));
             let version = version(&text);
             prop_assert_eq!(version.numbers(), &numbers[..]);
-        }
-
-        #[test]
-        fn a_pattern_prints_what_it_parsed(text in "(-[a-z]{1,6}(\\.?#)?)?") {
-            if let Ok(pattern) = text.parse::<VariantPattern>() {
-                prop_assert_eq!(pattern.to_string(), text);
-            }
         }
     }
 }

@@ -86,6 +86,13 @@ impl Fake {
             .await;
     }
 
+    /// Serves the one tag 1, which points to `body`.
+    async fn serve(&self, body: &str) {
+        self.tags(&["1"]).await;
+        self.head("1", &digest_of(body)).await;
+        self.manifest(&digest_of(body), body).await;
+    }
+
     /// A workspace that tracks this image, whose tag 1 is pinned already.
     fn workspace(&self) -> Workspace {
         let workspace = Workspace::tracking(&json!([{ "image": self.image() }]).to_string());
@@ -164,9 +171,7 @@ async fn no_such_image() {
 async fn no_such_platform() {
     let fake = Fake::start().await;
     let body = index(&[("windows", "amd64")]);
-    fake.tags(&["1"]).await;
-    fake.head("1", &digest_of(&body)).await;
-    fake.manifest(&digest_of(&body), &body).await;
+    fake.serve(&body).await;
     fails(
         &fake,
         "1: it is for windows/amd64, and for none of the platforms in images.json",
@@ -212,9 +217,7 @@ async fn bodies_that_are_no_manifest() {
         "\u{1b}[2J",
     ] {
         let fake = Fake::start().await;
-        fake.tags(&["1"]).await;
-        fake.head("1", &digest_of(body)).await;
-        fake.manifest(&digest_of(body), body).await;
+        fake.serve(body).await;
         let outcome = fails(&fake, "it is neither an image index nor an image manifest");
         assert!(!outcome.stdout.contains('\u{1b}'));
     }
@@ -245,9 +248,7 @@ async fn refusals_and_breakdowns() {
 async fn a_manifest_without_end_is_refused() {
     let fake = Fake::start().await;
     let body = " ".repeat((4 << 20) + 1);
-    fake.tags(&["1"]).await;
-    fake.head("1", &digest_of(&body)).await;
-    fake.manifest(&digest_of(&body), &body).await;
+    fake.serve(&body).await;
     fails(&fake, "larger than 4194304 bytes");
 }
 
@@ -262,9 +263,7 @@ async fn a_bad_digest_header() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_registry_down_leaves_the_other_alone() {
     let fake = Fake::start().await;
-    fake.tags(&["1"]).await;
-    fake.head("1", &digest_of(&both())).await;
-    fake.manifest(&digest_of(&both()), &both()).await;
+    fake.serve(&both()).await;
     let workspace = fake.workspace();
     let free = free_address();
     let images = json!([{ "image": format!("{free}/down") }, { "image": fake.image() }]);
@@ -310,9 +309,7 @@ async fn a_literal_tag_that_is_not_there_is_reported() {
 async fn attestations_are_no_platforms_and_missing_platforms_are_left_out() {
     let fake = Fake::start().await;
     let body = index(&[("linux", "amd64"), ("windows", "amd64")]);
-    fake.tags(&["1"]).await;
-    fake.head("1", &digest_of(&body)).await;
-    fake.manifest(&digest_of(&body), &body).await;
+    fake.serve(&body).await;
     let workspace = fake.workspace();
     refresh(&workspace).code(0);
     assert_eq!(
@@ -448,9 +445,7 @@ async fn a_listed_tag_that_is_not_there_is_no_failure() {
 async fn a_platform_that_nothing_offers_is_noticed() {
     let fake = Fake::start().await;
     let body = index(&[("linux", "amd64")]);
-    fake.tags(&["1"]).await;
-    fake.head("1", &digest_of(&body)).await;
-    fake.manifest(&digest_of(&body), &body).await;
+    fake.serve(&body).await;
     let outcome = refresh(&fake.workspace()).code(0);
     let line = "no tag offers linux/arm64; take it out of 'platforms' in images.json";
     assert!(outcome.stdout.contains(line), "{outcome:#?}");

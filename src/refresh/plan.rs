@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::images::{Strategy, TrackedImage};
 use crate::table::Pins;
 use crate::tag::Tag;
-use crate::version::{Precision, VariantPattern, Version};
+use crate::variant::VariantPattern;
+use crate::version::{Precision, Version};
 
 /// What a refresh does with the tags of one image.
 #[derive(Debug, Default, PartialEq, Eq)]

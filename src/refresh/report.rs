@@ -1,10 +1,13 @@
 //! What a refresh did, for people and machines to read.
 
+use std::collections::BTreeSet;
+
 use crate::digest::Digest;
 use crate::name::ImageName;
 use crate::platform::Platform;
 use crate::registry::RegistryError;
-use crate::tag::Tag;
+use crate::table::{Pin, Pins, Table};
+use crate::tag::{Tag, by_version};
 
 /// What became of every tag that a refresh looked at.
 #[derive(Debug, Default)]
@@ -20,6 +23,74 @@ pub struct Report {
     pub not_offered: Vec<(ImageName, Platform)>,
     /// What could not be had; the old pins are kept.
     pub problems: Vec<(ImageName, Problem)>,
+}
+
+impl Report {
+    /// Adds what differs between the old and the new pins of `image`; `full`
+    /// are its tags that name a full version.
+    pub(super) fn compare(
+        &mut self,
+        image: &ImageName,
+        old: &Table,
+        new: &Table,
+        full: &BTreeSet<Tag>,
+    ) {
+        let none = Pins::new();
+        let old = old.images.get(image).unwrap_or(&none);
+        let new = new.images.get(image).unwrap_or(&none);
+        let tags: BTreeSet<&Tag> = old.keys().chain(new.keys()).collect();
+        for tag in tags {
+            let kind = match (old.get(tag), new.get(tag)) {
+                (Some(old), Some(new)) if old == new => {
+                    self.kept += 1;
+                    continue;
+                }
+                (Some(old), Some(new)) if old.digest == new.digest && old.platforms.is_empty() => {
+                    ChangeKind::Verified {
+                        digest: new.digest.clone(),
+                    }
+                }
+                (Some(old), Some(new)) if old.digest == new.digest => ChangeKind::Platforms {
+                    added: platforms_only_in(new, old),
+                    removed: platforms_only_in(old, new),
+                },
+                (Some(old), Some(new)) => ChangeKind::Moved {
+                    old: old.digest.clone(),
+                    new: new.digest.clone(),
+                    repushed: full.contains(tag),
+                },
+                (None, Some(new)) => ChangeKind::Added {
+                    new: new.digest.clone(),
+                },
+                (Some(old), None) => ChangeKind::Removed {
+                    old: old.digest.clone(),
+                },
+                (None, None) => continue,
+            };
+            let (image, tag) = (image.clone(), tag.clone());
+            self.changes.push(Change { image, tag, kind });
+        }
+    }
+
+    /// Puts everything in the order of images and versions.
+    pub(super) fn sort(&mut self) {
+        let order = |image: &ImageName, tag: &Tag| (image.clone(), by_version(tag));
+        self.changes
+            .sort_by_cached_key(|change| order(&change.image, &change.tag));
+        self.gone
+            .sort_by_cached_key(|(image, tag)| order(image, tag));
+        self.not_offered.sort();
+        self.problems
+            .sort_by_cached_key(|(image, problem)| (image.clone(), problem.to_string()));
+    }
+}
+
+fn platforms_only_in(pin: &Pin, other: &Pin) -> Vec<Platform> {
+    let platforms = pin.platforms.keys();
+    platforms
+        .filter(|platform| !other.platforms.contains_key(platform))
+        .cloned()
+        .collect()
 }
 
 /// One pin that differs from the old table.

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::plan::{Plan, plan};
-use super::report::{Change, ChangeKind, Problem, Report};
+use super::report::{Problem, Report};
 use crate::digest::Digest;
 use crate::images::TrackedImage;
 use crate::name::ImageName;
@@ -68,23 +68,14 @@ pub async fn refresh(
         report
             .problems
             .extend(problems.map(|problem| (image.clone(), problem)));
-        compare(image, old, &table, &outcome.full, &mut report);
+        report.compare(image, old, &table, &outcome.full);
     }
     for image in old.images.keys() {
         if !table.images.contains_key(image) {
-            compare(image, old, &table, &BTreeSet::new(), &mut report);
+            report.compare(image, old, &table, &BTreeSet::new());
         }
     }
-    let order = |image: &ImageName, tag: &Tag| (image.clone(), crate::tag::by_version(tag));
-    report
-        .changes
-        .sort_by_cached_key(|change| order(&change.image, &change.tag));
-    report
-        .gone
-        .sort_by_cached_key(|(image, tag)| order(image, tag));
-    report
-        .problems
-        .sort_by_cached_key(|(image, problem)| (image.clone(), problem.to_string()));
+    report.sort();
     (table, report)
 }
 
@@ -264,51 +255,4 @@ fn not_offered(pins: &Pins, tracked: &TrackedImage) -> Vec<Platform> {
         .filter(|platform| incomplete && !offered.contains(platform))
         .cloned()
         .collect()
-}
-
-fn platforms_only_in(pin: &Pin, other: &Pin) -> Vec<Platform> {
-    let platforms = pin.platforms.keys();
-    platforms
-        .filter(|platform| !other.platforms.contains_key(platform))
-        .cloned()
-        .collect()
-}
-
-/// Adds what differs between the old and the new pins of `image` to `report`.
-fn compare(image: &ImageName, old: &Table, new: &Table, full: &BTreeSet<Tag>, report: &mut Report) {
-    let none = Pins::new();
-    let old = old.images.get(image).unwrap_or(&none);
-    let new = new.images.get(image).unwrap_or(&none);
-    let tags: BTreeSet<&Tag> = old.keys().chain(new.keys()).collect();
-    for tag in tags {
-        let kind = match (old.get(tag), new.get(tag)) {
-            (Some(old), Some(new)) if old == new => {
-                report.kept += 1;
-                continue;
-            }
-            (Some(old), Some(new)) if old.digest == new.digest && old.platforms.is_empty() => {
-                ChangeKind::Verified {
-                    digest: new.digest.clone(),
-                }
-            }
-            (Some(old), Some(new)) if old.digest == new.digest => ChangeKind::Platforms {
-                added: platforms_only_in(new, old),
-                removed: platforms_only_in(old, new),
-            },
-            (Some(old), Some(new)) => ChangeKind::Moved {
-                old: old.digest.clone(),
-                new: new.digest.clone(),
-                repushed: full.contains(tag),
-            },
-            (None, Some(new)) => ChangeKind::Added {
-                new: new.digest.clone(),
-            },
-            (Some(old), None) => ChangeKind::Removed {
-                old: old.digest.clone(),
-            },
-            (None, None) => continue,
-        };
-        let (image, tag) = (image.clone(), tag.clone());
-        report.changes.push(Change { image, tag, kind });
-    }
 }

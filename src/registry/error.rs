@@ -85,6 +85,14 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
+    pub(super) fn malformed(image: &ImageName, what: &'static str, reason: &str) -> Self {
+        Self::Malformed {
+            image: image.clone(),
+            what,
+            reason: Plain(reason).to_string(),
+        }
+    }
+
     pub(super) fn unreachable(image: &ImageName, error: &reqwest::Error) -> Self {
         let mut reason = innermost(error);
         if error.is_timeout() {

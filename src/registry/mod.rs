@@ -6,6 +6,7 @@
 //! `Link` of a tag list, and reads a body of any size.
 
 mod client;
+mod connection;
 mod error;
 mod manifest;
 mod pages;

@@ -1,24 +1,24 @@
 //! The one lookup that the builtin, the command and plain Nix share: a
 //! reference or a set of attributes in, a pinned reference out.
 
+mod error;
+
 use std::cmp::Reverse;
-use std::fmt;
+
+pub use error::{LookupError, TagList, VariantPhrase};
 
 use crate::digest::Digest;
 use crate::name::{ImageName, Reference, ReferenceError};
 use crate::platform::{Platform, PlatformError};
 use crate::requirement::{Requirement, RequirementError};
 use crate::table::{Pin, Pins, Table};
-use crate::tag::{Tag, TagError, by_version};
+use crate::tag::{Tag, TagError};
 use crate::text::Quoted;
-use crate::version::{VariantError, VariantPattern};
+use crate::variant::{VariantError, VariantPattern};
 
 /// The attributes of a lookup by set. `digests` names the table, which whoever
 /// calls has to load; the others are for [`Query::from_attributes`].
 pub const ATTRIBUTES: [&str; 5] = ["image", "version", "variant", "platform", "digests"];
-
-/// How many tags an error names at most.
-const TAGS_SHOWN: usize = 10;
 
 /// What is asked of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,83 +66,6 @@ pub enum QueryError {
     /// A variant with `#`, or one with nothing to be a variant of.
     #[error("a 'variant' {}; {}", .0.0, .0.1)]
     LoneVariant((&'static str, &'static str)),
-}
-
-/// Why the table has no answer to a [`Query`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LookupError {
-    /// The image is not in the table.
-    #[error("{0} is not tracked; add it to images.json and run 'nix-oci-hashes refresh'")]
-    NotTracked(ImageName),
-    /// The image is in the table, with no pins.
-    #[error("{0} is tracked but not pinned yet; run 'nix-oci-hashes refresh'")]
-    NotPinned(ImageName),
-    /// No tag was named, and `latest` is not pinned.
-    #[error("{image} has no pinned tag 'latest'; name one of {tags}")]
-    NoLatest {
-        /// The image.
-        image: ImageName,
-        /// What is pinned.
-        tags: TagList,
-    },
-    /// The tag is not pinned.
-    #[error(
-        "{image} has no pinned tag '{tag}'; pinned are {tags}; to pin another, add it to 'tags' or 'strategies' in images.json and run 'nix-oci-hashes refresh'"
-    )]
-    NoSuchTag {
-        /// The image.
-        image: ImageName,
-        /// The tag that was asked for.
-        tag: Tag,
-        /// What is pinned.
-        tags: TagList,
-    },
-    /// No version satisfies the requirement.
-    #[error(
-        "{image} has no pinned tag {variant}that satisfies '{requirement}'; pinned are {tags}; to pin more, widen 'strategies' or 'variants' in images.json and run 'nix-oci-hashes refresh'"
-    )]
-    NoMatch {
-        /// The image.
-        image: ImageName,
-        /// The requirement.
-        requirement: Box<Requirement>,
-        /// The variant, as a phrase.
-        variant: VariantPhrase,
-        /// What is pinned.
-        tags: TagList,
-    },
-    /// The tag has no such platform.
-    #[error("{image}:{tag} is not pinned for {platform}; it is for {}; to pin more, add to 'platforms' in images.json and run 'nix-oci-hashes refresh'", platforms.join(", "))]
-    NoSuchPlatform {
-        /// The image.
-        image: ImageName,
-        /// The tag.
-        tag: Tag,
-        /// The platform that was asked for.
-        platform: Platform,
-        /// The platforms there are.
-        platforms: Vec<String>,
-    },
-    /// The reference carries a digest that is not the pinned one.
-    #[error(
-        "{reference} is not what is pinned, {pinned}; take the digest out of the reference to follow the table"
-    )]
-    Mismatch {
-        /// What was asked for.
-        reference: Box<Reference>,
-        /// What the table says.
-        pinned: Box<Reference>,
-    },
-    /// The reference carries a digest, no tag, and no pin has that digest.
-    #[error(
-        "{reference} has a digest that no tag of the image is pinned to; name the tag instead, one of {tags}"
-    )]
-    UnknownDigest {
-        /// What was asked for.
-        reference: Reference,
-        /// What is pinned.
-        tags: TagList,
-    },
 }
 
 impl Query {
@@ -335,50 +258,4 @@ fn newest(pins: &Pins, requirement: &Requirement, variant: &VariantPattern) -> O
             (order, Reverse(version.clone()))
         })
         .map(|(tag, _, _)| tag.clone())
-}
-
-/// Tags as an error names them: versions from the newest on, then words, at
-/// most ten.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TagList {
-    shown: Vec<Tag>,
-    more: usize,
-}
-
-impl TagList {
-    fn of(pins: &Pins) -> Self {
-        let mut shown: Vec<Tag> = pins.keys().cloned().collect();
-        shown.sort_by_cached_key(by_version);
-        let versions = shown.partition_point(|tag| tag.version().is_some());
-        shown[..versions].reverse();
-        let more = shown.len().saturating_sub(TAGS_SHOWN);
-        shown.truncate(TAGS_SHOWN);
-        Self { shown, more }
-    }
-}
-
-impl fmt::Display for TagList {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, tag) in self.shown.iter().enumerate() {
-            write!(f, "{}{tag}", if i == 0 { "" } else { ", " })?;
-        }
-        match self.more {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
-    }
-}
-
-/// `of variant '-fpm' `, or nothing for the plain tag.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VariantPhrase(VariantPattern);
-
-impl fmt::Display for VariantPhrase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.as_str().is_empty() {
-            Ok(())
-        } else {
-            write!(f, "of variant '{}' ", self.0)
-        }
-    }
 }

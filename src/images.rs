@@ -292,6 +292,18 @@ mod tests {
     }
 
     #[test]
+    fn reads_the_example_of_the_readme_and_the_committed_file() {
+        let readme = include_str!("../README.md");
+        let (_, rest) = readme.split_once("```json\n").unwrap();
+        let (example, _) = rest.split_once("```").unwrap();
+        assert_eq!(parse(example.as_bytes(), "README.md").unwrap().len(), 2);
+        let committed = parse(include_bytes!("../images.json"), "images.json").unwrap();
+        let table = crate::table::Table::built_in().unwrap();
+        let tracked: BTreeSet<_> = committed.iter().map(|entry| &entry.image).collect();
+        assert_eq!(tracked, table.images.keys().collect());
+    }
+
+    #[test]
     fn reads_the_fields_of_the_project_it_replaces() {
         let entry = one(
             r#"{ "image": "docker.io/nextcloud", "platforms": ["linux/amd64"],

@@ -131,41 +131,24 @@ async fn refresh_image(
         .filter_map(|tag| Some((tag.clone(), old_pins.get(tag)?.clone())));
     outcome.pins.extend(kept);
 
-    let heads: Vec<_> = stream::iter(&ask)
-        .map(|tag| async move {
-            let digest = client.digest(image, tag).await;
-            progress.asked(registry);
-            (tag, digest)
-        })
-        .buffer_unordered(TAGS_AT_ONCE)
-        .collect()
-        .await;
-
-    let stale = |tag: &Tag, digest: &Digest| {
-        !old_pins
-            .get(tag)
-            .is_some_and(|pin| pin.digest == *digest && pin.is_complete(&tracked.platforms))
+    let heads = ask_digests(image, &ask, client, progress).await;
+    let is_stale = |tag: &Tag, digest: &Digest| {
+        let unchanged = |pin: &Pin| pin.digest == *digest && pin.is_complete(&tracked.platforms);
+        !old_pins.get(tag).is_some_and(unchanged)
     };
-    let unseen: BTreeSet<&Digest> = heads
-        .iter()
-        .filter_map(|(tag, head)| {
-            head.as_ref()
-                .ok()?
-                .as_ref()
-                .filter(|digest| stale(tag, digest))
-        })
-        .collect();
-    let platforms: BTreeMap<Digest, Result<_, RegistryError>> = stream::iter(unseen)
-        .map(|digest| async move { (digest.clone(), client.platforms(image, digest).await) })
-        .buffer_unordered(TAGS_AT_ONCE)
-        .collect()
-        .await;
+    let stale = heads.iter().filter_map(|(tag, head)| match head {
+        Ok(Some(digest)) if is_stale(tag, digest) => Some(digest),
+        _ => None,
+    });
+    let offers = ask_platforms(image, stale.collect(), client).await;
 
     for (tag, head) in heads {
         let old_pin = old_pins.get(tag);
         let pin = match head {
-            Ok(Some(digest)) if !stale(tag, &digest) => Ok(old_pin.cloned()),
-            Ok(Some(digest)) => pin(tracked, tag, &digest, &platforms).map(Some),
+            Ok(Some(digest)) => match offers.get(&digest) {
+                Some(offer) if is_stale(tag, &digest) => pin(tracked, tag, digest, offer).map(Some),
+                _ => Ok(old_pin.cloned()),
+            },
             Ok(None) if old_pin.is_none() && tracked.tags.contains(tag) => {
                 Err(Problem::NoSuchTag(tag.clone()))
             }
@@ -192,21 +175,46 @@ async fn refresh_image(
     outcome
 }
 
+/// What each tag points to.
+async fn ask_digests<'a>(
+    image: &ImageName,
+    tags: &'a BTreeSet<Tag>,
+    client: &Client,
+    progress: &impl Progress,
+) -> Vec<(&'a Tag, Result<Option<Digest>, RegistryError>)> {
+    stream::iter(tags)
+        .map(|tag| async move {
+            let digest = client.digest(image, tag).await;
+            progress.asked(image.registry());
+            (tag, digest)
+        })
+        .buffer_unordered(TAGS_AT_ONCE)
+        .collect()
+        .await
+}
+
+/// What a digest stands for: the manifest of each platform.
+type Offer = Result<BTreeMap<Platform, Digest>, RegistryError>;
+
+/// What each digest stands for, asked once however many tags share it.
+async fn ask_platforms(
+    image: &ImageName,
+    digests: BTreeSet<&Digest>,
+    client: &Client,
+) -> BTreeMap<Digest, Offer> {
+    stream::iter(digests)
+        .map(|digest| async move { (digest.clone(), client.platforms(image, digest).await) })
+        .buffer_unordered(TAGS_AT_ONCE)
+        .collect()
+        .await
+}
+
 /// The pin of a tag that points to `digest`.
-fn pin(
-    tracked: &TrackedImage,
-    tag: &Tag,
-    digest: &Digest,
-    platforms: &BTreeMap<Digest, Result<BTreeMap<Platform, Digest>, RegistryError>>,
-) -> Result<Pin, Problem> {
-    let offered = match platforms.get(digest) {
-        Some(Ok(offered)) => offered,
-        Some(Err(error)) => {
-            let (tag, error) = (tag.clone(), error.clone());
-            return Err(Problem::Tag { tag, error });
-        }
-        None => return Err(Problem::NoSuchTag(tag.clone())),
-    };
+fn pin(tracked: &TrackedImage, tag: &Tag, digest: Digest, offer: &Offer) -> Result<Pin, Problem> {
+    let offered = offer.as_ref().map_err(|error| Problem::Tag {
+        tag: tag.clone(),
+        error: error.clone(),
+    })?;
     let taken: BTreeMap<_, _> = offered
         .iter()
         .filter(|(platform, _)| tracked.platforms.contains(*platform))
@@ -219,7 +227,7 @@ fn pin(
         });
     }
     Ok(Pin {
-        digest: digest.clone(),
+        digest,
         platforms: taken,
     })
 }

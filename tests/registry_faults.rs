@@ -286,7 +286,7 @@ async fn a_tag_that_is_gone_keeps_its_pin() {
     assert!(
         outcome
             .stdout
-            .contains("no longer in the registry; a pin of it is kept"),
+            .contains("no longer in the registry; its pin is kept"),
         "{outcome:#?}"
     );
     assert_eq!(workspace.read("digests.json"), fake.old_table());
@@ -436,7 +436,7 @@ async fn a_listed_tag_that_is_not_there_is_no_failure() {
     fake.head("1", &digest_of("old")).await;
     let workspace = fake.workspace();
     let outcome = refresh(&workspace).code(0);
-    let line = format!("gone  {}:2  no longer in the registry", fake.image());
+    let line = format!("gone  {}:2  no longer in the registry\n", fake.image());
     assert!(outcome.stdout.contains(&line), "{outcome:#?}");
     assert_eq!(workspace.read("digests.json"), fake.old_table());
 }
@@ -447,7 +447,7 @@ async fn a_platform_that_nothing_offers_is_noticed() {
     let body = index(&[("linux", "amd64")]);
     fake.serve(&body).await;
     let outcome = refresh(&fake.workspace()).code(0);
-    let line = "no tag offers linux/arm64; take it out of 'platforms' in images.json";
+    let line = "1 of its pins lack linux/arm64, which the registry does not offer there";
     assert!(outcome.stdout.contains(line), "{outcome:#?}");
 }
 
@@ -461,6 +461,61 @@ async fn a_pin_goes_with_the_last_of_its_platforms() {
     let outcome = refresh(&workspace).code(0);
     assert!(outcome.stdout.starts_with("removed"), "{outcome:#?}");
     assert_eq!(workspace.table()["images"][fake.image()], json!({}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pin_takes_the_platforms_that_replace_its_own() {
+    let fake = Fake::start().await;
+    let tags = ["1.0.0", "1.0.1"];
+    fake.tags(&tags).await;
+    for tag in tags {
+        fake.head(tag, &digest_of(&both())).await;
+    }
+    fake.manifest(&digest_of(&both()), &both()).await;
+    let entry = |platform: &str, keep: u8| {
+        json!([{ "image": fake.image(), "platforms": [platform], "keep": keep }]).to_string()
+    };
+    let workspace = Workspace::tracking(&entry("linux/amd64", 2));
+    refresh(&workspace).code(0);
+    let before = workspace.read("digests.json");
+    workspace.write("images.json", entry("linux/arm64", 1));
+    // Nothing is lost where the registry does not answer.
+    let down = free_address().to_string();
+    let elsewhere = |text: String| text.replace(&fake.server.address().to_string(), &down);
+    workspace.write("images.json", elsewhere(workspace.read("images.json")));
+    workspace.write("digests.json", elsewhere(before.clone()));
+    refresh(&workspace).code(2);
+    assert_eq!(workspace.read("digests.json"), elsewhere(before.clone()));
+
+    workspace.write("images.json", entry("linux/arm64", 1));
+    workspace.write("digests.json", before);
+    refresh(&workspace).code(0);
+    for tag in tags {
+        let pin = workspace.table()["images"][fake.image()][tag].clone();
+        assert_eq!(
+            pin["platforms"],
+            json!({ "linux/arm64": digest_of("arm64") })
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_version_that_lacks_a_platform_is_left_in_peace() {
+    let fake = Fake::start().await;
+    fake.tags(&["1.0.0", "1.0.1"]).await;
+    let old = index(&[("linux", "amd64")]);
+    for (tag, body) in [("1.0.0", &old), ("1.0.1", &both())] {
+        fake.head(tag, &digest_of(body)).await;
+        fake.manifest(&digest_of(body), body).await;
+    }
+    let entry = |keep: u8| json!([{ "image": fake.image(), "keep": keep }]).to_string();
+    let workspace = Workspace::tracking(&entry(2));
+    refresh(&workspace).code(0);
+    workspace.write("images.json", entry(1));
+    let before = fake.requests().await.len();
+    refresh(&workspace).code(0);
+    // The listing, and a HEAD for 1.0.1.
+    assert_eq!(fake.requests().await.len(), before + 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -496,7 +551,7 @@ async fn a_page_on_another_host_is_not_followed() {
         other.server.uri()
     );
     page(&fake, None, &["1"], Some(link)).await;
-    fails(&fake, "on another host; it is not followed");
+    fails(&fake, "on another server, and is not followed");
     assert!(other.requests().await.is_empty());
 }
 

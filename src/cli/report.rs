@@ -16,17 +16,24 @@ struct Row {
 /// The report as text, with colour: `outcome` is what became of the table.
 pub(super) fn render(report: &Report, outcome: &str) -> String {
     let mut rows: Vec<Row> = report.changes.iter().map(change).collect();
-    rows.extend(report.gone.iter().map(|(image, tag)| Row {
-        word: "gone",
-        style: AnsiColor::Yellow.on_default(),
-        what: format!("{image}:{tag}"),
-        how: "no longer in the registry; a pin of it is kept".to_owned(),
+    rows.extend(report.gone.iter().map(|gone| {
+        let pin = if gone.pinned { "; its pin is kept" } else { "" };
+        Row {
+            word: "gone",
+            style: AnsiColor::Yellow.on_default(),
+            what: format!("{}:{}", gone.image, gone.tag),
+            how: format!("no longer in the registry{pin}"),
+        }
     }));
-    rows.extend(report.not_offered.iter().map(|(image, platform)| Row {
+    rows.extend(report.lacking.iter().map(|lacking| Row {
         word: "notice",
         style: AnsiColor::Yellow.on_default(),
-        what: image.to_string(),
-        how: format!("no tag offers {platform}; take it out of 'platforms' in images.json"),
+        what: lacking.image.to_string(),
+        how: format!(
+            "{} of its pins lack {}, which the registry does not offer there; if none should have \
+             it, take it out of 'platforms' in images.json",
+            lacking.pins, lacking.platform
+        ),
     }));
     rows.extend(report.problems.iter().map(|(image, problem)| Row {
         word: "failed",

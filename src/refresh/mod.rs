@@ -6,5 +6,5 @@ mod report;
 mod run;
 
 pub use plan::{Plan, plan};
-pub use report::{Change, ChangeKind, Problem, Report};
+pub use report::{Change, ChangeKind, Gone, Lacking, Problem, Report};
 pub use run::{Progress, refresh};

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::images::{Strategy, TrackedImage};
-use crate::table::Pins;
+use crate::platform::Platform;
+use crate::table::{Pin, Pins};
 use crate::tag::Tag;
 use crate::variant::VariantPattern;
 use crate::version::{Precision, Version};
@@ -50,6 +51,16 @@ pub fn plan(tracked: &TrackedImage, pins: &Pins, listed: &BTreeSet<Tag>) -> Plan
         plan.ask
             .extend(chosen(strategy, tracked.keep, of_precision));
     }
+    // A platform that no pin has is one that images.json has just begun to list.
+    let known: BTreeSet<&Platform> = pins.values().flat_map(|pin| pin.platforms.keys()).collect();
+    let has_news = |pin: &Pin| {
+        let mut missing = tracked
+            .platforms
+            .iter()
+            .filter(|p| !pin.platforms.contains_key(*p));
+        let has_none = missing.clone().count() == tracked.platforms.len();
+        !pin.is_complete(&tracked.platforms) && (has_none || missing.any(|p| !known.contains(p)))
+    };
     for (tag, pin) in pins {
         if plan.ask.contains(tag) {
             continue;
@@ -57,7 +68,7 @@ pub fn plan(tracked: &TrackedImage, pins: &Pins, listed: &BTreeSet<Tag>) -> Plan
         if !listed.contains(tag) {
             plan.gone.insert(tag.clone());
             plan.keep.insert(tag.clone());
-        } else if plan.full.contains(tag) && pin.is_complete(&tracked.platforms) {
+        } else if plan.full.contains(tag) && !has_news(pin) {
             plan.keep.insert(tag.clone());
         } else {
             plan.ask.insert(tag.clone());
@@ -123,7 +134,9 @@ fn chosen<'a>(
                     .iter()
                     .find(|(pattern, _)| pattern.matches(version.variant()).is_some());
                 bound.is_some_and(|(_, bound)| {
-                    !version.is_prerelease() && version.release_order() >= bound.release_order()
+                    version.may_be_commit_or_date() == bound.may_be_commit_or_date()
+                        && !version.is_prerelease()
+                        && version.release_order() >= bound.release_order()
                 })
             })
             .map(|candidate| candidate.tag.clone())
@@ -161,7 +174,6 @@ fn full_versions(tags: &BTreeSet<&Tag>, tracked: &TrackedImage) -> BTreeSet<Tag>
 mod tests {
     use super::*;
     use crate::digest::{Algorithm, Digest};
-    use crate::table::Pin;
 
     fn tags<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<Tag> {
         names

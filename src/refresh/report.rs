@@ -17,10 +17,10 @@ pub struct Report {
     /// How many pins are as they were.
     pub kept: usize,
     /// Tags that their registry no longer has; pins of them are kept.
-    pub gone: Vec<(ImageName, Tag)>,
-    /// Tracked platforms that no pinned tag of their image offers. Asking for
-    /// them costs a request a tag every time.
-    pub not_offered: Vec<(ImageName, Platform)>,
+    pub gone: Vec<Gone>,
+    /// Tracked platforms that pinned tags do not offer. Each such tag that is
+    /// asked for costs one request more, every time.
+    pub lacking: Vec<Lacking>,
     /// What could not be had; the old pins are kept.
     pub problems: Vec<(ImageName, Problem)>,
 }
@@ -78,8 +78,9 @@ impl Report {
         self.changes
             .sort_by_cached_key(|change| order(&change.image, &change.tag));
         self.gone
-            .sort_by_cached_key(|(image, tag)| order(image, tag));
-        self.not_offered.sort();
+            .sort_by_cached_key(|gone| order(&gone.image, &gone.tag));
+        self.lacking
+            .sort_by_cached_key(|lacking| (lacking.image.clone(), lacking.platform.clone()));
         self.problems
             .sort_by_cached_key(|(image, problem)| (image.clone(), problem.to_string()));
     }
@@ -91,6 +92,28 @@ fn platforms_only_in(pin: &Pin, other: &Pin) -> Vec<Platform> {
         .filter(|platform| !other.platforms.contains_key(platform))
         .cloned()
         .collect()
+}
+
+/// A tag that its registry no longer has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    /// The image.
+    pub image: ImageName,
+    /// The tag.
+    pub tag: Tag,
+    /// Whether there is a pin of it, which is kept.
+    pub pinned: bool,
+}
+
+/// A tracked platform that some tags do not offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacking {
+    /// The image.
+    pub image: ImageName,
+    /// The platform.
+    pub platform: Platform,
+    /// How many pins lack it.
+    pub pins: usize,
 }
 
 /// One pin that differs from the old table.

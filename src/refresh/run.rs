@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::plan::{Plan, plan};
-use super::report::{Problem, Report};
+use super::report::{Gone, Lacking, Problem, Report};
 use crate::digest::Digest;
 use crate::images::TrackedImage;
 use crate::name::ImageName;
@@ -55,15 +55,20 @@ pub async fn refresh(
     let mut report = Report::default();
     for outcome in join_all(registries).await.into_iter().flatten() {
         let image = &outcome.image;
-        let platforms = outcome.not_offered.into_iter();
-        report
-            .not_offered
-            .extend(platforms.map(|platform| (image.clone(), platform)));
+        for (platform, pins) in outcome.lacking {
+            let image = image.clone();
+            report.lacking.push(Lacking {
+                image,
+                platform,
+                pins,
+            });
+        }
         table.images.insert(image.clone(), outcome.pins);
-        let gone = outcome.gone;
-        report
-            .gone
-            .extend(gone.into_iter().map(|tag| (image.clone(), tag)));
+        for tag in outcome.gone {
+            let pinned = table.images[image].contains_key(&tag);
+            let image = image.clone();
+            report.gone.push(Gone { image, tag, pinned });
+        }
         let problems = outcome.problems.into_iter();
         report
             .problems
@@ -84,7 +89,7 @@ struct Outcome {
     pins: Pins,
     full: BTreeSet<Tag>,
     gone: BTreeSet<Tag>,
-    not_offered: Vec<Platform>,
+    lacking: Vec<(Platform, usize)>,
     problems: Vec<Problem>,
 }
 
@@ -106,7 +111,7 @@ async fn refresh_image(
         pins: Pins::new(),
         full: BTreeSet::new(),
         gone: BTreeSet::new(),
-        not_offered: Vec::new(),
+        lacking: Vec::new(),
         problems: Vec::new(),
     };
     let listed = match client.tags(image).await {
@@ -126,10 +131,12 @@ async fn refresh_image(
     } = plan(tracked, &old_pins, &listed);
     progress.listed(registry, ask.len());
     (outcome.gone, outcome.full) = (gone, full);
-    let kept = keep
+    let kept = old_pins
         .iter()
-        .filter_map(|tag| Some((tag.clone(), old_pins.get(tag)?.clone())));
-    outcome.pins.extend(kept);
+        .filter(|(tag, pin)| keep.contains(*tag) && is_tracked(pin, tracked));
+    outcome
+        .pins
+        .extend(kept.map(|(tag, pin)| (tag.clone(), pin.clone())));
 
     let heads = ask_digests(image, &ask, client, progress).await;
     let is_stale = |tag: &Tag, digest: &Digest| {
@@ -154,7 +161,7 @@ async fn refresh_image(
             }
             Ok(None) => {
                 outcome.gone.insert(tag.clone());
-                Ok(old_pin.cloned())
+                Ok(old_pin.filter(|pin| is_tracked(pin, tracked)).cloned())
             }
             Err(error) => Err(Problem::Tag {
                 tag: tag.clone(),
@@ -164,14 +171,17 @@ async fn refresh_image(
         match pin {
             Ok(pin) => outcome.pins.extend(pin.map(|pin| (tag.clone(), pin))),
             Err(problem) => {
+                // An answer, unlike a failure, tells that nothing is left of the pin.
+                let answered = matches!(problem, Problem::NoPlatform { .. });
+                let kept = old_pin.filter(|pin| !answered || is_tracked(pin, tracked));
                 outcome
                     .pins
-                    .extend(old_pin.map(|pin| (tag.clone(), pin.clone())));
+                    .extend(kept.map(|pin| (tag.clone(), pin.clone())));
                 outcome.problems.push(problem);
             }
         }
     }
-    outcome.not_offered = not_offered(&outcome.pins, tracked);
+    outcome.lacking = lacking(&outcome.pins, tracked);
     outcome
 }
 
@@ -232,35 +242,36 @@ fn pin(tracked: &TrackedImage, tag: &Tag, digest: Digest, offer: &Offer) -> Resu
     })
 }
 
-/// The pins without the platforms that images.json no longer lists; a pin goes
-/// with the last of its platforms.
+/// The pins without the platforms that images.json no longer lists. One that
+/// would be left with none stays as it is until the registry has said what else
+/// its tag offers.
 fn prune(pins: &Pins, tracked: &TrackedImage) -> Pins {
-    let mut kept = Pins::new();
-    for (tag, pin) in pins {
-        let mut pin = pin.clone();
-        let verified = !pin.platforms.is_empty();
+    let mut pins = pins.clone();
+    for pin in pins.values_mut().filter(|pin| is_tracked(pin, tracked)) {
         pin.platforms
             .retain(|platform, _| tracked.platforms.contains(platform));
-        if !verified || !pin.platforms.is_empty() {
-            kept.insert(tag.clone(), pin);
-        }
     }
-    kept
+    pins
 }
 
-/// The tracked platforms that none of the pins has, where pins are asked for
-/// again and again because of them.
-fn not_offered(pins: &Pins, tracked: &TrackedImage) -> Vec<Platform> {
-    let verified = pins.values().filter(|pin| !pin.platforms.is_empty());
-    let mut offered = BTreeSet::new();
-    let mut incomplete = false;
-    for pin in verified {
-        incomplete |= !pin.is_complete(&tracked.platforms);
-        offered.extend(pin.platforms.keys());
-    }
-    let missing = tracked.platforms.iter();
-    missing
-        .filter(|platform| incomplete && !offered.contains(platform))
-        .cloned()
-        .collect()
+/// Whether a pin has a platform that images.json lists, or none as yet.
+fn is_tracked(pin: &Pin, tracked: &TrackedImage) -> bool {
+    let mut platforms = pin.platforms.keys();
+    pin.platforms.is_empty() || platforms.any(|platform| tracked.platforms.contains(platform))
+}
+
+/// Each tracked platform that some verified pins lack, and how many.
+fn lacking(pins: &Pins, tracked: &TrackedImage) -> Vec<(Platform, usize)> {
+    let incomplete: Vec<&Pin> = pins
+        .values()
+        .filter(|pin| !pin.platforms.is_empty() && !pin.is_complete(&tracked.platforms))
+        .collect();
+    let count = |platform: &Platform| {
+        let lacks = incomplete
+            .iter()
+            .filter(|pin| !pin.platforms.contains_key(platform));
+        (platform.clone(), lacks.count())
+    };
+    let counts = tracked.platforms.iter().map(count);
+    counts.filter(|(_, count)| *count > 0).collect()
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-use crate::json::{self, FileError};
+use crate::json::{self, FileError, Object};
 use crate::name::ImageName;
 use crate::platform::Platform;
 use crate::requirement::Requirement;
@@ -101,7 +101,7 @@ struct Entry {
     #[serde(deserialize_with = "qualified")]
     image: ImageName,
     platforms: Option<Vec<Platform>>,
-    strategies: Option<Strategies>,
+    strategies: Option<Object<Strategies>>,
     variants: Option<BTreeSet<VariantPattern>>,
     keep: Option<std::num::NonZeroUsize>,
     #[serde(default)]
@@ -153,7 +153,7 @@ fn qualified<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ImageName, D:
 
 impl<'de> Deserialize<'de> for TrackedImage {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Entry::deserialize(deserializer)?
+        json::object::<D, Entry>(deserializer)?
             .try_into()
             .map_err(D::Error::custom)
     }
@@ -195,7 +195,7 @@ impl TryFrom<Entry> for TrackedImage {
                     tracked.image
                 ));
             }
-            (Some(strategies), false) => {
+            (Some(Object(strategies)), false) => {
                 let chosen = [
                     (Precision::Major, strategies.major),
                     (Precision::MajorMinor, strategies.major_minor),

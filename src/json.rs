@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::path::Path;
 
 use crate::text::Plain;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, MapAccess, Visitor};
 
 /// Why a file of pins or images could not be read or written.
@@ -24,7 +25,7 @@ pub struct FileError {
 impl FileError {
     pub(crate) fn new(place: impl fmt::Display, message: impl fmt::Display, remedy: &str) -> Self {
         Self {
-            place: place.to_string(),
+            place: Plain(&place.to_string()).to_string(),
             message: Plain(&message.to_string()).to_string(),
             remedy: remedy.to_owned(),
         }
@@ -98,6 +99,37 @@ where
         }
 
         deserializer.deserialize_map(MapVisitor(PhantomData))
+    }
+}
+
+/// Deserializes `T` from a JSON object alone. serde takes a list of a structure's
+/// members for the structure, which is nothing that a file should say.
+pub(crate) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    struct ObjectVisitor<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(access))
+        }
+    }
+
+    deserializer.deserialize_map(ObjectVisitor(PhantomData))
+}
+
+/// A `T` that was written as a JSON object: see [`object`].
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        object(deserializer).map(Self)
     }
 }
 

@@ -7,10 +7,10 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::digest::Digest;
-use crate::json::{self, FileError, UniqueMap};
+use crate::json::{self, FileError, Object, UniqueMap};
 use crate::name::ImageName;
 use crate::platform::Platform;
 use crate::tag::{Tag, by_version};
@@ -30,14 +30,12 @@ pub struct Table {
 }
 
 /// The digests recorded for one tag.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin {
     /// The digest the tag points to: the index's, or that of the only manifest.
     pub digest: Digest,
     /// The manifest of each tracked platform. Empty until a refresh has
     /// verified a pin of which only the tag's digest was known.
-    #[serde(default, deserialize_with = "json::unique_map")]
     pub platforms: BTreeMap<Platform, Digest>,
 }
 
@@ -46,6 +44,20 @@ pub struct Pin {
 struct Document {
     version: u64,
     images: UniqueMap<ImageName, UniqueMap<Tag, Pin>>,
+}
+
+impl<'de> Deserialize<'de> for Pin {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Members {
+            digest: Digest,
+            #[serde(default, deserialize_with = "json::unique_map")]
+            platforms: BTreeMap<Platform, Digest>,
+        }
+        let Members { digest, platforms } = json::object(deserializer)?;
+        Ok(Self { digest, platforms })
+    }
 }
 
 /// What tables of every version have.
@@ -78,14 +90,14 @@ impl Table {
         origin: &str,
         remedy: &str,
     ) -> Result<Self, FileError> {
-        let document = json::parse::<Document>(content, origin, remedy);
+        let document =
+            json::parse::<Object<Document>>(content, origin, remedy).map(|document| document.0);
         // Another version may look different in every way, so that its number
         // says more than what else is wrong.
         let version = match &document {
             Ok(document) => document.version,
-            Err(_) => {
-                serde_json::from_slice(content).map_or(VERSION, |Versioned { version }| version)
-            }
+            Err(_) => serde_json::from_slice(content)
+                .map_or(VERSION, |Object(Versioned { version })| version),
         };
         if version != VERSION {
             let message = format!("its version is {version}, not {VERSION}");
@@ -184,10 +196,9 @@ impl Pin {
         platforms
             .iter()
             .all(|platform| self.platforms.contains_key(platform))
-            || self
-                .platforms
-                .values()
-                .any(|manifest| *manifest == self.digest)
+            || self.platforms.iter().any(|(platform, manifest)| {
+                *manifest == self.digest && platforms.contains(platform)
+            })
     }
 
     fn to_json(&self, depth: usize) -> String {
@@ -290,7 +301,18 @@ mod tests {
         for (content, part) in [
             (String::new(), "digests.json: the file is empty"),
             ("  \n".to_owned(), "digests.json: the file is empty"),
-            ("[]".to_owned(), "digests.json:1:"),
+            (
+                "[]".to_owned(),
+                "invalid type: sequence, expected an object",
+            ),
+            (
+                "[1,{}]".to_owned(),
+                "invalid type: sequence, expected an object",
+            ),
+            (
+                format!(r#"{{"version":1,"images":{{"x":{{"1":["{good}"]}}}}}}"#),
+                "invalid type: sequence, expected an object",
+            ),
             ("null".to_owned(), "digests.json:1:4: invalid type: null"),
             ("{}".to_owned(), "missing field `version`"),
             (r#"{"version":1}"#.to_owned(), "missing field `images`"),

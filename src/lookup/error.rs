@@ -79,11 +79,14 @@ pub enum LookupError {
     },
     /// The reference carries a digest, no tag, and no pin has that digest.
     #[error(
-        "{reference} has a digest that no tag of the image is pinned to; name the tag instead, one of {tags}"
+        "{reference} has a digest that no tag of the image is pinned to{}; name the tag instead, one of {tags}",
+        platform.as_ref().map(|platform| format!(" for {platform}")).unwrap_or_default()
     )]
     UnknownDigest {
         /// What was asked for.
-        reference: Reference,
+        reference: Box<Reference>,
+        /// The platform that was asked for.
+        platform: Option<Platform>,
         /// What is pinned.
         tags: TagList,
     },

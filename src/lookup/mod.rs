@@ -63,9 +63,16 @@ pub enum QueryError {
     /// Both `image` and `version` say which tag is meant.
     #[error("'{0}' has a tag or digest and the set a 'version' too; keep one of them")]
     TwoVersions(Reference),
-    /// A variant with `#`, or one with nothing to be a variant of.
-    #[error("a 'variant' {}; {}", .0.0, .0.1)]
-    LoneVariant((&'static str, &'static str)),
+    /// There is no version that the variant could be one of.
+    #[error(
+        "a 'variant' goes with a 'version'; write the image without a tag and add its version, or write the variant in the tag"
+    )]
+    LoneVariant,
+    /// A variant with `#` and a tag, in which it could stand for nothing.
+    #[error(
+        "a 'variant' with '#' goes with a version requirement; write the version such as '^34'"
+    )]
+    NumberSign,
 }
 
 impl Query {
@@ -105,10 +112,7 @@ impl Query {
         if let Some(version) = version {
             query.version = wanted(version, variant)?;
         } else if variant.is_some_and(|variant| !variant.as_str().is_empty()) {
-            return Err(QueryError::LoneVariant((
-                "is of a version",
-                "add a 'version' to the set",
-            )));
+            return Err(QueryError::LoneVariant);
         }
         Ok(query)
     }
@@ -173,7 +177,11 @@ impl Query {
             Ok(reference)
         } else {
             let tags = TagList::of(pins);
-            Err(LookupError::UnknownDigest { reference, tags })
+            Err(LookupError::UnknownDigest {
+                reference: Box::new(reference),
+                platform: self.platform.clone(),
+                tags,
+            })
         }
     }
 
@@ -232,10 +240,7 @@ fn wanted(version: &str, variant: Option<VariantPattern>) -> Result<Wanted, Quer
     }
     let variant = variant.unwrap_or_else(VariantPattern::plain);
     if variant.as_str().contains('#') {
-        return Err(QueryError::LoneVariant((
-            "with '#' goes with a version requirement",
-            "write the version such as '^34'",
-        )));
+        return Err(QueryError::NumberSign);
     }
     version.parse::<Tag>()?;
     Ok(Wanted::Tag(format!("{version}{variant}").parse()?))

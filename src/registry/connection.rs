@@ -107,8 +107,12 @@ impl Connection {
         };
         Ok(Self {
             http: http.clone(),
-            base: Url::parse(&format!("{scheme}://{host}/v2/"))
-                .map_err(|error| RegistryError::Setup(format!("{registry}: {error}")))?,
+            base: Url::parse(&format!("{scheme}://{host}/v2/")).map_err(|error| {
+                RegistryError::NoAddress {
+                    registry: registry.to_owned(),
+                    reason: error.to_string(),
+                }
+            })?,
             permits: Semaphore::new(options.jobs.get()),
             tokens: Mutex::default(),
             protocol,

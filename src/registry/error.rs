@@ -10,6 +10,14 @@ pub enum RegistryError {
     /// The HTTP client could not be made.
     #[error("cannot start the HTTP client: {0}; check the proxy and certificate settings")]
     Setup(String),
+    /// There can be no registry of that name.
+    #[error("'{registry}' is no address: {reason}; check the image's name in images.json")]
+    NoAddress {
+        /// The registry, as images.json names it.
+        registry: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// No connection, or it broke.
     #[error("cannot reach {registry}: {reason}; check the registry's name and the network")]
     Unreachable {
@@ -40,7 +48,9 @@ pub enum RegistryError {
         status: String,
     },
     /// The body is not what was asked for.
-    #[error("the registry sent {what} of {image} that cannot be read: {reason}")]
+    #[error(
+        "the registry sent {what} of {image} that cannot be read: {reason}; try again, and tell the registry's operator if it stays so"
+    )]
     Malformed {
         /// The image.
         image: ImageName,
@@ -50,7 +60,9 @@ pub enum RegistryError {
         reason: String,
     },
     /// The body is larger than any honest one.
-    #[error("the registry sent {what} of {image} that is larger than {limit} bytes")]
+    #[error(
+        "the registry sent {what} of {image} that is larger than {limit} bytes; try again, and tell the registry's operator if it stays so"
+    )]
     TooLarge {
         /// The image.
         image: ImageName,
@@ -61,7 +73,7 @@ pub enum RegistryError {
     },
     /// The body does not have the digest it was asked for by.
     #[error(
-        "the registry sent content for {image}@{asked} whose digest is {got}; nothing of it is used"
+        "the registry sent content for {image}@{asked} whose digest is {got}; nothing of it is used; try again, and tell the registry's operator if it stays so"
     )]
     WrongDigest {
         /// The image.
@@ -73,7 +85,7 @@ pub enum RegistryError {
     },
     /// A page of the tag list points to another host.
     #[error(
-        "the tag list of {image} goes on at {}, on another host; it is not followed",
+        "the tag list of {image} goes on at {}, on another server, and is not followed; try again, and tell the registry's operator if it stays so",
         Quoted(next)
     )]
     ForeignPage {

@@ -77,8 +77,14 @@ fn next_link(headers: &HeaderMap) -> Option<String> {
         .find_map(|link| {
             let (target, parameters) = link.trim_start_matches([' ', '<']).split_once('>')?;
             let is_next = parameters.split(';').any(|parameter| {
-                let parameter = parameter.trim().to_ascii_lowercase();
-                parameter == "rel=next" || parameter == "rel=\"next\""
+                let Some((name, value)) = parameter.split_once('=') else {
+                    return false;
+                };
+                let relations = value.trim().trim_matches('"').split_ascii_whitespace();
+                name.trim().eq_ignore_ascii_case("rel")
+                    && relations
+                        .into_iter()
+                        .any(|rel| rel.eq_ignore_ascii_case("next"))
             });
             is_next.then(|| target.to_owned())
         })
@@ -101,6 +107,7 @@ mod tests {
         for link in [
             format!("<{target}>; rel=\"next\""),
             format!("<{target}>;rel=next"),
+            format!("<{target}>; rel = \"next last\""),
             format!("</other>; rel=\"prev\", <{target}>; rel=\"next\""),
             format!("<{target}>; title=\"a; b\"; REL=\"next\""),
         ] {

@@ -93,14 +93,17 @@ Digests read_digests(nix::EvalState &state, Position pos, nix::Value &value) {
   try {
     return {file, text_of(call_builtin(state, pos, path ? "readFile" : "toJSON",
                                        value))};
-  } catch (nix::RestrictedPathError &) {
+  } catch (nix::AssertionError &) {
+    throw;
+  } catch (nix::Abort &) {
     throw;
   } catch (nix::Error &error) {
     throw_error(state, pos,
                 "builtins.ociHash: the attribute 'digests' cannot be read: " +
-                    message_of(error) +
-                    "; write the path of a digests.json, or leave 'digests' "
-                    "out for the built-in table");
+                    std::string(one_line(bytes(message_of(error)))) +
+                    "; write the path of a digests.json or the set that "
+                    "builtins.fromJSON makes of it, or leave 'digests' out for "
+                    "the built-in table");
   }
 }
 

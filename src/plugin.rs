@@ -12,11 +12,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::json::FileError;
 use crate::lookup::{ATTRIBUTES, LookupError, Query, QueryError};
 use crate::table::Table;
+use crate::text::Plain;
 
 #[cxx::bridge(namespace = "oci_hash")]
 mod ffi {
     extern "Rust" {
         type PendingQuery;
+
+        /// A message that has outside input in it, escaped and cut to one line.
+        fn one_line(message: &[u8]) -> String;
 
         /// The pinned reference for a reference, from the built-in table.
         fn answer_reference(reference: &[u8]) -> Result<String>;
@@ -137,6 +141,10 @@ impl PendingQuery {
         )?;
         Ok(query.answer(table)?.to_string())
     }
+}
+
+fn one_line(message: &[u8]) -> String {
+    Plain(&String::from_utf8_lossy(message)).to_string()
 }
 
 /// The table that the plugin was built with, parsed on its first use.

@@ -175,6 +175,10 @@ fn bad_tables_are_clear_errors() {
             "doesn't represent an absolute path; write the path of a digests.json".to_owned(),
         ),
         (
+            format!("builtins.readFile {good}"),
+            "more characters); write the path of a digests.json or the set".to_owned(),
+        ),
+        (
             "{ outPath = \"digests.json\"; }".to_owned(),
             "doesn't represent an absolute path".to_owned(),
         ),

@@ -30,7 +30,7 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
     let query = Query::from_reference(&arguments.reference)?.for_platform(arguments.platform);
     let table = match &arguments.digests {
         Some(path) => Table::read(path)?,
-        None => match std::fs::metadata(DEFAULT_TABLE) {
+        None => match std::fs::symlink_metadata(DEFAULT_TABLE) {
             Err(error) if error.kind() == ErrorKind::NotFound => Table::built_in()?,
             _ => Table::read(Path::new(DEFAULT_TABLE))?,
         },

@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 
 /// Everything was done.
 const DONE: u8 = 0;
-/// Nothing was asked of any registry: a bad flag, a bad file, no answer.
+/// A bad flag, a file that cannot be read or written, no answer.
 const FAILED: u8 = 1;
 
 /// Pinned OCI image references for Nix: one table of digests, kept fresh.

@@ -20,8 +20,9 @@ const WOULD_WRITE: u8 = 3;
 
 /// Find new versions and new digests in the registries and rewrite the table
 ///
-/// Exits with 0 when done, 1 on an error before any registry was asked, 2 if
-/// some images failed (the rest is written), 3 if --check would write.
+/// Exits with 0 when done, 1 on an error of its own (a bad file, a bad flag, a
+/// table that cannot be written), 2 if some images failed (the rest is
+/// written), 3 if --check would write.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Which images are tracked
@@ -76,8 +77,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         }
     };
     let outcome = format!("{} {outcome}", path.display());
-    super::print(&report::render(&report, &outcome))?;
+    let printed = super::print(&report::render(&report, &outcome));
     written?;
+    printed?;
     Ok(if stale && arguments.check {
         WOULD_WRITE
     } else if report.problems.is_empty() {

@@ -51,16 +51,7 @@ pub fn plan(tracked: &TrackedImage, pins: &Pins, listed: &BTreeSet<Tag>) -> Plan
         plan.ask
             .extend(chosen(strategy, tracked.keep, of_precision));
     }
-    // A platform that no pin has is one that images.json has just begun to list.
-    let known: BTreeSet<&Platform> = pins.values().flat_map(|pin| pin.platforms.keys()).collect();
-    let has_news = |pin: &Pin| {
-        let mut missing = tracked
-            .platforms
-            .iter()
-            .filter(|p| !pin.platforms.contains_key(*p));
-        let has_none = missing.clone().count() == tracked.platforms.len();
-        !pin.is_complete(&tracked.platforms) && (has_none || missing.any(|p| !known.contains(p)))
-    };
+    let offered: BTreeSet<&Platform> = pins.values().flat_map(|pin| pin.platforms.keys()).collect();
     for (tag, pin) in pins {
         if plan.ask.contains(tag) {
             continue;
@@ -68,13 +59,25 @@ pub fn plan(tracked: &TrackedImage, pins: &Pins, listed: &BTreeSet<Tag>) -> Plan
         if !listed.contains(tag) {
             plan.gone.insert(tag.clone());
             plan.keep.insert(tag.clone());
-        } else if plan.full.contains(tag) && !has_news(pin) {
+        } else if plan.full.contains(tag) && !may_learn_more(pin, tracked, &offered) {
             plan.keep.insert(tag.clone());
         } else {
             plan.ask.insert(tag.clone());
         }
     }
     plan
+}
+
+/// Whether asking for an unchanged tag could complete its pin: where the pin has
+/// no tracked platform as yet, and where it lacks one that no pin of the image
+/// has, which images.json has just begun to list. A platform that other pins
+/// have is one that this tag was found not to offer.
+fn may_learn_more(pin: &Pin, tracked: &TrackedImage, offered: &BTreeSet<&Platform>) -> bool {
+    let has = |platform: &Platform| pin.platforms.contains_key(platform);
+    let mut platforms = tracked.platforms.iter();
+    !pin.is_complete(&tracked.platforms)
+        && (!tracked.platforms.iter().any(has)
+            || platforms.any(|platform| !has(platform) && !offered.contains(platform)))
 }
 
 fn candidates<'a>(tracked: &'a TrackedImage, listed: &'a BTreeSet<Tag>) -> Vec<Candidate<'a>> {

@@ -161,6 +161,11 @@ fn missing_files_are_named() {
         .code(1)
         .error("nowhere.json: No such file or directory; run 'nix-oci-hashes refresh'");
     assert!(workspace.files().is_empty());
+    workspace.write("images.json", NEXTCLOUD);
+    workspace
+        .run(&["refresh", "--digests", "nowhere/digests.json"])
+        .code(1)
+        .error("nowhere/digests.json: its folder does not exist; create it first");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use nix_oci_hashes::images;
 use nix_oci_hashes::refresh::refresh;
 use nix_oci_hashes::registry::{Client, Options};
@@ -92,7 +92,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
 /// The table and its text; an empty table where there is no file yet.
 fn read_table(path: &Path) -> Result<(Table, Option<String>)> {
     match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok((Table::default(), None)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // Found out now, not when every registry has been asked.
+            let folder = path.parent().unwrap_or(Path::new(""));
+            if !folder.as_os_str().is_empty() && !folder.is_dir() {
+                bail!(
+                    "{}: its folder does not exist; create it first",
+                    path.display()
+                );
+            }
+            Ok((Table::default(), None))
+        }
         _ => {
             let table = Table::read(path)?;
             let text = std::fs::read_to_string(path)

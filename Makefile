@@ -1,5 +1,5 @@
 # Each target does its own set-up: on a fresh Debian 12, or anywhere that has
-# Nix with its development files, `make demo` and `make test` are all there is.
+# Nix 2.8 with its development files, `make demo` and `make test` are all there is.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help

@@ -10,8 +10,8 @@ fn main() {
 mod plugin {
     use std::process::exit;
 
-    /// The versions of Nix that `cpp/compat.h` knows.
-    const SUPPORTED: std::ops::Range<u32> = 20_800..20_900;
+    /// The versions of Nix that `cpp/compat.h` is written for.
+    const SUPPORTED: &str = "2.8.";
 
     pub(crate) fn build() {
         println!("cargo:rerun-if-changed=cpp");
@@ -31,14 +31,7 @@ mod plugin {
                 );
                 exit(1)
             });
-        let Some(version) = number(&nix.version) else {
-            eprintln!(
-                "pkg-config gives the version of Nix as '{}', which is none.",
-                nix.version
-            );
-            exit(1)
-        };
-        if !SUPPORTED.contains(&version) {
+        if !nix.version.starts_with(SUPPORTED) {
             eprintln!(
                 "pkg-config finds Nix {}, and so far the plugin is built for Nix 2.8 only.\n\
                  Put the folder of that version's nix-expr.pc first in PKG_CONFIG_PATH; on Debian \
@@ -55,25 +48,11 @@ mod plugin {
         build
             .file("cpp/oci_hash.cc")
             .include("cpp")
-            .define("OCI_HASH_NIX_VERSION", version.to_string().as_str())
             // As this version of Nix is built itself.
             .std("c++17")
             // Nix's structures are made for designated initialisers of some members.
             .flag_if_supported("-Wno-missing-field-initializers")
             .flag_if_supported("-Wno-unused-parameter")
             .compile("oci_hash");
-    }
-
-    /// `2.8.1` as 20801; a missing or odd last part counts as 0 (`2.31pre`).
-    fn number(version: &str) -> Option<u32> {
-        let mut parts = version.split('.').map(|part| {
-            let digits = part
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(part.len());
-            part[..digits].parse::<u32>()
-        });
-        let (major, minor) = (parts.next()?.ok()?, parts.next()?.ok()?);
-        let patch = parts.next().and_then(Result::ok).unwrap_or(0).min(99);
-        Some(major * 10_000 + minor * 100 + patch)
     }
 }

@@ -1,10 +1,6 @@
-// All that differs between the versions of Nix. OCI_HASH_NIX_VERSION is the
-// version built for: 20800 is 2.8.0.
+// All that differs between the versions of Nix, as it is in 2.8; build.rs lets
+// no other in.
 #pragma once
-
-#if OCI_HASH_NIX_VERSION < 20800 || OCI_HASH_NIX_VERSION >= 20900
-#error "this version of Nix is not supported yet: cpp/compat.h knows 2.8"
-#endif
 
 #include "config.h"
 

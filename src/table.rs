@@ -55,7 +55,7 @@ impl<'de> Deserialize<'de> for Pin {
             #[serde(default, deserialize_with = "json::unique_map")]
             platforms: BTreeMap<Platform, Digest>,
         }
-        let Members { digest, platforms } = json::object(deserializer)?;
+        let Object(Members { digest, platforms }) = Object::deserialize(deserializer)?;
         Ok(Self { digest, platforms })
     }
 }

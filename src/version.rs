@@ -1,7 +1,5 @@
 //! The versions that tags name: numbers, prereleases, builds and variants.
 
-use std::fmt;
-
 /// How many numbers a version has; the strategies of `images.json` are named
 /// after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,26 +10,6 @@ pub enum Precision {
     MajorMinor,
     /// Three numbers or more: `34.0.4`, `1.43.3.10861`.
     MajorMinorPatch,
-}
-
-impl Precision {
-    /// All of them, from the coarsest to the most precise.
-    pub const ALL: [Self; 3] = [Self::Major, Self::MajorMinor, Self::MajorMinorPatch];
-
-    /// The strategy's name in `images.json`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Major => "major",
-            Self::MajorMinor => "major-minor",
-            Self::MajorMinorPatch => "major-minor-patch",
-        }
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 /// A parsed version tag: `v1.137.3`, `33-fpm`, `1.42.1.10060-4e8b05daf`.
@@ -199,11 +177,10 @@ impl Prerelease {
             .then_some((Self { stage, numbers }, rest))
     }
 
-    /// As a semver prerelease that sorts as this one does.
+    /// As a semver prerelease that sorts as this one does: the stage's number,
+    /// since semver orders words by their bytes, then the others.
     fn to_semver(&self) -> semver::Prerelease {
-        let mut text = STAGES[self.stage][0].to_owned();
-        // semver orders words by their bytes; the stage keeps ours.
-        text.insert_str(0, &format!("{}.", self.stage));
+        let mut text = self.stage.to_string();
         for number in &self.numbers {
             text.push('.');
             text.push_str(&number.to_string());

@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let (table, report) = runtime.block_on(refresh(&images, &old, &client, &bars));
     bars.finish();
 
-    let stale = Some(table.to_json()) != old_text;
+    let stale = old_text.as_deref() != Some(table.to_json().as_bytes());
     let mut written = Ok(());
     let outcome = match (stale, arguments.check) {
         (false, _) => "is up to date",
@@ -90,7 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
 }
 
 /// The table and its text; an empty table where there is no file yet.
-fn read_table(path: &Path) -> Result<(Table, Option<String>)> {
+fn read_table(path: &Path) -> Result<(Table, Option<Vec<u8>>)> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             // Found out now, not when every registry has been asked.
@@ -104,9 +104,9 @@ fn read_table(path: &Path) -> Result<(Table, Option<String>)> {
             Ok((Table::default(), None))
         }
         _ => {
-            let table = Table::read(path)?;
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
+            let text = std::fs::read(path)
+                .with_context(|| format!("{}: see that you may read it", path.display()))?;
+            let table = Table::parse(&text, &path.display().to_string())?;
             Ok((table, Some(text)))
         }
     }

@@ -21,7 +21,8 @@ pub struct Report {
     /// Tracked platforms that pinned tags do not offer. Each such tag that is
     /// asked for costs one request more, every time.
     pub lacking: Vec<Lacking>,
-    /// What could not be had; the old pins are kept.
+    /// What could not be had; old pins are kept, save where a registry answered
+    /// that nothing is left of them.
     pub problems: Vec<(ImageName, Problem)>,
 }
 
@@ -157,7 +158,7 @@ pub enum ChangeKind {
         /// Platforms that images.json no longer lists.
         removed: Vec<Platform>,
     },
-    /// The image is no longer tracked.
+    /// The image, or the last of the tag's platforms, is no longer tracked.
     Removed {
         /// What the tag was pinned to.
         old: Digest,

@@ -25,7 +25,8 @@ const TAGS_AT_ONCE: usize = 32;
 pub trait Progress {
     /// `images` images of `registry` will be looked at.
     fn registry(&self, registry: &str, images: usize);
-    /// An image of `registry` has been listed; `tags` of its tags are asked for.
+    /// An image of `registry` has been listed, or could not be; `tags` of its
+    /// tags are asked for.
     fn listed(&self, registry: &str, tags: usize);
     /// One tag of `registry` has been answered for.
     fn asked(&self, registry: &str);

@@ -107,12 +107,8 @@ impl Connection {
         };
         Ok(Self {
             http: http.clone(),
-            base: Url::parse(&format!("{scheme}://{host}/v2/")).map_err(|error| {
-                RegistryError::NoAddress {
-                    registry: registry.to_owned(),
-                    reason: error.to_string(),
-                }
-            })?,
+            base: Url::parse(&format!("{scheme}://{host}/v2/"))
+                .map_err(|error| RegistryError::no_address(registry, &error.to_string()))?,
             permits: Semaphore::new(options.jobs.get()),
             tokens: Mutex::default(),
             protocol,
@@ -125,7 +121,7 @@ impl Connection {
         let path = format!("{}/{end}", image.repository());
         self.base
             .join(&path)
-            .map_err(|error| RegistryError::Setup(format!("{image}: {error}")))
+            .map_err(|error| RegistryError::no_address(image.as_str(), &error.to_string()))
     }
 
     /// Whether `url` is of this registry, down to scheme and port.

@@ -10,11 +10,11 @@ pub enum RegistryError {
     /// The HTTP client could not be made.
     #[error("cannot start the HTTP client: {0}; check the proxy and certificate settings")]
     Setup(String),
-    /// There can be no registry of that name.
-    #[error("'{registry}' is no address: {reason}; check the image's name in images.json")]
+    /// There can be no registry or repository of that name.
+    #[error("'{name}' is no address: {reason}; check the image's name in images.json")]
     NoAddress {
-        /// The registry, as images.json names it.
-        registry: String,
+        /// The name, as images.json has it.
+        name: String,
         /// What is wrong with it.
         reason: String,
     },
@@ -83,7 +83,7 @@ pub enum RegistryError {
         /// The digest of what came.
         got: Digest,
     },
-    /// A page of the tag list points to another host.
+    /// A page of the tag list points to another server.
     #[error(
         "the tag list of {image} goes on at {}, on another server, and is not followed; try again, and tell the registry's operator if it stays so",
         Quoted(next)
@@ -102,6 +102,13 @@ impl RegistryError {
             image: image.clone(),
             what,
             reason: Plain(reason).to_string(),
+        }
+    }
+
+    pub(super) fn no_address(name: &str, reason: &str) -> Self {
+        Self::NoAddress {
+            name: name.to_owned(),
+            reason: reason.to_owned(),
         }
     }
 

@@ -80,11 +80,9 @@ fn next_link(headers: &HeaderMap) -> Option<String> {
                 let Some((name, value)) = parameter.split_once('=') else {
                     return false;
                 };
-                let relations = value.trim().trim_matches('"').split_ascii_whitespace();
+                let mut relations = value.trim().trim_matches('"').split_ascii_whitespace();
                 name.trim().eq_ignore_ascii_case("rel")
-                    && relations
-                        .into_iter()
-                        .any(|rel| rel.eq_ignore_ascii_case("next"))
+                    && relations.any(|rel| rel.eq_ignore_ascii_case("next"))
             });
             is_next.then(|| target.to_owned())
         })

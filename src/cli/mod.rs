@@ -1,6 +1,7 @@
 //! The command line: one file a verb, the thin face over the library.
 
 mod lookup;
+mod network;
 mod progress;
 mod refresh;
 mod report;

@@ -1,15 +1,14 @@
 //! `nix-oci-hashes refresh`: follow the registries and rewrite the table.
 
 use std::io::ErrorKind;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use nix_oci_hashes::images;
 use nix_oci_hashes::refresh::refresh;
-use nix_oci_hashes::registry::{Client, Options};
 use nix_oci_hashes::table::Table;
 
+use super::network::{self, Network};
 use super::progress::Bars;
 use super::report;
 
@@ -37,27 +36,16 @@ pub(super) struct Arguments {
     #[arg(long)]
     check: bool,
 
-    /// Requests under way at once to each registry
-    #[arg(long, value_name = "N", default_value = "8")]
-    jobs: NonZeroUsize,
-
-    /// Ask this registry over plain http (those on loopback always are); may be repeated
-    #[arg(long, value_name = "HOST[:PORT]")]
-    insecure_registry: Vec<String>,
+    #[command(flatten)]
+    network: Network,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let images = images::read(&arguments.images)?;
     let path = &arguments.digests;
     let (old, old_text) = read_table(path)?;
-    let client = Client::new(Options {
-        jobs: arguments.jobs,
-        insecure_registries: arguments.insecure_registry.iter().cloned().collect(),
-    })?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the network runtime")?;
+    let client = arguments.network.client()?;
+    let runtime = network::runtime()?;
     let bars = Bars::default();
     let (table, report) = runtime.block_on(refresh(&images, &old, &client, &bars));
     bars.finish();

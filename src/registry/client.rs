@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, StatusCode, Url};
 
-use super::connection::{Connection, Http};
+use super::connection::{Ask, Connection, Reply};
+use super::credentials::Credentials;
 use super::error::RegistryError;
+use super::limits::Quota;
 use super::manifest::{Manifest, accepted, platform_of_config};
 use super::pages::{Next, PAGE_SIZE, Page};
+use super::transport::{Network, Transport};
 use crate::digest::{Algorithm, Digest, DigestError};
 use crate::name::ImageName;
 use crate::platform::Platform;
@@ -21,35 +25,87 @@ const LARGEST_MANIFEST: usize = 4 << 20;
 const LARGEST_TAG_LIST: usize = 64 << 20;
 /// Most pages of a tag list.
 const MOST_PAGES: usize = 10_000;
+/// Most manifests that are read for one digest, where indexes hold indexes.
+const MOST_NESTED: usize = 32;
 const DIGEST_HEADER: &str = "docker-content-digest";
+const MANIFEST: &str = "a manifest";
 
 /// How registries are asked.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Requests under way at once to one registry.
     pub jobs: NonZeroUsize,
-    /// Registries that are asked over plain http. Those on loopback always are.
+    /// Registries that may be asked over plain http, where they have no https.
+    /// Those on loopback always may.
     pub insecure_registries: BTreeSet<String>,
+    /// How often a request that failed is tried again.
+    pub retries: u32,
+    /// The time that each registry is given in all.
+    pub deadline: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            jobs: NonZeroUsize::MIN.saturating_add(7),
+            insecure_registries: BTreeSet::new(),
+            retries: 4,
+            deadline: Duration::from_secs(1800),
+        }
+    }
+}
+
+/// What every connection of a client has in common.
+pub(super) struct Shared {
+    pub(super) transport: Box<dyn Transport>,
+    pub(super) credentials: Credentials,
+    pub(super) options: Options,
 }
 
 /// A client for any number of registries.
 pub struct Client {
-    http: Http,
-    options: Options,
+    shared: Arc<Shared>,
     connections: Mutex<HashMap<String, Arc<Connection>>>,
+    /// Manifests that came with the digest of a tag, and need not be asked for.
+    known: Mutex<HashMap<(ImageName, Digest), Manifest>>,
 }
 
 impl Client {
-    /// A client that asks as `options` say.
+    /// A client that asks as `options` say, with the credentials that docker
+    /// and podman keep for this user.
     ///
     /// # Errors
-    /// Where the TLS settings or a proxy named by the environment are unusable.
+    /// Where the TLS settings, a proxy named by the environment, or a file of
+    /// credentials are unusable.
     pub fn new(options: Options) -> Result<Self, RegistryError> {
-        Ok(Self {
-            http: Http::new()?,
-            options,
+        let credentials = Credentials::of_user();
+        let credentials = credentials.map_err(|e| RegistryError::Credentials(Arc::new(e)))?;
+        Ok(Self::over(Box::new(Network::new()?), credentials, options))
+    }
+
+    pub(super) fn over(
+        transport: Box<dyn Transport>,
+        credentials: Credentials,
+        options: Options,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                transport,
+                credentials,
+                options,
+            }),
             connections: Mutex::default(),
-        })
+            known: Mutex::default(),
+        }
+    }
+
+    /// What each registry that has a quota says is left of it.
+    pub fn quotas(&self) -> BTreeMap<String, Quota> {
+        let connections = lock(&self.connections);
+        let quotas = connections.iter();
+        quotas
+            .filter_map(|(registry, connection)| Some((registry.clone(), connection.quota()?)))
+            .collect()
     }
 
     /// Every tag of `image`, all pages, in no particular order.
@@ -59,22 +115,31 @@ impl Client {
     /// something other than tag lists of at most 64 MiB.
     pub async fn tags(&self, image: &ImageName) -> Result<BTreeSet<Tag>, RegistryError> {
         const WHAT: &str = "a tag list";
-        let connection = self.connection(image)?;
-        let mut url = connection.url(image, "tags/list")?;
+        let connection = self.connection(image);
+        let mut url = connection.url(image, "tags/list").await?;
         url.query_pairs_mut()
             .append_pair("n", &PAGE_SIZE.to_string());
         let mut tags = BTreeSet::new();
         let mut budget = LARGEST_TAG_LIST;
         let mut seen = BTreeSet::from([url.clone()]);
         loop {
-            let answer = connection
-                .send(image, Method::GET, &url, "application/json")
-                .await?;
-            if answer.response.status() == StatusCode::NOT_FOUND {
+            let ask = Ask {
+                image,
+                method: Method::GET,
+                url: url.clone(),
+                accept: "application/json",
+                what: WHAT,
+                limit: budget,
+                is_pull: false,
+            };
+            let Reply {
+                status,
+                headers,
+                body,
+            } = connection.ask(&ask).await?;
+            if status == StatusCode::NOT_FOUND {
                 return Err(RegistryError::NoSuchImage(image.clone()));
             }
-            let headers = answer.response.headers().clone();
-            let body = answer.read(image, WHAT, budget).await?;
             budget -= body.len();
             let bad = |reason: String| RegistryError::malformed(image, WHAT, &reason);
             let page = Page::parse(&body).map_err(bad)?;
@@ -110,58 +175,86 @@ impl Client {
         image: &ImageName,
         tag: &Tag,
     ) -> Result<Option<Digest>, RegistryError> {
-        let connection = self.connection(image)?;
-        let url = connection.url(image, &format!("manifests/{tag}"))?;
-        let answer = connection
-            .send(image, Method::HEAD, &url, &accepted())
+        let connection = self.connection(image);
+        let url = connection.url(image, &format!("manifests/{tag}")).await?;
+        let head = manifest_ask(image, Method::HEAD, url.clone());
+        match connection.ask(&head).await {
+            Ok(reply) if reply.status == StatusCode::NOT_FOUND => return Ok(None),
+            Ok(reply) => {
+                if let Some(header) = reply.headers.get(DIGEST_HEADER) {
+                    let text = String::from_utf8_lossy(header.as_bytes());
+                    let digest = text.parse().map_err(|error: DigestError| {
+                        RegistryError::malformed(image, "a digest", &error.to_string())
+                    })?;
+                    return Ok(Some(digest));
+                }
+            }
+            Err(RegistryError::NoSuchMethod { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        // Both the header and, in practice, the method are optional: the bytes
+        // themselves say the same (distribution spec, "Pulling manifests").
+        let reply = connection
+            .ask(&manifest_ask(image, Method::GET, url))
             .await?;
-        if answer.response.status() == StatusCode::NOT_FOUND {
+        if reply.status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        if let Some(header) = answer.response.headers().get(DIGEST_HEADER) {
-            let text = String::from_utf8_lossy(header.as_bytes());
-            let digest = text.parse().map_err(|error: DigestError| {
-                RegistryError::malformed(image, "a digest", &error.to_string())
-            })?;
-            return Ok(Some(digest));
-        }
-        drop(answer);
-        // The header is optional (distribution spec, "Pulling manifests"): the
-        // bytes themselves say the same.
-        let answer = connection
-            .send(image, Method::GET, &url, &accepted())
-            .await?;
-        let body = answer.read(image, "a manifest", LARGEST_MANIFEST).await?;
-        Manifest::parse(&body)
-            .map_err(|reason| RegistryError::malformed(image, "a manifest", &reason))?;
-        Ok(Some(Digest::of(Algorithm::Sha256, &body)))
+        let manifest = parse_manifest(image, &reply.body)?;
+        let digest = Digest::of(Algorithm::Sha256, &reply.body);
+        lock(&self.known).insert((image.clone(), digest.clone()), manifest);
+        Ok(Some(digest))
     }
 
-    /// The manifest of each platform that `digest` offers. Every byte this is
-    /// read from has been checked against the digest it was asked for by.
+    /// The manifest of each platform that `digest` offers, those of indexes
+    /// within an index too. Every byte this is read from has been checked
+    /// against the digest it was asked for by.
     ///
     /// # Errors
-    /// Where the registry cannot be reached, or sends something that has
-    /// another digest or is no manifest.
+    /// Where the registry cannot be reached, has nothing of that digest, or
+    /// sends something that has another one or is no manifest.
     pub async fn platforms(
         &self,
         image: &ImageName,
         digest: &Digest,
     ) -> Result<BTreeMap<Platform, Digest>, RegistryError> {
-        const WHAT: &str = "a manifest";
-        let body = self.content(image, "manifests", digest, WHAT).await?;
-        let manifest = Manifest::parse(&body)
-            .map_err(|reason| RegistryError::malformed(image, WHAT, &reason))?;
-        match manifest {
-            Manifest::Index(platforms) => Ok(platforms),
-            Manifest::Image { config } => {
-                const WHAT: &str = "an image configuration";
-                let body = self.content(image, "blobs", &config, WHAT).await?;
-                let platform = platform_of_config(&body)
-                    .map_err(|reason| RegistryError::malformed(image, WHAT, &reason))?;
-                Ok(platform.into_iter().map(|p| (p, digest.clone())).collect())
+        const WHAT: &str = "an image configuration";
+        let mut found = BTreeMap::new();
+        let mut asked = BTreeSet::from([digest.clone()]);
+        let mut open = vec![digest.clone()];
+        while let Some(digest) = open.pop() {
+            let known = lock(&self.known)
+                .get(&(image.clone(), digest.clone()))
+                .cloned();
+            let manifest = if let Some(manifest) = known {
+                manifest
+            } else {
+                let body = self.content(image, "manifests", &digest).await?;
+                parse_manifest(image, &body)?
+            };
+            match manifest {
+                Manifest::Index { platforms, nested } => {
+                    for (platform, manifest) in platforms {
+                        // Where two entries fit, runtimes take the first.
+                        found.entry(platform).or_insert(manifest);
+                    }
+                    for index in nested.into_iter().rev() {
+                        if asked.len() < MOST_NESTED && asked.insert(index.clone()) {
+                            open.push(index);
+                        }
+                    }
+                }
+                Manifest::Image { config } => {
+                    let body = self.content(image, "blobs", &config).await?;
+                    let platform = platform_of_config(&body)
+                        .map_err(|reason| RegistryError::malformed(image, WHAT, &reason))?;
+                    if let Some(platform) = platform {
+                        found.entry(platform).or_insert(digest);
+                    }
+                }
             }
         }
+        Ok(found)
     }
 
     /// Content by its digest, checked.
@@ -170,38 +263,57 @@ impl Client {
         image: &ImageName,
         kind: &str,
         digest: &Digest,
-        what: &'static str,
     ) -> Result<Vec<u8>, RegistryError> {
-        let connection = self.connection(image)?;
-        let url = connection.url(image, &format!("{kind}/{digest}"))?;
-        let accept = if kind == "blobs" {
-            "*/*".to_owned()
-        } else {
-            accepted()
-        };
-        let answer = connection.send(image, Method::GET, &url, &accept).await?;
-        let body = answer.read(image, what, LARGEST_MANIFEST).await?;
-        if !digest.matches(&body) {
+        let connection = self.connection(image);
+        let url = connection.url(image, &format!("{kind}/{digest}")).await?;
+        let mut ask = manifest_ask(image, Method::GET, url);
+        if kind == "blobs" {
+            (ask.accept, ask.what, ask.is_pull) = ("*/*", "an image configuration", false);
+        }
+        let reply = connection.ask(&ask).await?;
+        if reply.status == StatusCode::NOT_FOUND {
+            return Err(RegistryError::NoSuchDigest {
+                image: image.clone(),
+                digest: digest.clone(),
+            });
+        }
+        if !digest.matches(&reply.body) {
             return Err(RegistryError::WrongDigest {
                 image: image.clone(),
                 asked: digest.clone(),
-                got: Digest::of(digest.algorithm(), &body),
+                got: Digest::of(digest.algorithm(), &reply.body),
             });
         }
-        Ok(body)
+        Ok(reply.body)
     }
 
-    fn connection(&self, image: &ImageName) -> Result<Arc<Connection>, RegistryError> {
-        let mut connections = self
-            .connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(connection) = connections.get(image.registry()) {
-            return Ok(Arc::clone(connection));
-        }
-        let connection = Connection::new(image.registry(), &self.http, &self.options)?;
-        let connection = Arc::new(connection);
-        connections.insert(image.registry().to_owned(), Arc::clone(&connection));
-        Ok(connection)
+    fn connection(&self, image: &ImageName) -> Arc<Connection> {
+        let mut connections = lock(&self.connections);
+        let connection = connections
+            .entry(image.registry().to_owned())
+            .or_insert_with(|| {
+                Arc::new(Connection::new(image.registry(), Arc::clone(&self.shared)))
+            });
+        Arc::clone(connection)
     }
+}
+
+fn manifest_ask(image: &ImageName, method: Method, url: Url) -> Ask<'_> {
+    Ask {
+        image,
+        is_pull: method == Method::GET,
+        method,
+        url,
+        accept: accepted(),
+        what: MANIFEST,
+        limit: LARGEST_MANIFEST,
+    }
+}
+
+fn parse_manifest(image: &ImageName, body: &[u8]) -> Result<Manifest, RegistryError> {
+    Manifest::parse(body).map_err(|reason| RegistryError::malformed(image, MANIFEST, &reason))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

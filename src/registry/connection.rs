@@ -1,300 +1,341 @@
-//! One registry: its address, its token, and how many requests it is sent at
-//! once.
+//! One registry: its address, its tokens, how many requests it is sent at once,
+//! and how often it is asked again.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
-use oci_client::client::{ClientConfig, ClientProtocol};
-use oci_client::errors::OciDistributionError;
-use oci_client::secrets::RegistryAuth;
-use oci_client::{Reference as OciReference, RegistryOperation};
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::redirect::Policy;
-use reqwest::{ClientBuilder, Method, Response, StatusCode, Url};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Method, StatusCode, Url};
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::client::Options;
+use super::address::{is_loopback_registry, is_loopback_url};
+use super::auth::Challenge;
+use super::client::{Options, Shared};
 use super::error::RegistryError;
+use super::limits::{Quota, backoff, retry_after};
+use super::transport::{Failure, FailureKind, Request, Response, Route};
 use crate::name::ImageName;
-use crate::tag::Tag;
-use crate::text::Plain;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest silence within an answer.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
-const MOST_REDIRECTS: usize = 5;
-const USER_AGENT: &str = concat!("nix-oci-hashes/", env!("CARGO_PKG_VERSION"));
-
-/// The HTTP clients that all registries share.
-pub(super) struct Http {
-    remote: reqwest::Client,
-    /// Past any proxy, which could not reach this machine's loopback.
-    loopback: reqwest::Client,
+/// A request, as the registry's interface puts it.
+pub(super) struct Ask<'a> {
+    pub(super) image: &'a ImageName,
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) accept: &'a str,
+    /// What the answer's body is, for errors.
+    pub(super) what: &'static str,
+    /// Largest body, in bytes.
+    pub(super) limit: usize,
+    /// Whether registries with a quota count this one.
+    pub(super) is_pull: bool,
 }
 
-impl Http {
-    pub(super) fn new() -> Result<Self, RegistryError> {
-        // An error means that a provider is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let build = |builder: ClientBuilder| {
-            let built = builder
-                .user_agent(USER_AGENT)
-                .connect_timeout(CONNECT_TIMEOUT)
-                .read_timeout(READ_TIMEOUT)
-                .redirect(redirects())
-                .build();
-            built.map_err(|error| RegistryError::Setup(error.to_string()))
-        };
-        Ok(Self {
-            remote: build(reqwest::Client::builder())?,
-            loopback: build(reqwest::Client::builder().no_proxy())?,
-        })
-    }
-}
-
-/// A few redirects, and none from https to http. What authorizes a request is
-/// not sent along to another host: reqwest sees to that.
-fn redirects() -> Policy {
-    Policy::custom(|attempt| {
-        let secure = |url: &Url| url.scheme() == "https";
-        if attempt.previous().len() > MOST_REDIRECTS {
-            attempt.error("too many redirects")
-        } else if attempt.previous().iter().any(secure) && !secure(attempt.url()) {
-            attempt.error("a redirect from https to http is not followed")
-        } else {
-            attempt.follow()
-        }
-    })
+/// An answer: a success, or that there is no such thing.
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
 }
 
 /// What is remembered of one registry during a run.
 pub(super) struct Connection {
-    http: reqwest::Client,
-    base: Url,
+    pub(super) registry: String,
+    pub(super) shared: Arc<Shared>,
+    /// The address under which every repository is.
+    base: OnceCell<Url>,
     permits: Semaphore,
-    /// Bearer tokens, by repository; absent where none was ever asked for.
-    tokens: Mutex<HashMap<String, String>>,
-    protocol: ClientProtocol,
-    /// Made when the registry first asks for a token.
-    oci: OnceLock<oci_client::Client>,
+    deadline: Instant,
+    /// What requests carry, by the host they go to and by repository.
+    pub(super) slots: Mutex<HashMap<(String, String), Arc<Slot>>>,
+    /// How the registry wants to be told who is asking, once it has said so.
+    pub(super) challenge: Mutex<Option<Challenge>>,
+    pub(super) quota: Mutex<Option<Quota>>,
+    pulls_under_way: AtomicU64,
+    /// When it may be asked again, as it said.
+    pause: Mutex<Option<Instant>>,
+    /// Why it is not asked any more.
+    given_up: Mutex<Option<RegistryError>>,
+    pub(super) answers: AtomicU64,
+}
+
+pub(super) type Slot = tokio::sync::Mutex<Option<HeaderValue>>;
+
+/// Why one try has no reply.
+pub(super) enum Fault {
+    /// Another try would end the same.
+    Final(RegistryError),
+    /// Another try may do better.
+    Passing(RegistryError),
+    /// The registry says that it has been asked too often.
+    Limited(RegistryError, Option<Duration>),
+}
+
+impl From<RegistryError> for Fault {
+    fn from(error: RegistryError) -> Self {
+        Self::Final(error)
+    }
 }
 
 impl Connection {
-    /// A connection to the registry that images.json calls `registry`.
-    pub(super) fn new(
-        registry: &str,
-        http: &Http,
-        options: &Options,
-    ) -> Result<Self, RegistryError> {
-        let loopback = is_loopback(registry);
-        let plain = loopback || options.insecure_registries.contains(registry);
-        let (scheme, protocol) = if plain {
-            ("http", ClientProtocol::Http)
-        } else {
-            ("https", ClientProtocol::Https)
-        };
-        let host = match registry {
-            // Docker Hub is served elsewhere than its images' names say.
-            "docker.io" => "registry-1.docker.io",
-            other => other,
-        };
-        let http = if loopback {
-            &http.loopback
-        } else {
-            &http.remote
-        };
-        Ok(Self {
-            http: http.clone(),
-            base: Url::parse(&format!("{scheme}://{host}/v2/"))
-                .map_err(|error| RegistryError::no_address(registry, &error.to_string()))?,
-            permits: Semaphore::new(options.jobs.get()),
-            tokens: Mutex::default(),
-            protocol,
-            oci: OnceLock::new(),
-        })
+    /// A connection to the registry that images.json calls `registry`. Its
+    /// deadline begins now.
+    pub(super) fn new(registry: &str, shared: Arc<Shared>) -> Self {
+        let Options { jobs, deadline, .. } = shared.options;
+        Self {
+            registry: registry.to_owned(),
+            shared,
+            base: OnceCell::new(),
+            permits: Semaphore::new(jobs.get()),
+            deadline: Instant::now() + deadline,
+            slots: Mutex::default(),
+            challenge: Mutex::default(),
+            quota: Mutex::default(),
+            pulls_under_way: AtomicU64::new(0),
+            pause: Mutex::default(),
+            given_up: Mutex::default(),
+            answers: AtomicU64::new(0),
+        }
+    }
+
+    /// The pulls the registry says are left.
+    pub(super) fn quota(&self) -> Option<Quota> {
+        *lock(&self.quota)
     }
 
     /// The address of `end` within the repository of `image`.
-    pub(super) fn url(&self, image: &ImageName, end: &str) -> Result<Url, RegistryError> {
+    pub(super) async fn url(&self, image: &ImageName, end: &str) -> Result<Url, RegistryError> {
+        let base = timeout_at(self.deadline, self.base())
+            .await
+            .map_err(|_| self.late())??;
         let path = format!("{}/{end}", image.repository());
-        self.base
-            .join(&path)
+        base.join(&path)
             .map_err(|error| RegistryError::no_address(image.as_str(), &error.to_string()))
     }
 
     /// Whether `url` is of this registry, down to scheme and port.
     pub(super) fn serves(&self, url: &Url) -> bool {
-        url.origin() == self.base.origin()
+        let base = self.base.get();
+        base.is_some_and(|base| url.origin() == base.origin())
     }
 
-    /// Sends a request, with a token if the registry wants one, and turns what
-    /// is no answer into an error. A 404 is an answer.
-    pub(super) async fn send(
-        &self,
-        image: &ImageName,
-        method: Method,
-        url: &Url,
-        accept: &str,
-    ) -> Result<Answer<'_>, RegistryError> {
-        // Closed by no one, so that a permit always comes.
-        let permit = self.permits.acquire().await.ok();
-        let mut asked_for_token = false;
+    /// Asks, as often as the options allow, until there is a reply.
+    pub(super) async fn ask(&self, ask: &Ask<'_>) -> Result<Reply, RegistryError> {
+        let reply = timeout_at(self.deadline, self.ask_again(ask)).await;
+        reply.unwrap_or_else(|_| Err(self.late()))
+    }
+
+    async fn ask_again(&self, ask: &Ask<'_>) -> Result<Reply, RegistryError> {
+        let answers_before = self.answers.load(Ordering::Relaxed);
+        let mut tried = 0;
         loop {
-            let request = self.http.request(method.clone(), url.clone());
-            let mut request = request.header(ACCEPT, accept);
-            if let Some(token) = self.token(image) {
-                request = request.bearer_auth(token);
-            }
-            let response = request
-                .send()
-                .await
-                .map_err(|error| RegistryError::unreachable(image, &error))?;
-            let status = response.status();
-            if status == StatusCode::UNAUTHORIZED && !asked_for_token {
-                // No token yet, or one that has expired.
-                asked_for_token = true;
-                self.authenticate(image).await?;
-                continue;
-            }
-            return match status {
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(RegistryError::Denied {
-                    image: image.clone(),
-                    reason: format!("it answers {status}"),
-                }),
-                status if status.is_success() || status == StatusCode::NOT_FOUND => Ok(Answer {
-                    response,
-                    _permit: permit,
-                }),
-                status => Err(RegistryError::Status {
-                    image: image.clone(),
-                    status: status.to_string(),
-                }),
+            let fault = match self.ask_once(ask).await {
+                Ok(reply) => return Ok(reply),
+                Err(fault) => fault,
             };
-        }
-    }
-
-    fn token(&self, image: &ImageName) -> Option<String> {
-        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.get(&image.repository()).cloned()
-    }
-
-    /// Gets a token to pull `image`, as the registry's challenge says how
-    /// (distribution's token authentication specification).
-    async fn authenticate(&self, image: &ImageName) -> Result<(), RegistryError> {
-        let denied = |reason: &str| RegistryError::Denied {
-            image: image.clone(),
-            reason: Plain(reason).to_string(),
-        };
-        let reference = OciReference::with_tag(
-            image.registry().to_owned(),
-            image.repository(),
-            Tag::latest().to_string(),
-        );
-        let token = self
-            .oci()?
-            .auth(
-                &reference,
-                &RegistryAuth::Anonymous,
-                RegistryOperation::Pull,
-            )
-            .await
-            .map_err(|error| denied(&error.to_string()))?
-            .ok_or_else(|| denied("it wants a user name and a password"))?;
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.insert(image.repository(), token);
-        Ok(())
-    }
-
-    fn oci(&self) -> Result<&oci_client::Client, RegistryError> {
-        if let Some(oci) = self.oci.get() {
-            return Ok(oci);
-        }
-        let config = ClientConfig {
-            protocol: self.protocol.clone(),
-            user_agent: USER_AGENT,
-            connect_timeout: Some(CONNECT_TIMEOUT),
-            read_timeout: Some(READ_TIMEOUT),
-            ..ClientConfig::default()
-        };
-        let setup = |error: OciDistributionError| RegistryError::Setup(error.to_string());
-        let oci = config.try_into().map_err(setup)?;
-        Ok(self.oci.get_or_init(|| oci))
-    }
-}
-
-/// Whether a registry's `host[:port]` is this machine.
-fn is_loopback(registry: &str) -> bool {
-    let host = match registry.strip_prefix('[') {
-        Some(address) => address.split(']').next().unwrap_or_default(),
-        None => registry.split(':').next().unwrap_or_default(),
-    };
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// An answer, which counts as a request under way until it has been read.
-pub(super) struct Answer<'a> {
-    pub(super) response: Response,
-    _permit: Option<SemaphorePermit<'a>>,
-}
-
-impl Answer<'_> {
-    /// The body, up to `limit` bytes.
-    pub(super) async fn read(
-        mut self,
-        image: &ImageName,
-        what: &'static str,
-        limit: usize,
-    ) -> Result<Vec<u8>, RegistryError> {
-        let content_type = self.response.headers().get(CONTENT_TYPE);
-        if content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html")) {
-            let reason = "it is a web page; is this a registry?";
-            return Err(RegistryError::malformed(image, what, reason));
-        }
-        if self.response.status() == StatusCode::NOT_FOUND {
-            return Err(RegistryError::malformed(image, what, "it is not there"));
-        }
-        let mut body = Vec::new();
-        while let Some(chunk) = self
-            .response
-            .chunk()
-            .await
-            .map_err(|error| RegistryError::unreachable(image, &error))?
-        {
-            if body.len() + chunk.len() > limit {
-                let image = image.clone();
-                return Err(RegistryError::TooLarge { image, what, limit });
+            let (error, wait) = match fault {
+                Fault::Final(error) => return Err(error),
+                Fault::Passing(error) => (error, None),
+                Fault::Limited(error, wait) => (error, wait),
+            };
+            let told_to_wait = wait.is_some();
+            let wait = wait.unwrap_or_else(|| backoff(tried));
+            let is_over = tried >= self.shared.options.retries;
+            if is_over || self.deadline.saturating_duration_since(Instant::now()) <= wait {
+                // A registry that sends nothing at all, or has had enough, is
+                // not asked the same for every image.
+                let silent = self.answers.load(Ordering::Relaxed) == answers_before;
+                if silent || matches!(error, RegistryError::RateLimited { .. }) {
+                    lock(&self.given_up).get_or_insert_with(|| error.clone());
+                }
+                return Err(error);
             }
-            body.extend_from_slice(&chunk);
+            tried += 1;
+            if told_to_wait {
+                self.pause_for(wait);
+            }
+            sleep(wait).await;
         }
-        Ok(body)
+    }
+
+    async fn ask_once(&self, ask: &Ask<'_>) -> Result<Reply, Fault> {
+        // Closed by no one, so that a permit always comes.
+        let _permit = self.permits.acquire().await.ok();
+        self.check_given_up()?;
+        self.wait_for_pause().await;
+        self.check_given_up()?;
+        let _pull = if ask.is_pull {
+            Some(self.take_pull()?)
+        } else {
+            None
+        };
+        let response = self.follow(ask).await?;
+        let Response {
+            status,
+            headers,
+            body,
+        } = response;
+        let mut response = Response {
+            status,
+            headers: HeaderMap::new(),
+            body,
+        };
+        if status.is_success() {
+            let body = self.read(ask, &headers, &mut response).await?;
+            return Ok(Reply {
+                status,
+                headers,
+                body,
+            });
+        }
+        if status == StatusCode::NOT_FOUND {
+            return Ok(Reply {
+                status,
+                headers,
+                body: Vec::new(),
+            });
+        }
+        let said = self.reason(&mut response).await;
+        let image = ask.image.clone();
+        let status_error = RegistryError::Status {
+            image: image.clone(),
+            status: format!("{status}{said}"),
+        };
+        Err(match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                let reason = format!(
+                    "it answers {status}{said}{}",
+                    self.login_hint(ask.image).await
+                );
+                Fault::Final(RegistryError::Denied { image, reason })
+            }
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
+                Fault::Final(RegistryError::NoSuchMethod {
+                    image,
+                    method: ask.method.clone(),
+                })
+            }
+            StatusCode::TOO_MANY_REQUESTS => {
+                let wait = retry_after(&headers, SystemTime::now());
+                let registry = self.registry.clone();
+                Fault::Limited(RegistryError::limited(registry, &said, wait), wait)
+            }
+            StatusCode::REQUEST_TIMEOUT => Fault::Passing(status_error),
+            status if status.is_server_error() => {
+                match retry_after(&headers, SystemTime::now()) {
+                    // Whatever is wrong there, it is so for every request.
+                    Some(wait) => Fault::Limited(status_error, Some(wait)),
+                    None => Fault::Passing(status_error),
+                }
+            }
+            _ => Fault::Final(status_error),
+        })
+    }
+
+    /// The address of the registry's interface. Where plain http is allowed,
+    /// https is tried first: nothing else tells a registry that has it.
+    pub(super) async fn base(&self) -> Result<&Url, RegistryError> {
+        let address = |scheme: &str| {
+            let host = match self.registry.as_str() {
+                // Docker Hub is served elsewhere than its images' names say.
+                "docker.io" => "registry-1.docker.io",
+                other => other,
+            };
+            Url::parse(&format!("{scheme}://{host}/v2/"))
+                .map_err(|error| RegistryError::no_address(&self.registry, &error.to_string()))
+        };
+        let insecure = &self.shared.options.insecure_registries;
+        let may_be_plain =
+            is_loopback_registry(&self.registry) || insecure.contains(&self.registry);
+        self.base
+            .get_or_try_init(|| async {
+                let secure = address("https")?;
+                if !may_be_plain {
+                    return Ok(secure);
+                }
+                let probe = Request {
+                    route: route(&secure, true),
+                    method: Method::GET,
+                    url: secure.clone(),
+                    headers: HeaderMap::new(),
+                    form: None,
+                };
+                match self.shared.transport.send(probe).await {
+                    Ok(_) => Ok(secure),
+                    // What is wrong with it is told by the request that follows.
+                    Err(failure) if failure.kind == FailureKind::Certificate => Ok(secure),
+                    Err(_) => address("http"),
+                }
+            })
+            .await
+    }
+
+    fn take_pull(&self) -> Result<Pull<'_>, RegistryError> {
+        let under_way = self.pulls_under_way.fetch_add(1, Ordering::Relaxed);
+        let pull = Pull(&self.pulls_under_way);
+        match self.quota() {
+            Some(quota) if !quota.allows_a_pull(under_way) => Err(RegistryError::QuotaSpent {
+                registry: self.registry.clone(),
+                quota,
+            }),
+            _ => Ok(pull),
+        }
+    }
+
+    fn check_given_up(&self) -> Result<(), RegistryError> {
+        lock(&self.given_up).clone().map_or(Ok(()), Err)
+    }
+
+    fn pause_for(&self, wait: Duration) {
+        let until = Instant::now() + wait;
+        let mut pause = lock(&self.pause);
+        *pause = Some(pause.map_or(until, |before| before.max(until)));
+    }
+
+    async fn wait_for_pause(&self) {
+        let pause = *lock(&self.pause);
+        if let Some(until) = pause {
+            sleep_until(until).await;
+        }
+    }
+
+    pub(super) fn unreachable(&self, host: &str, failure: &Failure) -> Fault {
+        let error = RegistryError::unreachable(&self.registry, host, failure);
+        match failure.kind {
+            FailureKind::Passing => Fault::Passing(error),
+            FailureKind::NotTls | FailureKind::Certificate | FailureKind::NoSuchHost => {
+                Fault::Final(error)
+            }
+        }
+    }
+
+    fn late(&self) -> RegistryError {
+        RegistryError::Late {
+            registry: self.registry.clone(),
+            seconds: self.shared.options.deadline.as_secs(),
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A pull that is under way, until dropped.
+struct Pull<'a>(&'a AtomicU64);
 
-    #[test]
-    fn loopback_is_this_machine_only() {
-        for name in [
-            "localhost",
-            "localhost:5000",
-            "127.0.0.1:5000",
-            "127.1.2.3",
-            "[::1]:80",
-        ] {
-            assert!(is_loopback(name), "{name}");
-        }
-        for name in [
-            "docker.io",
-            "localhost.example.org",
-            "10.0.0.1:5000",
-            "[2001:db8::1]",
-            "127.0.0.1.nip.io",
-        ] {
-            assert!(!is_loopback(name), "{name}");
-        }
+impl Drop for Pull<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+pub(super) fn route(url: &Url, is_trusted: bool) -> Route {
+    match (is_loopback_url(url), is_trusted) {
+        (true, _) => Route::Loopback,
+        (false, true) => Route::Home,
+        (false, false) => Route::Away,
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,12 @@
 //! What can go wrong with a registry, in words for whoever reads the report.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::limits::Quota;
+use super::transport::{Failure, FailureKind};
 use crate::digest::Digest;
+use crate::json::FileError;
 use crate::name::ImageName;
 use crate::text::{Plain, Quoted};
 
@@ -10,6 +16,9 @@ pub enum RegistryError {
     /// The HTTP client could not be made.
     #[error("cannot start the HTTP client: {0}; check the proxy and certificate settings")]
     Setup(String),
+    /// A file of credentials cannot be read.
+    #[error(transparent)]
+    Credentials(Arc<FileError>),
     /// There can be no registry or repository of that name.
     #[error("'{name}' is no address: {reason}; check the image's name in images.json")]
     NoAddress {
@@ -19,19 +28,71 @@ pub enum RegistryError {
         reason: String,
     },
     /// No connection, or it broke.
-    #[error("cannot reach {registry}: {reason}; check the registry's name and the network")]
+    #[error("cannot reach {registry}: {reason}; {remedy}")]
     Unreachable {
         /// The registry, as images.json names it.
         registry: String,
         /// What the network said.
         reason: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// The registry was not done within the time that it is given.
+    #[error(
+        "{registry} was not done within {seconds} seconds; try again later, or give it more with --deadline"
+    )]
+    Late {
+        /// The registry, as images.json names it.
+        registry: String,
+        /// The time it was given.
+        seconds: u64,
+    },
+    /// The registry says that it has been asked too often.
+    #[error("{registry} answers 429 Too Many Requests{reason}; try again later, or log in to it")]
+    RateLimited {
+        /// The registry, as images.json names it.
+        registry: String,
+        /// What it said.
+        reason: String,
+    },
+    /// What may be pulled is all but used up.
+    #[error(
+        "{registry} allows {} more pulls within {} hours, which are left to others; try again later, or log in to it",
+        quota.remaining, quota.window.div_ceil(3600)
+    )]
+    QuotaSpent {
+        /// The registry, as images.json names it.
+        registry: String,
+        /// What is left.
+        quota: Quota,
+    },
+    /// The registry does not know the HTTP method.
+    #[error("the registry does not answer {method} for {image}; tell the registry's operator")]
+    NoSuchMethod {
+        /// The image.
+        image: ImageName,
+        /// The method.
+        method: reqwest::Method,
+    },
+    /// The registry points somewhere that is not followed.
+    #[error(
+        "a redirect for {image} to {} is not followed: {reason}; tell the registry's operator if it stays so",
+        Quoted(to)
+    )]
+    Redirect {
+        /// The image.
+        image: ImageName,
+        /// Where it points.
+        to: String,
+        /// Why it is not followed.
+        reason: &'static str,
     },
     /// The registry does not know the image.
     #[error("the registry has no image {0}; check its name in images.json")]
     NoSuchImage(ImageName),
     /// The registry wants credentials, or hides that it has no such image.
     #[error(
-        "the registry gives no access to {image}: {reason}; check its name, and whether it is public"
+        "the registry gives no access to {image}: {reason}; check its name, and if it is not public log in with 'docker login' or 'podman login'"
     )]
     Denied {
         /// The image.
@@ -71,6 +132,14 @@ pub enum RegistryError {
         /// The limit that was passed.
         limit: usize,
     },
+    /// The registry has nothing of that digest.
+    #[error("the registry has nothing of {image}@{digest}; check the digest, or try again")]
+    NoSuchDigest {
+        /// The image.
+        image: ImageName,
+        /// The digest.
+        digest: Digest,
+    },
     /// The body does not have the digest it was asked for by.
     #[error(
         "the registry sent content for {image}@{asked} whose digest is {got}; nothing of it is used; try again, and tell the registry's operator if it stays so"
@@ -105,6 +174,21 @@ impl RegistryError {
         }
     }
 
+    pub(super) fn denied(image: &ImageName, reason: &str) -> Self {
+        Self::Denied {
+            image: image.clone(),
+            reason: Plain(reason).to_string(),
+        }
+    }
+
+    pub(super) fn astray(image: &ImageName, to: &str, reason: &'static str) -> Self {
+        Self::Redirect {
+            image: image.clone(),
+            to: to.to_owned(),
+            reason,
+        }
+    }
+
     pub(super) fn no_address(name: &str, reason: &str) -> Self {
         Self::NoAddress {
             name: name.to_owned(),
@@ -112,27 +196,32 @@ impl RegistryError {
         }
     }
 
-    pub(super) fn unreachable(image: &ImageName, error: &reqwest::Error) -> Self {
-        let mut reason = innermost(error);
-        if error.is_timeout() {
-            "it does not answer in time".clone_into(&mut reason);
+    pub(super) fn unreachable(registry: &str, host: &str, failure: &Failure) -> Self {
+        let mut reason = Plain(&failure.reason).to_string();
+        // Docker Hub aside, a host with another name is one the registry named.
+        let is_registry = registry.contains(host) || registry == "docker.io";
+        if !is_registry {
+            reason = format!("it points to {}: {reason}", Quoted(host));
         }
         Self::Unreachable {
-            registry: image.registry().to_owned(),
-            reason: Plain(&reason).to_string(),
+            registry: registry.to_owned(),
+            remedy: match failure.kind {
+                FailureKind::Passing => "check the network, and try again later",
+                FailureKind::NoSuchHost => "check the registry's name and the network",
+                FailureKind::NotTls => {
+                    "it speaks no TLS; name it with --insecure-registry if plain http is right"
+                }
+                FailureKind::Certificate => {
+                    "name the file of its certificate authority in SSL_CERT_FILE"
+                }
+            },
+            reason,
         }
     }
-}
 
-/// The cause that says most, without the address that the outer ones repeat.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    let text = cause.to_string();
-    match text.split_once(" (os error") {
-        Some((message, _)) => message.to_lowercase(),
-        None => text,
+    pub(super) fn limited(registry: String, said: &str, wait: Option<Duration>) -> Self {
+        let wait = wait.map(|wait| format!(", for {} seconds", wait.as_secs()));
+        let reason = format!("{said}{}", wait.unwrap_or_default());
+        Self::RateLimited { registry, reason }
     }
 }

@@ -2,6 +2,7 @@
 //! Index" and "Image Manifest"; Docker's schema 2 has the same shape).
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use oci_client::manifest::{
     IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE,
@@ -13,21 +14,29 @@ use crate::digest::Digest;
 use crate::platform::Platform;
 
 /// The `Accept` header of a request for a manifest: every kind that is read.
-pub(super) fn accepted() -> String {
-    [
-        OCI_IMAGE_INDEX_MEDIA_TYPE,
-        IMAGE_MANIFEST_LIST_MEDIA_TYPE,
-        OCI_IMAGE_MEDIA_TYPE,
-        IMAGE_MANIFEST_MEDIA_TYPE,
-    ]
-    .join(", ")
+pub(super) fn accepted() -> &'static str {
+    static ACCEPTED: LazyLock<String> = LazyLock::new(|| {
+        [
+            OCI_IMAGE_INDEX_MEDIA_TYPE,
+            IMAGE_MANIFEST_LIST_MEDIA_TYPE,
+            OCI_IMAGE_MEDIA_TYPE,
+            IMAGE_MANIFEST_MEDIA_TYPE,
+        ]
+        .join(", ")
+    });
+    &ACCEPTED
 }
 
 /// What is known of a manifest from its own bytes.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Manifest {
-    /// An index: the manifest of each platform.
-    Index(BTreeMap<Platform, Digest>),
+    /// An index.
+    Index {
+        /// The manifest of each platform.
+        platforms: BTreeMap<Platform, Digest>,
+        /// The indexes within, whose platforms are told by them alone.
+        nested: Vec<Digest>,
+    },
     /// One image, whose platform stands in its configuration.
     Image {
         /// The digest of the configuration.
@@ -43,7 +52,15 @@ impl Manifest {
         match manifest {
             OciManifest::ImageIndex(index) => {
                 let mut platforms = BTreeMap::new();
+                let mut nested = Vec::new();
                 for entry in index.manifests {
+                    let media_type = entry.media_type.as_str();
+                    if [OCI_IMAGE_INDEX_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE]
+                        .contains(&media_type)
+                    {
+                        nested.push(entry.digest.parse().map_err(|e| format!("{e}"))?);
+                        continue;
+                    }
                     let Some(platform) = entry.platform else {
                         continue;
                     };
@@ -58,7 +75,7 @@ impl Manifest {
                     // Where two entries fit, runtimes take the first.
                     platforms.entry(platform).or_insert(digest);
                 }
-                Ok(Self::Index(platforms))
+                Ok(Self::Index { platforms, nested })
             }
             OciManifest::Image(image) => {
                 let config = image.config.digest.parse().map_err(|e| format!("{e}"))?;
@@ -119,8 +136,8 @@ mod tests {
                     entry("unknown", "unknown", None, 'f'),
                 ],
             });
-            let Ok(Manifest::Index(platforms)) = Manifest::parse(index.to_string().as_bytes())
-            else {
+            let parsed = Manifest::parse(index.to_string().as_bytes());
+            let Ok(Manifest::Index { platforms, .. }) = parsed else {
                 panic!("an index");
             };
             let found: Vec<_> = platforms

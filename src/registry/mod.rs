@@ -1,15 +1,30 @@
 //! The one module that speaks HTTP: what a refresh asks of a registry, by the
 //! OCI distribution spec.
 //!
-//! Tokens come from oci-client. Its own requests are not used, because it asks
-//! `/v2/` again before each of them where a registry wants no token, follows no
-//! `Link` of a tag list, and reads a body of any size.
+//! [`Client`] asks the questions, a connection to each registry holds what is
+//! remembered of it, and one small interface, `Transport`, is all that touches
+//! the network: a test puts a registry of its own behind it.
+//!
+//! oci-client gives the manifests their types. Its requests are not used: it
+//! asks `/v2/` again before each of them where a registry wants no token,
+//! follows no `Link` of a tag list, knows no `Retry-After`, reads a body of any
+//! size, and sends a credential to whatever token service is named.
 
+mod address;
+mod auth;
 mod client;
 mod connection;
+mod credentials;
 mod error;
+mod exchange;
+mod limits;
 mod manifest;
 mod pages;
+mod transport;
+
+#[cfg(test)]
+mod tests;
 
 pub use client::{Client, Options};
 pub use error::RegistryError;
+pub use limits::Quota;

@@ -1,0 +1,49 @@
+//! The flags of every verb that asks registries.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use nix_oci_hashes::registry::{Client, Options};
+use tokio::runtime::{Builder, Runtime};
+
+/// How registries are asked.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Network")]
+pub(super) struct Network {
+    /// Requests under way at once to each registry
+    #[arg(long, value_name = "N", default_value = "8")]
+    jobs: NonZeroUsize,
+
+    /// How often a request that failed is tried again
+    #[arg(long, value_name = "N", default_value = "4")]
+    retries: u32,
+
+    /// The time each registry is given in all, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "1800")]
+    deadline: u32,
+
+    /// Ask this registry over plain http if it has no https (those on loopback always may be); may be repeated
+    #[arg(long, value_name = "HOST[:PORT]")]
+    insecure_registry: Vec<String>,
+}
+
+impl Network {
+    pub(super) fn client(&self) -> Result<Client> {
+        let client = Client::new(Options {
+            jobs: self.jobs,
+            insecure_registries: self.insecure_registry.iter().cloned().collect(),
+            retries: self.retries,
+            deadline: Duration::from_secs(self.deadline.into()),
+        })?;
+        Ok(client)
+    }
+}
+
+/// What network code runs on: this thread alone.
+pub(super) fn runtime() -> Result<Runtime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the network runtime")
+}

@@ -1,0 +1,384 @@
+//! Tokens, passwords, redirects: who is told what.
+
+use super::fake::{Fake, Said, digest, image, tag};
+use crate::registry::client::Options;
+use crate::registry::credentials::{Credential, Credentials};
+use crate::registry::error::RegistryError;
+use crate::registry::transport::Route;
+
+fn password() -> Credential {
+    Credential::Password {
+        user: "me".to_owned(),
+        password: "secret".to_owned(),
+    }
+}
+
+/// `me:secret`
+const BASIC: &str = "Basic bWU6c2VjcmV0";
+
+/// A registry that wants a token from `realm`, which is `good`.
+fn wants_token(realm: &'static str) -> Fake {
+    Fake::new(move |asked, at, _| {
+        if asked.url.as_str().starts_with(realm) {
+            return Said::body(r#"{"token":"good"}"#);
+        }
+        match asked.authorization.as_deref() {
+            Some("Bearer good") if at.ends_with("tags/list") => Said::tags(&["1"]),
+            Some("Bearer good") => Said::digest("x"),
+            _ => Said::challenge(realm),
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_token_serves_a_repository_and_its_request_the_next() {
+    let fake = wants_token("https://auth.docker.io/token");
+    let client = fake.client();
+    client.tags(&image("docker.io/a")).await.unwrap();
+    client
+        .digest(&image("docker.io/a"), &tag("1"))
+        .await
+        .unwrap();
+    client.tags(&image("docker.io/b")).await.unwrap();
+    let registry = "https://registry-1.docker.io/v2/library";
+    assert_eq!(
+        fake.lines(),
+        [
+            format!("GET {registry}/a/tags/list"),
+            "GET https://auth.docker.io/token".to_owned(),
+            format!("GET {registry}/a/tags/list"),
+            format!("HEAD {registry}/a/manifests/1"),
+            // The registry is not first asked without a token again.
+            "GET https://auth.docker.io/token".to_owned(),
+            format!("GET {registry}/b/tags/list"),
+        ]
+    );
+    let query = fake.asked()[1].url.query().unwrap().to_owned();
+    assert_eq!(query, "service=fake&scope=repository%3Alibrary%2Fa%3Apull");
+    assert_eq!(fake.asked()[1].authorization, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_requests_at_once_fetch_one_token() {
+    let fake = wants_token("https://r.example/token");
+    let client = fake.client();
+    let image = image("r.example/app");
+    let tags: Vec<_> = (0..20).map(|n| tag(&n.to_string())).collect();
+    let outcomes =
+        futures_util::future::join_all(tags.iter().map(|tag| client.digest(&image, tag))).await;
+    assert!(outcomes.iter().all(Result::is_ok));
+    let tokens = fake
+        .lines()
+        .iter()
+        .filter(|line| line.ends_with("/token"))
+        .count();
+    assert_eq!(tokens, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_expires_is_replaced() {
+    let fake = Fake::new(|asked, _, nth| {
+        if asked.url.path() == "/token" {
+            return Said::body(format!("{{\"access_token\":\"number-{nth}\"}}"));
+        }
+        let valid = if nth < 3 {
+            "Bearer number-0"
+        } else {
+            "Bearer number-1"
+        };
+        if asked.authorization.as_deref() == Some(valid) {
+            Said::digest("x")
+        } else {
+            Said::challenge("/token")
+        }
+    });
+    let client = fake.client();
+    for _ in 0..4 {
+        client
+            .digest(&image("r.example/app"), &tag("1"))
+            .await
+            .unwrap();
+    }
+    let tokens = fake
+        .lines()
+        .iter()
+        .filter(|line| line.ends_with("/token"))
+        .count();
+    assert_eq!(tokens, 2, "{:?}", fake.lines());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_never_good_is_an_error_not_a_loop() {
+    let fake = Fake::new(|asked, _, _| match asked.url.path() {
+        "/token" => Said::body(r#"{"token":"bad"}"#),
+        _ => Said::challenge("https://r.example/token"),
+    });
+    let error = fake
+        .client()
+        .tags(&image("r.example/app"))
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("it answers 401 Unauthorized"),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("log in with 'docker login'"),
+        "{error}"
+    );
+    assert_eq!(fake.asked().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_password_is_told_to_the_registry_and_its_token_service() {
+    let fake = wants_token("https://auth.docker.io/token");
+    let client = fake.client_as("docker.io", password());
+    client.tags(&image("docker.io/a")).await.unwrap();
+    let asked = fake.asked();
+    assert_eq!(asked[0].authorization, None, "only where it is asked for");
+    assert_eq!(asked[1].authorization.as_deref(), Some(BASIC));
+    assert_eq!(asked[2].authorization.as_deref(), Some("Bearer good"));
+
+    let fake = Fake::new(|asked, _, _| match asked.authorization.as_deref() {
+        Some(BASIC) => Said::tags(&["1"]),
+        _ => Said::status(401).header("www-authenticate", "Basic realm=\"r\""),
+    });
+    let client = fake.client_as("r.example", password());
+    client.tags(&image("r.example/a")).await.unwrap();
+    client.tags(&image("r.example/b")).await.unwrap();
+    assert_eq!(fake.asked().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_identity_token_is_traded_for_one_to_pull() {
+    let fake = wants_token("https://r.example/token");
+    let client = fake.client_as("r.example", Credential::IdentityToken("mine".to_owned()));
+    client.tags(&image("r.example/app")).await.unwrap();
+    let asked = &fake.asked()[1];
+    assert_eq!(asked.method, "POST");
+    assert_eq!(asked.authorization, None);
+    assert_eq!(asked.url.query(), None, "not where it would be logged");
+    let form = asked.form.clone().unwrap();
+    for part in ["refresh_token", "mine", "repository:app:pull"] {
+        assert!(form.contains(part), "{form}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_service_elsewhere_is_told_nothing() {
+    let fake = wants_token("https://evil.example/token");
+    let client = fake.client_as("r.example", password());
+    client.tags(&image("r.example/app")).await.unwrap();
+    let to_evil: Vec<_> = fake
+        .asked()
+        .into_iter()
+        .filter(|asked| asked.url.host_str() == Some("evil.example"))
+        .collect();
+    assert_eq!(to_evil.len(), 1);
+    assert_eq!(to_evil[0].authorization, None);
+    assert_eq!(
+        to_evil[0].route,
+        Route::Away,
+        "its name must not lead inwards"
+    );
+    let client = fake.client_as("r.example", Credential::IdentityToken("mine".to_owned()));
+    client.tags(&image("r.example/app")).await.unwrap();
+    assert!(fake.asked().iter().all(|asked| asked.form.is_none()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_service_that_must_not_be_asked_is_not() {
+    for realm in [
+        "http://r.example/token",
+        "http://evil.example/token",
+        "https://127.0.0.1/token",
+        "https://localhost:8443/token",
+        "https://169.254.169.254/latest/api/token",
+        "https://[::1]/token",
+        "ftp://r.example/token",
+    ] {
+        let fake = wants_token(realm);
+        let client = fake.client_as("r.example", password());
+        let error = client.tags(&image("r.example/app")).await.unwrap_err();
+        assert!(matches!(error, RegistryError::Denied { .. }), "{error}");
+        assert_eq!(
+            fake.lines(),
+            ["GET https://r.example/v2/app/tags/list"],
+            "{realm}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn hostile_tokens_are_refused() {
+    for answer in [
+        || Said::endless(),
+        || Said::body(r#"{"token":"a\r\nX-Evil: 1"}"#),
+        || Said::body("<html>"),
+        || Said::redirect("https://evil.example/"),
+        || Said::status(403),
+    ] {
+        let fake = Fake::new(move |asked, _, _| match asked.url.path() {
+            "/token" => answer(),
+            _ => Said::challenge("https://r.example/token"),
+        });
+        let client = fake.client_as("r.example", password());
+        let error = client.tags(&image("r.example/app")).await.unwrap_err();
+        assert!(error.to_string().contains("its token service"), "{error}");
+        assert_eq!(fake.asked().len(), 2);
+        assert!(!error.to_string().contains("secret"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_password_does_not_go_out_without_tls() {
+    let fake = Fake::new(|asked, _, _| match asked.url.scheme() {
+        "https" => Said::failure(crate::registry::transport::FailureKind::NotTls),
+        _ => Said::status(401).header("www-authenticate", "Basic realm=\"r\""),
+    });
+    let options = Options {
+        insecure_registries: ["10.0.0.7:5000".to_owned()].into(),
+        ..Options::default()
+    };
+    let credentials = Credentials::of_one("10.0.0.7:5000", password());
+    let client = fake.client_with(options, credentials);
+    let error = client.tags(&image("10.0.0.7:5000/app")).await.unwrap_err();
+    assert!(
+        error.to_string().contains("which are not sent without TLS"),
+        "{error}"
+    );
+    assert!(fake.told().is_empty());
+    // Within this machine there is nobody to listen.
+    let client = fake.client_as("127.0.0.1:5000", password());
+    client.tags(&image("127.0.0.1:5000/app")).await.unwrap_err();
+    assert_eq!(fake.told(), ["http://127.0.0.1:5000"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redirect_to_another_host_carries_nothing() {
+    let fake = Fake::new(|asked, _, _| match asked.url.host_str() {
+        Some("r.example") if asked.authorization.as_deref() == Some(BASIC) => {
+            Said::redirect("https://cdn.example/blob?signature=abc")
+        }
+        Some("r.example") => Said::status(401).header("www-authenticate", "Basic realm=\"r\""),
+        _ => Said::digest("x"),
+    });
+    let client = fake.client_as("r.example", password());
+    let found = client
+        .digest(&image("r.example/app"), &tag("1"))
+        .await
+        .unwrap();
+    assert_eq!(found, Some(digest("x")));
+    assert_eq!(fake.told(), ["https://r.example"]);
+    let last = fake.asked().pop().unwrap();
+    assert_eq!(last.line(), "HEAD https://cdn.example/blob");
+    assert_eq!(last.route, Route::Away);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_behind_a_redirect_is_asked_with_its_own_token_and_no_password() {
+    let fake = Fake::new(|asked, _, _| {
+        match (
+            asked.url.host_str(),
+            asked.url.path(),
+            asked.authorization.as_deref(),
+        ) {
+            (Some("lscr.example"), ..) => {
+                Said::redirect("https://ghcr.example/v2/org/app/tags/list")
+            }
+            (_, "/token", _) => Said::body(r#"{"token":"good"}"#),
+            (_, _, Some("Bearer good")) => Said::tags(&["1"]),
+            _ => Said::status(401).header(
+                "www-authenticate",
+                "Bearer realm=\"https://ghcr.example/token\",scope=\"repository:org/app:pull\"",
+            ),
+        }
+    });
+    let client = fake.client_as("lscr.example", password());
+    client.tags(&image("lscr.example/app")).await.unwrap();
+    let asked = fake.asked();
+    assert_eq!(
+        asked[2].url.query(),
+        Some("scope=repository%3Aorg%2Fapp%3Apull")
+    );
+    assert_eq!(asked[2].authorization, None);
+    let to_first: Vec<_> = asked
+        .iter()
+        .filter(|a| a.url.host_str() == Some("lscr.example"))
+        .collect();
+    assert!(to_first.iter().all(|asked| asked.authorization.is_none()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn redirects_that_lead_astray_are_not_followed() {
+    for (to, reason) in [
+        ("http://r.example/x", "it does not lead to https"),
+        ("http://evil.example/x", "it does not lead to https"),
+        ("https://127.0.0.1/x", "within this machine's own network"),
+        ("https://localhost/x", "within this machine's own network"),
+        ("https://[::1]:8080/x", "within this machine's own network"),
+        (
+            "https://169.254.169.254/latest/meta-data",
+            "within this machine's own network",
+        ),
+        (
+            "https://[::ffff:169.254.169.254]/",
+            "within this machine's own network",
+        ),
+        ("file:///etc/passwd", "it does not lead to https"),
+        ("https://", "where it leads is no address"),
+    ] {
+        let reason = reason.replace("within", "into");
+        let fake = Fake::new(move |_, _, _| Said::redirect(to));
+        let client = fake.client_as("r.example", password());
+        let error = client
+            .tags(&image("r.example/app"))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(&reason), "{to}: {error}");
+        assert_eq!(
+            fake.lines(),
+            ["GET https://r.example/v2/app/tags/list"],
+            "{to}"
+        );
+    }
+    let fake = Fake::new(|_, _, nth| {
+        Said::redirect(&format!("https://r.example/{nth}/{}", fastrand::u64(..)))
+    });
+    let error = fake
+        .client()
+        .tags(&image("r.example/app"))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("too many"), "{error}");
+    assert_eq!(fake.asked().len(), 6);
+    let fake = Fake::new(|_, _, _| Said::status(302));
+    fake.client()
+        .tags(&image("r.example/app"))
+        .await
+        .unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_next_page_on_another_host_is_not_asked() {
+    for next in [
+        "https://evil.example/v2/app/tags/list?last=1",
+        "//evil.example/v2/app/tags/list?last=1",
+        "http://r.example/v2/app/tags/list?last=1",
+        "https://r.example:444/v2/app/tags/list?last=1",
+        "https://me:secret@evil.example/v2/",
+    ] {
+        let fake = Fake::new(move |asked, _, _| match asked.authorization.as_deref() {
+            Some(BASIC) => Said::tags(&["1"]).header("link", format!("<{next}>; rel=\"next\"")),
+            _ => Said::status(401).header("www-authenticate", "Basic realm=\"r\""),
+        });
+        let client = fake.client_as("r.example", password());
+        let error = client.tags(&image("r.example/app")).await.unwrap_err();
+        assert!(
+            matches!(error, RegistryError::ForeignPage { .. }),
+            "{error}"
+        );
+        assert_eq!(fake.asked().len(), 2, "{next}");
+    }
+}

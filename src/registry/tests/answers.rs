@@ -1,0 +1,264 @@
+//! Tag lists, digests and manifests as registries send them.
+
+use std::sync::atomic::Ordering;
+
+use super::fake::{Fake, Said, digest, image, index, tag};
+use crate::digest::{Algorithm, Digest};
+use crate::registry::error::RegistryError;
+
+#[tokio::test(start_paused = true)]
+async fn docker_hub_is_served_under_another_name() {
+    let fake = Fake::new(|_, _, _| Said::tags(&["34"]));
+    let client = fake.client();
+    client.tags(&image("nextcloud")).await.unwrap();
+    client
+        .tags(&image("docker.io/grafana/grafana"))
+        .await
+        .unwrap();
+    assert_eq!(
+        fake.lines(),
+        [
+            "GET https://registry-1.docker.io/v2/library/nextcloud/tags/list",
+            "GET https://registry-1.docker.io/v2/grafana/grafana/tags/list"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_on_this_machine_is_asked_over_what_it_speaks() {
+    use crate::registry::transport::FailureKind;
+    let fake = Fake::new(|asked, _, _| match asked.url.scheme() {
+        "https" => Said::failure(FailureKind::NotTls),
+        _ => Said::tags(&["1"]),
+    });
+    fake.client()
+        .tags(&image("localhost:5000/app"))
+        .await
+        .unwrap();
+    assert_eq!(
+        fake.lines().last().unwrap(),
+        "GET http://localhost:5000/v2/app/tags/list"
+    );
+
+    let fake = Fake::new(|_, _, _| Said::tags(&["1"]));
+    fake.client()
+        .tags(&image("localhost:5000/app"))
+        .await
+        .unwrap();
+    assert_eq!(
+        fake.lines().last().unwrap(),
+        "GET https://localhost:5000/v2/app/tags/list"
+    );
+
+    // A certificate that is not trusted is no reason to go without.
+    let fake = Fake::new(|_, _, _| Said::failure(FailureKind::Certificate));
+    let error = fake
+        .client()
+        .tags(&image("localhost:5000/app"))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().ends_with("in SSL_CERT_FILE"), "{error}");
+    assert!(
+        fake.lines()
+            .iter()
+            .all(|line| line.starts_with("GET https:"))
+    );
+
+    // Elsewhere there is no going without at all.
+    let fake = Fake::new(|_, _, _| Said::failure(FailureKind::NotTls));
+    let error = fake
+        .client()
+        .tags(&image("10.0.0.7:5000/app"))
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("name it with --insecure-registry"),
+        "{error}"
+    );
+    assert_eq!(fake.lines(), ["GET https://10.0.0.7:5000/v2/app/tags/list"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_without_end_cost_no_more_than_their_limit() {
+    let fake = Fake::new(|_, _, _| Said::endless());
+    let error = fake
+        .client()
+        .tags(&image("r.example/app"))
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("larger than 67108864 bytes"),
+        "{error}"
+    );
+    assert!(fake.served.load(Ordering::SeqCst) <= (64 + 1) << 20);
+
+    let fake = Fake::new(|_, _, _| Said::endless());
+    let asked = fake
+        .client()
+        .platforms(&image("r.example/app"), &digest("x"))
+        .await;
+    assert!(matches!(
+        asked,
+        Err(RegistryError::TooLarge {
+            limit: 4_194_304,
+            ..
+        })
+    ));
+    assert!(fake.served.load(Ordering::SeqCst) <= (4 + 1) << 20);
+    assert_eq!(fake.asked().len(), 1, "it is not tried again");
+
+    // One that says so is not read at all.
+    let fake = Fake::new(|_, _, _| Said::endless().header("content-length", "99999999999"));
+    fake.client()
+        .platforms(&image("r.example/app"), &digest("x"))
+        .await
+        .unwrap_err();
+    assert_eq!(fake.served.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_pages_together_have_one_limit() {
+    // Each page is within the limit, and names the next.
+    let fake = Fake::new(|_, _, nth| {
+        let filler = " ".repeat(10 << 20);
+        let last = format!("t{nth}-{}", filler.len());
+        Said::body(format!("{{\"tags\":[\"{last}\"]{filler}}}")).header(
+            "link",
+            format!("</v2/app/tags/list?last={}>; rel=\"next\"", rand_word()),
+        )
+    });
+    let error = fake
+        .client()
+        .tags(&image("r.example/app"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, RegistryError::TooLarge { .. }), "{error}");
+    assert_eq!(fake.asked().len(), 7);
+}
+
+fn rand_word() -> String {
+    std::iter::repeat_with(fastrand::alphanumeric)
+        .take(8)
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_ever_new_pages_comes_to_an_end() {
+    let fake = Fake::new(|_, _, _| {
+        Said::tags(&["1"]).header(
+            "link",
+            format!("</v2/app/tags/list?last={}>; rel=\"next\"", rand_word()),
+        )
+    });
+    let error = fake
+        .client()
+        .tags(&image("r.example/app"))
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("more than 10000 pages"),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_head_costs_one_get_and_no_second_one() {
+    let manifest = index(&[("linux/amd64", &digest("amd64"))]);
+    let expected = digest(&manifest);
+    for refuses in [405, 501, 200] {
+        let manifest = manifest.clone();
+        let fake = Fake::new(move |asked, _, _| match asked.method.as_str() {
+            "HEAD" => Said::status(refuses),
+            _ => Said::body(&manifest),
+        });
+        let client = fake.client();
+        let image = image("r.example/app");
+        let found = client.digest(&image, &tag("1")).await.unwrap().unwrap();
+        assert_eq!(found, expected);
+        let platforms = client.platforms(&image, &found).await.unwrap();
+        assert_eq!(platforms.values().collect::<Vec<_>>(), [&digest("amd64")]);
+        assert_eq!(fake.asked().len(), 2, "{:?}", fake.lines());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn indexes_within_an_index_are_read() {
+    let (amd64, arm64, riscv64) = (digest("amd64"), digest("arm64"), digest("riscv64"));
+    let innermost = index(&[("linux/riscv64", &riscv64), ("linux/amd64", &riscv64)]);
+    let inner = index(&[("linux/arm64", &arm64), ("index", &digest(&innermost))]);
+    // The first of two entries for a platform counts.
+    let outer = index(&[("linux/amd64", &amd64), ("index", &digest(&inner))]);
+    let all = [innermost, inner, outer.clone()];
+    let fake = Fake::new(move |asked, _, _| {
+        let found = all
+            .iter()
+            .find(|body| asked.url.path().ends_with(&digest(body).to_string()));
+        found.map_or(Said::status(404), Said::body)
+    });
+    let found = fake
+        .client()
+        .platforms(&image("r.example/app"), &digest(&outer))
+        .await
+        .unwrap();
+    let found: Vec<_> = found
+        .iter()
+        .map(|(platform, digest)| (platform.as_str(), digest))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("linux/amd64", &amd64),
+            ("linux/arm64", &arm64),
+            ("linux/riscv64", &riscv64)
+        ]
+    );
+    assert_eq!(fake.asked().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_index_of_very_many_indexes_is_not_followed_for_ever() {
+    let inner: Vec<String> = (0..1000)
+        .map(|n| index(&[("linux/amd64", &digest(&n.to_string()))]))
+        .collect();
+    let digests: Vec<Digest> = inner.iter().map(|body| digest(body)).collect();
+    let entries: Vec<(&str, &Digest)> = digests.iter().map(|digest| ("index", digest)).collect();
+    let outer = index(&entries);
+    let all: Vec<String> = inner.into_iter().chain([outer.clone()]).collect();
+    let fake = Fake::new(move |asked, _, _| {
+        let found = all
+            .iter()
+            .find(|body| asked.url.path().ends_with(&digest(body).to_string()));
+        found.map_or(Said::status(404), Said::body)
+    });
+    fake.client()
+        .platforms(&image("r.example/app"), &digest(&outer))
+        .await
+        .unwrap();
+    assert_eq!(fake.asked().len(), 32);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sha512_digest_is_checked_as_one() {
+    let body = index(&[("linux/amd64", &digest("amd64"))]);
+    let sha512 = Digest::of(Algorithm::Sha512, body.as_bytes());
+    let header = sha512.to_string();
+    let fake = Fake::new(move |asked, _, _| match asked.method.as_str() {
+        "HEAD" => Said::status(200).header("docker-content-digest", &header),
+        _ => Said::body(&body),
+    });
+    let client = fake.client();
+    let image = image("r.example/app");
+    assert_eq!(
+        client.digest(&image, &tag("1")).await.unwrap(),
+        Some(sha512.clone())
+    );
+    client.platforms(&image, &sha512).await.unwrap();
+    let other = Digest::of(Algorithm::Sha512, b"other");
+    let error = client.platforms(&image, &other).await.unwrap_err();
+    assert!(
+        matches!(error, RegistryError::WrongDigest { .. }),
+        "{error}"
+    );
+}

@@ -1,0 +1,287 @@
+//! The registry itself: a function from requests to answers, and a record of
+//! what it was asked.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt as _};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use reqwest::{Method, StatusCode, Url};
+
+use crate::digest::{Algorithm, Digest};
+use crate::name::ImageName;
+use crate::registry::client::{Client, Options};
+use crate::registry::credentials::{Credential, Credentials};
+use crate::registry::transport::{Failure, FailureKind, Request, Response, Route, Transport};
+use crate::tag::Tag;
+
+/// What it answers.
+pub(super) struct Said {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Body,
+    delay: Duration,
+}
+
+enum Body {
+    Whole(String),
+    /// Breaks off after this.
+    Cut(String),
+    Endless,
+    /// No answer at all, ever.
+    Never,
+    Failure(FailureKind),
+}
+
+impl Said {
+    pub(super) fn status(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Body::Whole(String::new()),
+            delay: Duration::ZERO,
+        }
+    }
+
+    pub(super) fn body(body: impl Into<String>) -> Self {
+        Self {
+            body: Body::Whole(body.into()),
+            ..Self::status(200)
+        }
+    }
+
+    pub(super) fn tags(tags: &[&str]) -> Self {
+        Self::body(serde_json::json!({ "name": "app", "tags": tags }).to_string())
+    }
+
+    pub(super) fn digest(of: &str) -> Self {
+        Self::status(200).header("docker-content-digest", digest(of).to_string())
+    }
+
+    pub(super) fn redirect(to: &str) -> Self {
+        Self::status(307).header("location", to)
+    }
+
+    pub(super) fn challenge(realm: &str) -> Self {
+        let value = format!("Bearer realm=\"{realm}\",service=\"fake\"");
+        Self::status(401).header("www-authenticate", value)
+    }
+
+    pub(super) fn endless() -> Self {
+        Self {
+            body: Body::Endless,
+            ..Self::status(200)
+        }
+    }
+
+    pub(super) fn cut(body: &str) -> Self {
+        Self {
+            body: Body::Cut(body.to_owned()),
+            ..Self::status(200)
+        }
+    }
+
+    pub(super) fn never() -> Self {
+        Self {
+            body: Body::Never,
+            ..Self::status(200)
+        }
+    }
+
+    pub(super) fn failure(kind: FailureKind) -> Self {
+        Self {
+            body: Body::Failure(kind),
+            ..Self::status(200)
+        }
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(super) fn code(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    pub(super) fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+}
+
+/// A request that was made.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) authorization: Option<String>,
+    pub(super) form: Option<String>,
+    pub(super) route: Route,
+}
+
+impl Asked {
+    /// `GET https://r.example/v2/app/tags/list`, without the query.
+    pub(super) fn line(&self) -> String {
+        let mut url = self.url.clone();
+        url.set_query(None);
+        format!("{} {url}", self.method)
+    }
+}
+
+/// What a registry of these tests does with a request; `at` is the end of its
+/// path, and `nth` counts the requests for the same from 0.
+pub(super) type Answers = dyn Fn(&Asked, &str, usize) -> Said + Send + Sync;
+
+#[derive(Clone)]
+pub(super) struct Fake {
+    answers: Arc<Answers>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    under_way: Arc<AtomicUsize>,
+    most_under_way: Arc<AtomicUsize>,
+    pub(super) served: Arc<AtomicUsize>,
+}
+
+impl Fake {
+    pub(super) fn new(
+        answers: impl Fn(&Asked, &str, usize) -> Said + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            answers: Arc::new(answers),
+            asked: Arc::default(),
+            under_way: Arc::default(),
+            most_under_way: Arc::default(),
+            served: Arc::default(),
+        }
+    }
+
+    pub(super) fn client(&self) -> Client {
+        self.client_with(Options::default(), Credentials::default())
+    }
+
+    pub(super) fn client_as(&self, registry: &str, credential: Credential) -> Client {
+        let credentials = Credentials::of_one(registry, credential);
+        self.client_with(Options::default(), credentials)
+    }
+
+    pub(super) fn client_with(&self, options: Options, credentials: Credentials) -> Client {
+        Client::over(Box::new(self.clone()), credentials, options)
+    }
+
+    pub(super) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.asked().iter().map(Asked::line).collect()
+    }
+
+    /// Every host that was sent something to log in with.
+    pub(super) fn told(&self) -> Vec<String> {
+        let asked = self.asked();
+        let told = asked
+            .iter()
+            .filter(|asked| asked.authorization.is_some() || asked.form.is_some());
+        let mut hosts: Vec<String> = told
+            .map(|asked| asked.url.origin().ascii_serialization())
+            .collect();
+        hosts.dedup();
+        hosts
+    }
+
+    pub(super) fn most_under_way(&self) -> usize {
+        self.most_under_way.load(Ordering::SeqCst)
+    }
+}
+
+impl Transport for Fake {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>> {
+        let authorization = request.headers.get(AUTHORIZATION);
+        let asked = Asked {
+            method: request.method,
+            authorization: authorization.map(|value| value.to_str().unwrap().to_owned()),
+            form: request.form.map(|form| format!("{form:?}")),
+            route: request.route,
+            url: request.url,
+        };
+        let said = {
+            let mut before = self.asked.lock().unwrap();
+            let same = before
+                .iter()
+                .filter(|one| one.url == asked.url && one.method == asked.method)
+                .count();
+            let path = asked.url.path();
+            let at = path.strip_prefix("/v2/").unwrap_or(path).to_owned();
+            before.push(asked.clone());
+            (self.answers)(&asked, &at, same)
+        };
+        let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
+        Box::pin(async move {
+            tokio::time::sleep(said.delay).await;
+            self.under_way.fetch_sub(1, Ordering::SeqCst);
+            let mut headers = HeaderMap::new();
+            for (name, value) in said.headers {
+                headers.append(HeaderName::from_static(name), value.parse().unwrap());
+            }
+            let served = Arc::clone(&self.served);
+            let failure = |kind| Failure {
+                kind,
+                reason: "the test says so".to_owned(),
+            };
+            let body = match said.body {
+                Body::Whole(body) => stream::iter([Ok(Bytes::from(body))]).boxed(),
+                Body::Cut(body) => {
+                    let broken = failure(FailureKind::Passing);
+                    stream::iter([Ok(Bytes::from(body)), Err(broken)]).boxed()
+                }
+                Body::Endless => stream::repeat_with(move || {
+                    served.fetch_add(1 << 20, Ordering::SeqCst);
+                    Ok(Bytes::from(vec![b' '; 1 << 20]))
+                })
+                .boxed(),
+                Body::Never => std::future::pending().await,
+                Body::Failure(kind) => return Err(failure(kind)),
+            };
+            Ok(Response {
+                status: StatusCode::from_u16(said.status).unwrap(),
+                headers,
+                body,
+            })
+        })
+    }
+}
+
+pub(super) fn digest(of: &str) -> Digest {
+    Digest::of(Algorithm::Sha256, of.as_bytes())
+}
+
+pub(super) fn image(name: &str) -> ImageName {
+    name.parse().unwrap()
+}
+
+pub(super) fn tag(name: &str) -> Tag {
+    name.parse().unwrap()
+}
+
+/// The text of an index; an entry is a platform, or `index`, and a digest.
+pub(super) fn index(entries: &[(&str, &Digest)]) -> String {
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+    let entry = |(platform, digest): &(&str, &Digest)| match platform.split_once('/') {
+        Some((os, architecture)) => serde_json::json!({
+            "mediaType": IMAGE, "size": 1, "digest": digest.to_string(),
+            "platform": { "os": os, "architecture": architecture },
+        }),
+        None => {
+            serde_json::json!({ "mediaType": INDEX, "size": 1, "digest": digest.to_string() })
+        }
+    };
+    let manifests: Vec<_> = entries.iter().map(entry).collect();
+    serde_json::json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests })
+        .to_string()
+}

@@ -1,0 +1,234 @@
+//! Limits, retries, deadlines and quotas.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::fake::{Fake, Said, digest, image, index, tag};
+use crate::registry::client::Options;
+use crate::registry::credentials::Credentials;
+use crate::registry::error::RegistryError;
+use crate::registry::transport::FailureKind;
+
+#[tokio::test(start_paused = true)]
+async fn passing_faults_are_tried_again_after_growing_waits() {
+    for fault in [
+        || Said::status(500),
+        || Said::status(503),
+        || Said::status(429),
+        || Said::status(408),
+        || Said::cut("{\"tags\":"),
+        || Said::failure(FailureKind::Passing),
+    ] {
+        let fake = Fake::new(move |_, _, nth| if nth < 3 { fault() } else { Said::tags(&["1"]) });
+        let start = Instant::now();
+        let tags = fake.client().tags(&image("r.example/app")).await.unwrap();
+        assert_eq!(tags.len(), 1);
+        assert_eq!(fake.asked().len(), 4);
+        // 1, 2 and 4 seconds, of each of which half is left to chance.
+        let waited = start.elapsed();
+        assert!(waited >= Duration::from_millis(3500), "{waited:?}");
+        assert!(waited <= Duration::from_secs(7), "{waited:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_try_cannot_mend_is_not_tried_again() {
+    for fault in [
+        || Said::status(403),
+        || Said::status(400),
+        || Said::failure(FailureKind::Certificate),
+        || Said::failure(FailureKind::NoSuchHost),
+    ] {
+        let fake = Fake::new(move |_, _, _| fault());
+        fake.client()
+            .tags(&image("r.example/app"))
+            .await
+            .unwrap_err();
+        assert_eq!(fake.asked().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_heeded_by_every_request() {
+    let fake = Fake::new(|_, at, nth| match (at, nth) {
+        ("a/tags/list", 0) => Said::status(429).header("retry-after", "20"),
+        _ => Said::tags(&["1"]),
+    });
+    let client = fake.client();
+    let start = Instant::now();
+    client.tags(&image("r.example/a")).await.unwrap();
+    assert_eq!(start.elapsed(), Duration::from_secs(20));
+
+    let fake = Fake::new(|_, at, nth| match (at, nth) {
+        ("a/tags/list", 0) => Said::status(503).header("retry-after", "20"),
+        _ => Said::tags(&["1"]),
+    });
+    let options = Options {
+        jobs: NonZeroUsize::MIN,
+        ..Options::default()
+    };
+    let client = fake.client_with(options, Credentials::default());
+    let start = Instant::now();
+    let (a, b) = (image("r.example/a"), image("r.example/b"));
+    let (_, other) = tokio::join!(client.tags(&a), async {
+        client.tags(&b).await.unwrap();
+        start.elapsed()
+    });
+    assert_eq!(other, Duration::from_secs(20), "the other one waits too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_may_be_a_date() {
+    let fake = Fake::new(|_, _, nth| {
+        let in_a_minute = std::time::SystemTime::now() + Duration::from_secs(60);
+        match nth {
+            0 => Said::status(429).header("retry-after", httpdate::fmt_http_date(in_a_minute)),
+            _ => Said::tags(&["1"]),
+        }
+    });
+    let start = Instant::now();
+    fake.client().tags(&image("r.example/app")).await.unwrap();
+    let waited = start.elapsed().as_secs();
+    assert!((55..=60).contains(&waited), "{waited}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_has_had_enough_is_left_alone() {
+    let message =
+        r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"pull\u001b[31m rate limit"}]}"#;
+    let fake = Fake::new(move |_, _, _| {
+        Said::body(message)
+            .code(429)
+            .header("retry-after", "100000")
+    });
+    let client = fake.client();
+    let start = Instant::now();
+    for _ in 0..3 {
+        let error = client.tags(&image("r.example/app")).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "r.example answers 429 Too Many Requests ('pull\\u{1b}[31m rate limit'), for 100000 seconds; try again later, \
+             or log in to it"
+        );
+    }
+    assert_eq!(fake.asked().len(), 1);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_is_down_is_not_asked_for_every_image() {
+    let fake = Fake::new(|_, _, _| Said::failure(FailureKind::Passing));
+    let client = fake.client();
+    for name in ["a", "b", "c", "d"] {
+        let error = client.tags(&image(&format!("r.example/{name}"))).await;
+        assert!(matches!(error, Err(RegistryError::Unreachable { .. })));
+    }
+    assert_eq!(fake.asked().len(), 5, "one request and its four retries");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_image_does_not_stop_its_registry() {
+    let fake = Fake::new(|_, at, _| {
+        if at.starts_with("bad/") {
+            Said::status(500)
+        } else {
+            Said::tags(&["1"])
+        }
+    });
+    let client = fake.client();
+    let error = client.tags(&image("r.example/bad")).await.unwrap_err();
+    assert!(
+        error.to_string().contains("500 Internal Server Error"),
+        "{error}"
+    );
+    client.tags(&image("r.example/good")).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_ends_whatever_the_registry_does() {
+    for fault in [
+        Said::never as fn() -> Said,
+        || Said::status(500).after(Duration::from_secs(25)),
+        || Said::tags(&["1"]).after(Duration::from_secs(3600)),
+    ] {
+        let fake = Fake::new(move |_, _, _| fault());
+        let options = Options {
+            deadline: Duration::from_secs(90),
+            ..Options::default()
+        };
+        let client = fake.client_with(options, Credentials::default());
+        let start = Instant::now();
+        let images: Vec<_> = (0..40).map(|n| image(&format!("r.example/i{n}"))).collect();
+        let outcomes = join_all(images.iter().map(|image| client.tags(image))).await;
+        assert!(
+            start.elapsed() <= Duration::from_secs(90),
+            "{:?}",
+            start.elapsed()
+        );
+        assert!(outcomes.iter().all(Result::is_err));
+        let late = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+        let late: Vec<String> = late.map(ToString::to_string).collect();
+        assert!(
+            late.iter().any(
+                |e| e.contains("r.example was not done within 90 seconds") || e.contains("500")
+            ),
+            "{late:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_requests_at_once_than_allowed() {
+    let fake = Fake::new(|_, _, _| Said::tags(&["1"]).after(Duration::from_millis(50)));
+    let client = fake.client();
+    let images: Vec<_> = (0..80).map(|n| image(&format!("r.example/i{n}"))).collect();
+    let start = Instant::now();
+    join_all(images.iter().map(|image| client.tags(image))).await;
+    assert_eq!(fake.most_under_way(), 8);
+    assert_eq!(start.elapsed(), Duration::from_millis(50 * 80 / 8));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pulls_stop_before_the_quota_is_spent() {
+    let manifest = index(&[("linux/amd64", &digest("x"))]);
+    let of_manifest = digest(&manifest);
+    let left = std::sync::atomic::AtomicU64::new(30);
+    let fake = Fake::new(move |asked, _, _| {
+        let pull = u64::from(asked.method == "GET");
+        let remaining = left.fetch_sub(pull, std::sync::atomic::Ordering::SeqCst) - pull;
+        let said = if pull == 1 {
+            Said::body(&manifest)
+        } else {
+            Said::digest("x")
+        };
+        said.after(Duration::from_millis(20))
+            .header("ratelimit-limit", "100;w=21600")
+            .header("ratelimit-remaining", format!("{remaining};w=21600"))
+    });
+    let client = fake.client();
+    let image = image("docker.io/app");
+    client.digest(&image, &tag("1")).await.unwrap();
+    let pulls = (0..60).map(|_| client.platforms(&image, &of_manifest));
+    let outcomes = join_all(pulls).await;
+    let quota = client.quotas()["docker.io"];
+    assert_eq!(
+        (quota.remaining, quota.limit),
+        (10, Some(100)),
+        "a tenth is left"
+    );
+    let error = outcomes
+        .into_iter()
+        .find_map(Result::err)
+        .unwrap()
+        .to_string();
+    assert!(error.starts_with("docker.io allows 1"), "{error}");
+    assert!(
+        error.contains("more pulls within 6 hours, which are left to others"),
+        "{error}"
+    );
+    // What is not counted goes on.
+    client.digest(&image, &tag("1")).await.unwrap();
+}

@@ -1,0 +1,246 @@
+//! One exchange over the network: TLS, proxies, names to addresses. Everything
+//! above it is the same in the tests, which put their own registry here.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{BoxStream, StreamExt as _};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::HeaderMap;
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, ClientBuilder, Method, StatusCode, Url};
+
+use super::address::is_private_address;
+use super::error::RegistryError;
+use crate::text::Plain;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest silence within an answer.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+const USER_AGENT: &str = concat!("nix-oci-hashes/", env!("CARGO_PKG_VERSION"));
+
+/// How a request is sent on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Route {
+    /// To this machine, past any proxy, which could not reach it.
+    Loopback,
+    /// To a registry that images.json names.
+    Home,
+    /// To a host that a registry has pointed to. Its name must not lead back
+    /// into this machine.
+    Away,
+}
+
+/// A request as it goes out.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) route: Route,
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    /// The fields of a form, sent as the body.
+    pub(super) form: Option<Vec<(&'static str, String)>>,
+}
+
+/// An answer, whose body comes as it is read.
+pub(super) struct Response {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: BoxStream<'static, Result<Bytes, Failure>>,
+}
+
+/// No answer.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    pub(super) kind: FailureKind,
+    /// What the network said.
+    pub(super) reason: String,
+}
+
+/// Which failures a second try could mend, and which not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    /// No connection, silence, or an answer that broke off.
+    Passing,
+    /// The other side speaks no TLS.
+    NotTls,
+    /// The certificate is not trusted.
+    Certificate,
+    /// There is no such host.
+    NoSuchHost,
+}
+
+/// What carries requests to registries.
+pub(super) trait Transport: Send + Sync {
+    /// Sends `request`, follows no redirect, and gives the answer's head.
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>>;
+}
+
+/// The real network.
+pub(super) struct Network {
+    loopback: reqwest::Client,
+    home: reqwest::Client,
+    away: reqwest::Client,
+}
+
+impl Network {
+    pub(super) fn new() -> Result<Self, RegistryError> {
+        // An error means that a provider is installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let certificates = extra_certificates()?;
+        let build = |builder: ClientBuilder| {
+            let built = builder
+                .user_agent(USER_AGENT)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .read_timeout(READ_TIMEOUT)
+                .redirect(Policy::none())
+                .tls_certs_merge(certificates.iter().cloned())
+                .build();
+            built.map_err(|error| RegistryError::Setup(innermost(&error)))
+        };
+        let guarded = Arc::new(Guarded {
+            proxies: proxy_hosts(),
+        });
+        Ok(Self {
+            loopback: build(reqwest::Client::builder().no_proxy())?,
+            home: build(reqwest::Client::builder())?,
+            away: build(reqwest::Client::builder().dns_resolver(guarded))?,
+        })
+    }
+}
+
+impl Transport for Network {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>> {
+        let client = match request.route {
+            Route::Loopback => &self.loopback,
+            Route::Home => &self.home,
+            Route::Away => &self.away,
+        };
+        let mut builder = client
+            .request(request.method, request.url)
+            .headers(request.headers);
+        if let Some(form) = request.form {
+            builder = builder.form(&form);
+        }
+        Box::pin(async move {
+            let response = builder.send().await.map_err(|error| failure(&error))?;
+            Ok(Response {
+                status: response.status(),
+                headers: response.headers().clone(),
+                body: response
+                    .bytes_stream()
+                    .map(|chunk| chunk.map_err(|error| failure(&error)))
+                    .boxed(),
+            })
+        })
+    }
+}
+
+/// The certificates that Nix is told to trust: `SSL_CERT_FILE` and `SSL_CERT_DIR`
+/// are read with the system's own, `NIX_SSL_CERT_FILE` comes on top.
+fn extra_certificates() -> Result<Vec<Certificate>, RegistryError> {
+    const VARIABLE: &str = "NIX_SSL_CERT_FILE";
+    /// What Nix sets where there are no certificates.
+    const NO_FILE: &str = "/no-cert-file.crt";
+    let Some(path) = std::env::var_os(VARIABLE).filter(|path| !path.is_empty() && path != NO_FILE)
+    else {
+        return Ok(Vec::new());
+    };
+    let setup = |reason: &str| {
+        let file = path.to_string_lossy();
+        RegistryError::Setup(format!("{VARIABLE}: {}: {}", Plain(&file), Plain(reason)))
+    };
+    let bundle = std::fs::read(&path).map_err(|error| setup(&crate::json::plain(&error)))?;
+    let certificates = Certificate::from_pem_bundle(&bundle).map_err(|e| setup(&innermost(&e)))?;
+    if certificates.is_empty() {
+        return Err(setup("it holds no certificate"));
+    }
+    Ok(certificates)
+}
+
+/// Resolves names as the system does, and refuses those that lead into this
+/// machine or to its link-local neighbours.
+struct Guarded {
+    /// Proxies are the user's own word, not a registry's.
+    proxies: BTreeSet<String>,
+}
+
+impl Resolve for Guarded {
+    fn resolve(&self, name: Name) -> Resolving {
+        let trusted = self.proxies.contains(name.as_str());
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let addresses: Vec<SocketAddr> = found
+                .filter(|address| trusted || !is_private_address(address.ip()))
+                .collect();
+            if addresses.is_empty() {
+                let reason = format!("{} leads into this machine's own network", name.as_str());
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason).into());
+            }
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn proxy_hosts() -> BTreeSet<String> {
+    ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"]
+        .into_iter()
+        .flat_map(|name| [name.to_owned(), name.to_lowercase()])
+        .filter_map(|name| std::env::var(name).ok())
+        .filter_map(|value| {
+            let url = Url::parse(&value).or_else(|_| Url::parse(&format!("http://{value}")));
+            url.ok()?.host_str().map(str::to_owned)
+        })
+        .collect()
+}
+
+fn failure(error: &reqwest::Error) -> Failure {
+    let mut reason = innermost(error);
+    let kind = match tls_error(error) {
+        Some(rustls::Error::InvalidCertificate(_)) => FailureKind::Certificate,
+        Some(rustls::Error::InvalidMessage(_)) => FailureKind::NotTls,
+        _ if reason.contains("Name or service not known") => FailureKind::NoSuchHost,
+        _ => FailureKind::Passing,
+    };
+    if error.is_timeout() {
+        "it does not answer in time".clone_into(&mut reason);
+    }
+    Failure { kind, reason }
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
+        (*error).source()
+    })
+}
+
+/// What TLS said; an I/O error hides what it is made from.
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    causes(error).find_map(|cause| {
+        let inner = cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        let of_io = inner.and_then(|inner| inner.downcast_ref());
+        of_io.or_else(|| cause.downcast_ref())
+    })
+}
+
+/// The cause that says most, without the address that the outer ones repeat.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let text = causes(error)
+        .last()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let text = match text.split_once(" (os error") {
+        Some((message, _)) => message.to_lowercase(),
+        None => text,
+    };
+    let known = text.strip_prefix("failed to lookup address information: ");
+    Plain(known.unwrap_or(&text)).to_string()
+}

@@ -1,5 +1,7 @@
 //! The versions that tags name: numbers, prereleases, builds and variants.
 
+use std::fmt;
+
 /// How many numbers a version has; the strategies of `images.json` are named
 /// after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,6 +12,17 @@ pub enum Precision {
     MajorMinor,
     /// Three numbers or more: `34.0.4`, `1.43.3.10861`.
     MajorMinorPatch,
+}
+
+/// As the strategies of `images.json` are written.
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Major => "major",
+            Self::MajorMinor => "major-minor",
+            Self::MajorMinorPatch => "major-minor-patch",
+        })
+    }
 }
 
 /// A parsed version tag: `v1.137.3`, `33-fpm`, `1.42.1.10060-4e8b05daf`.

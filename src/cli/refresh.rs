@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use nix_oci_hashes::images;
-use nix_oci_hashes::refresh::refresh;
+use nix_oci_hashes::refresh::{Options, refresh};
 use nix_oci_hashes::table::Table;
 
 use super::network::{self, Network};
@@ -47,7 +47,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let client = arguments.network.client()?;
     let runtime = network::runtime()?;
     let bars = Bars::default();
-    let (table, report) = runtime.block_on(refresh(&images, &old, &client, &bars));
+    let (table, report) =
+        runtime.block_on(refresh(&images, &old, &client, &Options::default(), &bars));
     bars.finish();
 
     let stale = old_text.as_deref() != Some(table.to_json().as_bytes());

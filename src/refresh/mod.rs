@@ -1,10 +1,15 @@
 //! A refresh: images.json, the old table and the registries in, a new table
 //! and a report out.
 
+mod choose;
+mod decision;
 mod plan;
 mod report;
 mod run;
+mod scope;
 
+pub use decision::{Decision, Kept, Left, Taken};
 pub use plan::{Plan, plan};
 pub use report::{Change, ChangeKind, Gone, Lacking, Problem, Report};
-pub use run::{Progress, refresh};
+pub use run::{Options, Progress, refresh};
+pub use scope::{Scope, Shard, ShardError};

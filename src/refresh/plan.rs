@@ -3,69 +3,79 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::images::{Strategy, TrackedImage};
+use super::choose::choose;
+use super::decision::{Decision, Kept, Taken};
+use crate::images::TrackedImage;
 use crate::platform::Platform;
 use crate::table::{Pin, Pins};
 use crate::tag::Tag;
 use crate::variant::VariantPattern;
-use crate::version::{Precision, Version};
+use crate::version::Precision;
 
 /// What a refresh does with the tags of one image.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Tags whose digest is asked for.
-    pub ask: BTreeSet<Tag>,
-    /// Pins that are kept without asking: full versions outside the window
-    /// that the strategies choose, of which nothing more can be learnt, and
-    /// tags the registry no longer lists.
-    pub keep: BTreeSet<Tag>,
-    /// Of the kept ones, those the registry no longer lists.
-    pub gone: BTreeSet<Tag>,
+    /// What becomes of each tag that is listed, pinned, or in `tags`, and why.
+    pub decisions: BTreeMap<Tag, Decision>,
     /// Tags that name a full version, which should never point elsewhere.
     pub full: BTreeSet<Tag>,
 }
 
-/// A listed tag that is a version of a tracked variant.
-struct Candidate<'a> {
-    tag: &'a Tag,
-    version: Version,
-    pattern: &'a VariantPattern,
-    /// What `#` stands for in the variant.
-    number: u64,
+impl Plan {
+    /// Tags whose digest is asked for.
+    pub fn ask(&self) -> impl Iterator<Item = &Tag> {
+        self.which(|decision| matches!(decision, Decision::Ask(_)))
+    }
+
+    /// Pins that are kept without asking.
+    pub fn keep(&self) -> impl Iterator<Item = &Tag> {
+        self.which(|decision| matches!(decision, Decision::Keep(_)))
+    }
+
+    /// Of the kept ones, those the registry no longer lists.
+    pub fn gone(&self) -> impl Iterator<Item = &Tag> {
+        self.which(|decision| matches!(decision, Decision::Keep(Kept::Gone)))
+    }
+
+    fn which(&self, is: impl Fn(&Decision) -> bool) -> impl Iterator<Item = &Tag> {
+        let decisions = self.decisions.iter();
+        decisions.filter_map(move |(tag, decision)| is(decision).then_some(tag))
+    }
 }
 
-/// Decides which tags of `tracked` to ask for, given the `pins` there are and
-/// the tags that the registry lists.
-pub fn plan(tracked: &TrackedImage, pins: &Pins, listed: &BTreeSet<Tag>) -> Plan {
+/// Decides what to do with the tags of `tracked`, given the `pins` there are
+/// and the tags that the registry lists; with `all`, every pin is asked for.
+pub fn plan(tracked: &TrackedImage, pins: &Pins, listed: &BTreeSet<Tag>, all: bool) -> Plan {
     let known: BTreeSet<&Tag> = listed.iter().chain(pins.keys()).collect();
-    let mut plan = Plan {
-        ask: tracked.tags.clone(),
-        full: full_versions(&known, tracked),
-        ..Plan::default()
-    };
-    let candidates = candidates(tracked, listed);
-    for (precision, strategy) in &tracked.strategies {
-        let of_precision = candidates
-            .iter()
-            .filter(|candidate| candidate.version.precision() == *precision);
-        plan.ask
-            .extend(chosen(strategy, tracked.keep, of_precision));
-    }
+    let full = full_versions(&known, tracked);
     let offered: BTreeSet<&Platform> = pins.values().flat_map(|pin| pin.platforms.keys()).collect();
-    for (tag, pin) in pins {
-        if plan.ask.contains(tag) {
-            continue;
-        }
-        if !listed.contains(tag) {
-            plan.gone.insert(tag.clone());
-            plan.keep.insert(tag.clone());
-        } else if plan.full.contains(tag) && !may_learn_more(pin, tracked, &offered) {
-            plan.keep.insert(tag.clone());
-        } else {
-            plan.ask.insert(tag.clone());
-        }
+    let mut decisions: BTreeMap<Tag, Decision> = choose(tracked, listed)
+        .into_iter()
+        .map(|(tag, outcome)| {
+            let decision = match (outcome, pins.get(tag)) {
+                (Ok(taken), _) => Decision::Ask(taken),
+                (Err(left), None) => Decision::Leave(left),
+                (Err(_), Some(_)) if !full.contains(tag) => Decision::Ask(Taken::Floating),
+                (Err(_), Some(pin)) if may_learn_more(pin, tracked, &offered) => {
+                    Decision::Ask(Taken::Incomplete)
+                }
+                (Err(_), Some(_)) if all => Decision::Ask(Taken::All),
+                (Err(_), Some(_)) => Decision::Keep(Kept::Full),
+            };
+            (tag.clone(), decision)
+        })
+        .collect();
+    for tag in &tracked.tags {
+        decisions
+            .entry(tag.clone())
+            .or_insert(Decision::Ask(Taken::Listed));
     }
-    plan
+    for tag in pins.keys() {
+        decisions
+            .entry(tag.clone())
+            .or_insert(Decision::Keep(Kept::Gone));
+    }
+    Plan { decisions, full }
 }
 
 /// Whether asking for an unchanged tag could complete its pin: where the pin has
@@ -78,73 +88,6 @@ fn may_learn_more(pin: &Pin, tracked: &TrackedImage, offered: &BTreeSet<&Platfor
     !pin.is_complete(&tracked.platforms)
         && (!tracked.platforms.iter().any(has)
             || platforms.any(|platform| !has(platform) && !offered.contains(platform)))
-}
-
-fn candidates<'a>(tracked: &'a TrackedImage, listed: &'a BTreeSet<Tag>) -> Vec<Candidate<'a>> {
-    let of_tag = |tag: &'a Tag| {
-        let version = tag.version()?;
-        let (pattern, number) = tracked.variants.iter().find_map(|pattern| {
-            let number = pattern.matches(version.variant())?;
-            Some((pattern, number))
-        })?;
-        Some(Candidate {
-            tag,
-            version,
-            pattern,
-            number,
-        })
-    };
-    listed.iter().filter_map(of_tag).collect()
-}
-
-/// The tags that a strategy takes of the candidates of its precision.
-fn chosen<'a>(
-    strategy: &Strategy,
-    keep: usize,
-    candidates: impl Iterator<Item = &'a Candidate<'a>>,
-) -> Vec<Tag> {
-    match strategy {
-        Strategy::Newest => {
-            // Spellings of one release (`v1.2.3`, `1.2.3`) count once and are
-            // all taken: people write either.
-            let mut releases: BTreeMap<_, BTreeMap<_, Vec<Tag>>> = BTreeMap::new();
-            for candidate in candidates {
-                let version = &candidate.version;
-                if version.is_prerelease() || version.may_be_commit_or_date() {
-                    continue;
-                }
-                releases
-                    .entry(candidate.pattern)
-                    .or_default()
-                    .entry((version.release_order(), candidate.number))
-                    .or_default()
-                    .push(candidate.tag.clone());
-            }
-            releases
-                .into_values()
-                .flat_map(|releases| releases.into_values().rev().take(keep))
-                .flatten()
-                .collect()
-        }
-        Strategy::Matching(requirement) => candidates
-            .filter(|candidate| requirement.matches(&candidate.version))
-            .map(|candidate| candidate.tag.clone())
-            .collect(),
-        Strategy::Since(bounds) => candidates
-            .filter(|candidate| {
-                let version = &candidate.version;
-                let bound = bounds
-                    .iter()
-                    .find(|(pattern, _)| pattern.matches(version.variant()).is_some());
-                bound.is_some_and(|(_, bound)| {
-                    version.may_be_commit_or_date() == bound.may_be_commit_or_date()
-                        && !version.is_prerelease()
-                        && version.release_order() >= bound.release_order()
-                })
-            })
-            .map(|candidate| candidate.tag.clone())
-            .collect(),
-    }
 }
 
 /// Of `tags`, the versions of the most precise kind in their variant: `18.6`
@@ -209,7 +152,11 @@ mod tests {
     }
 
     fn asked(entry: &str, listed: &[&str]) -> BTreeSet<Tag> {
-        plan(&tracked(entry), &Pins::new(), &tags(listed.iter().copied())).ask
+        ask(&tracked(entry), &Pins::new(), &tags(listed.iter().copied()))
+    }
+
+    fn ask(tracked: &TrackedImage, pins: &Pins, listed: &BTreeSet<Tag>) -> BTreeSet<Tag> {
+        plan(tracked, pins, listed, false).ask().cloned().collect()
     }
 
     #[test]
@@ -349,10 +296,19 @@ mod tests {
         let entry = tracked(r#""strategies": { "major-minor-patch": true }, "keep": 1"#);
         let pins = pins(&["33", "33.0", "33.0.9", "32.0.1", "edge"], true);
         let listed = tags(["33", "33.0", "33.0.9", "34.0.1", "edge"]);
-        let plan = plan(&entry, &pins, &listed);
-        assert_eq!(plan.ask, tags(["33", "33.0", "34.0.1", "edge"]));
-        assert_eq!(plan.keep, tags(["33.0.9", "32.0.1"]));
-        assert_eq!(plan.gone, tags(["32.0.1"]));
+        let asking_all = plan(&entry, &pins, &listed, true);
+        let plan = plan(&entry, &pins, &listed, false);
+        let collect = |tags: &mut dyn Iterator<Item = &Tag>| tags.cloned().collect::<BTreeSet<_>>();
+        assert_eq!(
+            collect(&mut plan.ask()),
+            tags(["33", "33.0", "34.0.1", "edge"])
+        );
+        assert_eq!(collect(&mut plan.keep()), tags(["33.0.9", "32.0.1"]));
+        assert_eq!(collect(&mut plan.gone()), tags(["32.0.1"]));
+        assert_eq!(
+            collect(&mut asking_all.ask()),
+            tags(["33", "33.0", "33.0.9", "34.0.1", "edge"])
+        );
         assert_eq!(plan.full, tags(["33.0.9", "32.0.1", "34.0.1"]));
     }
 
@@ -364,27 +320,28 @@ mod tests {
         let mut pins = pins(&["1.2.3"], true);
         let pin = pins.values_mut().next().unwrap();
         pin.digest = Digest::of(Algorithm::Sha256, b"an index");
-        assert_eq!(plan(&entry, &pins, &listed).ask, listed);
+        assert_eq!(ask(&entry, &pins, &listed), listed);
         // The only manifest there is has no other platforms to learn of.
         let pin = pins.values_mut().next().unwrap();
         pin.digest = pin.platforms.values().next().unwrap().clone();
-        assert_eq!(plan(&entry, &pins, &listed).ask, tags([]));
+        assert_eq!(ask(&entry, &pins, &listed), tags([]));
     }
 
     #[test]
     fn a_pin_without_platforms_is_asked_for() {
         let entry = tracked(r#""strategies": {}"#);
         let listed = tags(["1.2.3"]);
-        assert_eq!(plan(&entry, &pins(&["1.2.3"], false), &listed).ask, listed);
-        assert_eq!(plan(&entry, &pins(&["1.2.3"], true), &listed).ask, tags([]));
+        assert_eq!(ask(&entry, &pins(&["1.2.3"], false), &listed), listed);
+        assert_eq!(ask(&entry, &pins(&["1.2.3"], true), &listed), tags([]));
     }
 
     #[test]
     fn where_there_is_no_third_number_the_second_makes_a_full_version() {
         let entry = tracked(r#""strategies": { "major-minor": true }, "keep": 1"#);
         let listed = tags(["18", "18.6", "17.11", "18.6-alpine"]);
-        let plan = plan(&entry, &pins(&["18", "17.11"], true), &listed);
-        assert_eq!(plan.ask, tags(["18", "18.6"]));
-        assert_eq!(plan.keep, tags(["17.11"]));
+        let pins = pins(&["18", "17.11"], true);
+        assert_eq!(ask(&entry, &pins, &listed), tags(["18", "18.6"]));
+        let plan = plan(&entry, &pins, &listed, false);
+        assert_eq!(plan.keep().collect::<Vec<_>>(), [&"17.11".parse().unwrap()]);
     }
 }

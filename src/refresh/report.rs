@@ -1,11 +1,12 @@
 //! What a refresh did, for people and machines to read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::decision::Decision;
 use crate::digest::Digest;
 use crate::name::ImageName;
 use crate::platform::Platform;
-use crate::registry::RegistryError;
+use crate::registry::{Quota, RegistryError};
 use crate::table::{Pin, Pins, Table};
 use crate::tag::{Tag, by_version};
 
@@ -24,6 +25,10 @@ pub struct Report {
     /// What could not be had; old pins are kept, save where a registry answered
     /// that nothing is left of them.
     pub problems: Vec<(ImageName, Problem)>,
+    /// What each registry that has a quota says is left of it.
+    pub quotas: BTreeMap<String, Quota>,
+    /// What became of every tag, and why, where that was asked for.
+    pub decisions: BTreeMap<ImageName, BTreeMap<Tag, Decision>>,
 }
 
 impl Report {

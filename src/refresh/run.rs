@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 
-use super::plan::{Plan, plan};
+use super::decision::Decision;
+use super::plan::plan;
 use super::report::{Gone, Lacking, Problem, Report};
+use super::scope::Scope;
 use crate::digest::Digest;
 use crate::images::TrackedImage;
 use crate::name::ImageName;
@@ -32,27 +34,42 @@ pub trait Progress {
     fn asked(&self, registry: &str);
 }
 
-/// Asks the registries for every tracked image. Gives the table as it should be
-/// now, and what differs from `old`; whatever failed is in it as it was.
+/// What a refresh is to do.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Which images it is for.
+    pub scope: Scope,
+    /// Whether every pin is asked for, those of full versions too that no
+    /// strategy takes any more.
+    pub all: bool,
+    /// Whether the report says of every tag what became of it, and why.
+    pub explain: bool,
+}
+
+/// Asks the registries for every tracked image within the scope. Gives the
+/// table as it should be now, and what differs from `old`; whatever failed is
+/// in it as it was.
 pub async fn refresh(
     images: &[TrackedImage],
     old: &Table,
     client: &Client,
+    options: &Options,
     progress: &impl Progress,
 ) -> (Table, Report) {
+    let scope = &options.scope;
     let mut by_registry: BTreeMap<&str, Vec<&TrackedImage>> = BTreeMap::new();
-    for tracked in images {
+    for tracked in images.iter().filter(|tracked| scope.holds(&tracked.image)) {
         let registry = tracked.image.registry();
         by_registry.entry(registry).or_default().push(tracked);
     }
     let registries = by_registry.into_iter().map(|(registry, images)| {
         progress.registry(registry, images.len());
         stream::iter(images)
-            .map(|tracked| refresh_image(tracked, old, client, progress))
+            .map(|tracked| refresh_image(tracked, old, client, options, progress))
             .buffer_unordered(IMAGES_AT_ONCE)
             .collect::<Vec<_>>()
     });
-    let mut table = Table::default();
+    let mut table = scope.others(old);
     let mut report = Report::default();
     for outcome in join_all(registries).await.into_iter().flatten() {
         let image = &outcome.image;
@@ -75,12 +92,16 @@ pub async fn refresh(
             .problems
             .extend(problems.map(|problem| (image.clone(), problem)));
         report.compare(image, old, &table, &outcome.full);
+        if options.explain {
+            report.decisions.insert(outcome.image, outcome.decisions);
+        }
     }
-    for image in old.images.keys() {
+    for image in old.images.keys().filter(|image| scope.holds(image)) {
         if !table.images.contains_key(image) {
             report.compare(image, old, &table, &BTreeSet::new());
         }
     }
+    report.quotas = client.quotas();
     report.sort();
     (table, report)
 }
@@ -89,6 +110,7 @@ struct Outcome {
     image: ImageName,
     pins: Pins,
     full: BTreeSet<Tag>,
+    decisions: BTreeMap<Tag, Decision>,
     gone: BTreeSet<Tag>,
     lacking: Vec<(Platform, usize)>,
     problems: Vec<Problem>,
@@ -98,6 +120,7 @@ async fn refresh_image(
     tracked: &TrackedImage,
     old: &Table,
     client: &Client,
+    options: &Options,
     progress: &impl Progress,
 ) -> Outcome {
     let image = &tracked.image;
@@ -111,6 +134,7 @@ async fn refresh_image(
         image: image.clone(),
         pins: Pins::new(),
         full: BTreeSet::new(),
+        decisions: BTreeMap::new(),
         gone: BTreeSet::new(),
         lacking: Vec::new(),
         problems: Vec::new(),
@@ -124,22 +148,17 @@ async fn refresh_image(
             return outcome;
         }
     };
-    let Plan {
-        ask,
-        keep,
-        gone,
-        full,
-    } = plan(tracked, &old_pins, &listed);
+    let plan = plan(tracked, &old_pins, &listed, options.all);
+    let ask: BTreeSet<&Tag> = plan.ask().collect();
     progress.listed(registry, ask.len());
-    (outcome.gone, outcome.full) = (gone, full);
-    let kept = old_pins
-        .iter()
-        .filter(|(tag, pin)| keep.contains(*tag) && is_tracked(pin, tracked));
+    outcome.gone = plan.gone().cloned().collect();
+    let kept = plan.keep().filter_map(|tag| old_pins.get_key_value(tag));
+    let kept = kept.filter(|(_, pin)| is_tracked(pin, tracked));
     outcome
         .pins
         .extend(kept.map(|(tag, pin)| (tag.clone(), pin.clone())));
 
-    let heads = ask_digests(image, &ask, client, progress).await;
+    let heads = ask_digests(image, ask, client, progress).await;
     let is_stale = |tag: &Tag, digest: &Digest| {
         let unchanged = |pin: &Pin| pin.digest == *digest && pin.is_complete(&tracked.platforms);
         !old_pins.get(tag).is_some_and(unchanged)
@@ -183,13 +202,17 @@ async fn refresh_image(
         }
     }
     outcome.lacking = lacking(&outcome.pins, tracked);
+    outcome.full = plan.full;
+    if options.explain {
+        outcome.decisions = plan.decisions;
+    }
     outcome
 }
 
 /// What each tag points to.
 async fn ask_digests<'a>(
     image: &ImageName,
-    tags: &'a BTreeSet<Tag>,
+    tags: BTreeSet<&'a Tag>,
     client: &Client,
     progress: &impl Progress,
 ) -> Vec<(&'a Tag, Result<Option<Digest>, RegistryError>)> {

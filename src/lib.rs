@@ -20,6 +20,7 @@
 //! lookup, and these know neither Nix, nor HTTP, nor the terminal.
 
 pub mod digest;
+pub mod file;
 pub mod images;
 pub mod json;
 pub mod lookup;

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 #[cfg(feature = "refresh")]
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::Path;
 
 use serde::{Deserialize, Deserializer};
@@ -138,54 +136,6 @@ impl Table {
         });
         format!("\"images\": {}", object(1, images))
     }
-
-    /// Writes the canonical text to `path`, whole or not at all: to a new file
-    /// beside it, synced, then renamed over it. A link is followed; the mode of
-    /// a file that exists is kept.
-    ///
-    /// # Errors
-    /// Where that fails; the file at `path` is then what it was.
-    pub fn write(&self, path: &Path) -> Result<(), FileError> {
-        write_atomically(path, self.to_json().as_bytes()).map_err(|error| {
-            let message = format!("cannot be written: {}", json::plain(&error));
-            let remedy = "the file is as it was; see that its folder is writable and not full";
-            FileError::new(path.display(), message, remedy)
-        })
-    }
-}
-
-fn write_atomically(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let target = match fs::canonicalize(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => path.to_owned(),
-        target => target?,
-    };
-    let folder = match target.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    // Opened before anything is changed: a folder that cannot be synced is an
-    // error while the old file is still there.
-    let synced = File::open(folder)?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".digests.json.");
-    builder.permissions(default_permissions());
-    let mut file = builder.tempfile_in(folder)?;
-    if let Ok(old) = fs::metadata(&target) {
-        file.as_file().set_permissions(old.permissions())?;
-    }
-    file.write_all(content)?;
-    file.as_file().sync_all()?;
-    file.persist(&target)?;
-    // The new file is in place, whole. Only whether a power cut could bring the
-    // old one back hangs on this, and some file systems do not offer it.
-    let _ = synced.sync_all();
-    Ok(())
-}
-
-/// What a program that just creates a file asks for; the umask is applied to it.
-fn default_permissions() -> fs::Permissions {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::Permissions::from_mode(0o666)
 }
 
 impl Pin {
@@ -388,37 +338,6 @@ mod tests {
         let mut content = Table::default().to_json().into_bytes();
         content[4] = 0xff;
         assert!(Table::parse(&content, "digests.json").is_err());
-    }
-
-    #[test]
-    fn writing_keeps_links_and_modes_and_leaves_nothing_behind() {
-        use std::os::unix::fs::{PermissionsExt as _, symlink};
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("digests.json");
-        let link = folder.path().join("link.json");
-        fs::write(&file, "old").unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
-        symlink(&file, &link).unwrap();
-        let table = Table::built_in().unwrap();
-        table.write(&link).unwrap();
-        assert_eq!(Table::read(&file).unwrap(), table);
-        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        assert_eq!(
-            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-            0o640
-        );
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn a_failed_write_leaves_the_old_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("digests.json");
-        fs::create_dir(&file).unwrap();
-        let error = Table::default().write(&file).unwrap_err().to_string();
-        assert!(error.contains("cannot be written"), "{error}");
-        assert!(file.is_dir());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     prop_compose! {

@@ -1,5 +1,6 @@
 //! The command line: one file a verb, the thin face over the library.
 
+mod columns;
 mod lookup;
 mod network;
 mod progress;

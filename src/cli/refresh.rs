@@ -4,16 +4,18 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use nix_oci_hashes::images;
-use nix_oci_hashes::refresh::{Options, refresh};
+use nix_oci_hashes::file::{self, Lock};
+use nix_oci_hashes::images::{self, TrackedImage};
+use nix_oci_hashes::name::ImageName;
+use nix_oci_hashes::refresh::{Options, Scope, Shard, refresh};
 use nix_oci_hashes::table::Table;
 
 use super::network::{self, Network};
 use super::progress::Bars;
-use super::report;
+use super::report::{self, Outcome};
 
 /// Some images failed; the rest was written.
-const SOME_FAILED: u8 = 2;
+pub(super) const SOME_FAILED: u8 = 2;
 /// `--check`: the table is not up to date.
 const WOULD_WRITE: u8 = 3;
 
@@ -23,6 +25,7 @@ const WOULD_WRITE: u8 = 3;
 /// table that cannot be written), 2 if some images failed (the rest is
 /// written), 3 if --check would write.
 #[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Arguments {
     /// Which images are tracked
     #[arg(long, value_name = "FILE", default_value = "images.json")]
@@ -36,38 +39,92 @@ pub(super) struct Arguments {
     #[arg(long)]
     check: bool,
 
+    /// Ask for every pin, those of full versions too that no strategy takes any more
+    #[arg(long)]
+    all: bool,
+
+    /// Only this image; may be repeated
+    #[arg(long, value_name = "IMAGE", conflicts_with = "shard")]
+    image: Vec<ImageName>,
+
+    /// Only one part of the images, such as 1/4; the parts are joined by 'merge'
+    #[arg(long, value_name = "K/N", requires = "output")]
+    shard: Option<Shard>,
+
+    /// Write the new table here, and leave the old one as it is
+    #[arg(long, value_name = "FILE", conflicts_with = "check")]
+    output: Option<PathBuf>,
+
+    /// Say of every tag why it is asked for, kept or left
+    #[arg(long, short)]
+    verbose: bool,
+
+    /// Write the report here too, as Markdown for a pull request
+    #[arg(long, value_name = "FILE")]
+    summary: Option<PathBuf>,
+
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+
     #[command(flatten)]
     network: Network,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let images = images::read(&arguments.images)?;
-    let path = &arguments.digests;
-    let (old, old_text) = read_table(path)?;
+    let options = Options {
+        scope: scope(arguments, &images)?,
+        all: arguments.all,
+        explain: arguments.verbose,
+    };
+    let target = arguments.output.as_ref().unwrap_or(&arguments.digests);
+    check_folder(target)?;
+    let lock = (!arguments.check).then(|| Lock::take(target)).transpose()?;
+    let (old, old_text) = read_table(&arguments.digests)?;
     let client = arguments.network.client()?;
     let runtime = network::runtime()?;
     let bars = Bars::default();
-    let (table, report) =
-        runtime.block_on(refresh(&images, &old, &client, &Options::default(), &bars));
+    let work = refresh(&images, &old, &client, &options, &bars);
+    let (table, report) = runtime.block_on(work);
     bars.finish();
 
-    let stale = old_text.as_deref() != Some(table.to_json().as_bytes());
+    let new_text = table.to_json();
+    let current = match &arguments.output {
+        Some(output) => std::fs::read(output).ok(),
+        None => old_text,
+    };
+    let stale = current.as_deref() != Some(new_text.as_bytes());
     let mut written = Ok(());
     let outcome = match (stale, arguments.check) {
-        (false, _) => "is up to date",
-        (true, true) => "is not up to date",
+        (false, _) => Outcome::UpToDate,
+        (true, true) => Outcome::NotUpToDate,
         (true, false) => {
-            written = table.write(path);
+            written = file::write(target, new_text.as_bytes());
             if written.is_ok() {
-                "written"
+                Outcome::Written
             } else {
-                "not written"
+                Outcome::NotWritten
             }
         }
     };
-    let outcome = format!("{} {outcome}", path.display());
-    let printed = super::print(&report::render(&report, &outcome));
+    drop(lock);
+    let name = target.display().to_string();
+    let summarized = match &arguments.summary {
+        Some(path) => {
+            let text = report::markdown::render(&report, &format!("`{name}` {outcome}"));
+            file::write(path, text.as_bytes())
+        }
+        None => Ok(()),
+    };
+    let text = if arguments.json {
+        report::json::render(&report, &name, outcome)
+    } else {
+        report::terminal::render(&report, &format!("{name} {outcome}"))
+    };
+    let printed = super::print(&text);
     written?;
+    summarized?;
     printed?;
     Ok(if stale && arguments.check {
         WOULD_WRITE
@@ -78,20 +135,38 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     })
 }
 
-/// The table and its text; an empty table where there is no file yet.
-fn read_table(path: &Path) -> Result<(Table, Option<Vec<u8>>)> {
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            // Found out now, not when every registry has been asked.
-            let folder = path.parent().unwrap_or(Path::new(""));
-            if !folder.as_os_str().is_empty() && !folder.is_dir() {
-                bail!(
-                    "{}: its folder does not exist; create it first",
-                    path.display()
-                );
-            }
-            Ok((Table::default(), None))
+fn scope(arguments: &Arguments, images: &[TrackedImage]) -> Result<Scope> {
+    if let Some(shard) = arguments.shard {
+        return Ok(Scope::Shard(shard));
+    }
+    if arguments.image.is_empty() {
+        return Ok(Scope::All);
+    }
+    for image in &arguments.image {
+        if !images.iter().any(|tracked| tracked.image == *image) {
+            let file = arguments.images.display();
+            bail!("{image} is not in {file}; add it with 'nix-oci-hashes add {image}'");
         }
+    }
+    Ok(Scope::Images(arguments.image.iter().cloned().collect()))
+}
+
+/// Found out now, not when every registry has been asked.
+pub(super) fn check_folder(path: &Path) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    if !folder.as_os_str().is_empty() && !folder.is_dir() {
+        bail!(
+            "{}: its folder does not exist; create it first",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// The table and its text; an empty table where there is no file yet.
+pub(super) fn read_table(path: &Path) -> Result<(Table, Option<Vec<u8>>)> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok((Table::default(), None)),
         _ => {
             let text = std::fs::read(path)
                 .with_context(|| format!("{}: see that you may read it", path.display()))?;

@@ -1,6 +1,7 @@
 //! What a refresh did, for people and machines to read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::decision::Decision;
 use crate::digest::Digest;
@@ -191,12 +192,27 @@ pub enum Problem {
     /// The tag offers none of the platforms that images.json lists.
     #[error(
         "{tag}: it is for {}, and for none of the platforms in images.json",
-        if offered.is_empty() { "no platform".to_owned() } else { offered.join(", ") }
+        Offered(offered)
     )]
     NoPlatform {
         /// The tag.
         tag: Tag,
         /// The platforms it offers.
-        offered: Vec<String>,
+        offered: Vec<Platform>,
     },
+}
+
+/// `linux/arm64, windows/amd64`, or that there is none.
+struct Offered<'a>(&'a [Platform]);
+
+impl fmt::Display for Offered<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("no platform");
+        }
+        for (i, platform) in self.0.iter().enumerate() {
+            write!(f, "{}{platform}", if i == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
 }

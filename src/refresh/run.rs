@@ -257,7 +257,7 @@ fn pin(tracked: &TrackedImage, tag: &Tag, digest: Digest, offer: &Offer) -> Resu
     if taken.is_empty() {
         return Err(Problem::NoPlatform {
             tag: tag.clone(),
-            offered: offered.keys().map(Platform::to_string).collect(),
+            offered: offered.keys().cloned().collect(),
         });
     }
     Ok(Pin {

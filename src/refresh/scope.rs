@@ -132,7 +132,7 @@ mod tests {
             (1..=8).find(|n| format!("{n}/8").parse::<Shard>().unwrap().holds(&image))
         };
         assert_eq!(part("docker.io/nextcloud"), Some(4));
-        assert_eq!(part("ghcr.io/immich-app/immich-server"), Some(0));
+        assert_eq!(part("ghcr.io/immich-app/immich-server"), Some(2));
     }
 
     #[test]

@@ -1,0 +1,107 @@
+//! The report of a refresh as JSON, of docs/schema/report.schema.json.
+
+use nix_oci_hashes::refresh::{Change, ChangeKind, Decision, Problem, Report};
+use nix_oci_hashes::tag::by_version;
+use serde_json::{Map, Value, json};
+
+use super::{Outcome, counts, word};
+
+/// The version of the schema.
+const VERSION: u64 = 1;
+
+/// The report as JSON: `outcome` is what became of `table`.
+pub(in crate::cli) fn render(report: &Report, table: &str, outcome: Outcome) -> String {
+    let outcome = match outcome {
+        Outcome::UpToDate => "up-to-date",
+        Outcome::NotUpToDate => "not-up-to-date",
+        Outcome::Written => "written",
+        Outcome::NotWritten => "not-written",
+    };
+    let counts: Map<String, Value> = counts(report)
+        .into_iter()
+        .map(|(word, count)| (key(word).to_owned(), count.into()))
+        .collect();
+    let gone = report.gone.iter();
+    let gone = gone.map(|gone| json!({ "image": gone.image.as_str(), "tag": gone.tag.as_str(), "pinned": gone.pinned }));
+    let lacking = report.lacking.iter().map(|lacking| {
+        json!({ "image": lacking.image.as_str(), "platform": lacking.platform.as_str(), "pins": lacking.pins })
+    });
+    let problems = report.problems.iter().map(|(image, problem)| {
+        let tag = match problem {
+            Problem::Image(_) => None,
+            Problem::Tag { tag, .. }
+            | Problem::NoSuchTag(tag)
+            | Problem::NoPlatform { tag, .. } => Some(tag.as_str()),
+        };
+        json!({ "image": image.as_str(), "tag": tag, "message": problem.to_string() })
+    });
+    let quotas = report.quotas.iter().map(|(registry, quota)| {
+        json!({
+            "registry": registry, "remaining": quota.remaining, "limit": quota.limit,
+            "windowSeconds": quota.window,
+        })
+    });
+    let document = json!({
+        "version": VERSION,
+        "table": table,
+        "outcome": outcome,
+        "counts": counts,
+        "changes": report.changes.iter().map(change).collect::<Vec<_>>(),
+        "gone": gone.collect::<Vec<_>>(),
+        "lacking": lacking.collect::<Vec<_>>(),
+        "problems": problems.collect::<Vec<_>>(),
+        "quotas": quotas.collect::<Vec<_>>(),
+        "decisions": decisions(report),
+    });
+    format!("{document:#}\n")
+}
+
+/// A count's name as a key.
+fn key(word: &str) -> &str {
+    match word {
+        "re-pushed" => "repushed",
+        "with other platforms" => "platforms",
+        word => word,
+    }
+}
+
+fn change(Change { image, tag, kind }: &Change) -> Value {
+    let mut value = json!({ "kind": word(kind), "image": image.as_str(), "tag": tag.as_str() });
+    match kind {
+        ChangeKind::Added { new } => value["new"] = new.to_string().into(),
+        ChangeKind::Moved { old, new, .. } => {
+            value["old"] = old.to_string().into();
+            value["new"] = new.to_string().into();
+        }
+        ChangeKind::Verified { digest } => value["new"] = digest.to_string().into(),
+        ChangeKind::Platforms { added, removed } => {
+            let names = |platforms: &[_]| {
+                platforms
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+            };
+            value["platformsAdded"] = names(added).into();
+            value["platformsRemoved"] = names(removed).into();
+        }
+        ChangeKind::Removed { old } => value["old"] = old.to_string().into(),
+    }
+    value
+}
+
+fn decisions(report: &Report) -> Vec<Value> {
+    let images = report.decisions.iter();
+    let one = images.flat_map(|(image, tags)| {
+        let mut tags: Vec<_> = tags.iter().collect();
+        tags.sort_by_cached_key(|(tag, _)| by_version(tag));
+        tags.into_iter().map(move |(tag, decision)| {
+            let (word, reason) = match decision {
+                Decision::Ask(taken) => ("ask", taken.to_string()),
+                Decision::Keep(kept) => ("keep", kept.to_string()),
+                Decision::Leave(left) => ("leave", left.to_string()),
+            };
+            json!({ "image": image.as_str(), "tag": tag.as_str(), "decision": word, "reason": reason })
+        })
+    });
+    one.collect()
+}

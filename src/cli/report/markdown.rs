@@ -1,0 +1,197 @@
+//! The report of a refresh as Markdown, for the body of a pull request.
+
+use std::fmt::Write as _;
+
+use nix_oci_hashes::digest::Digest;
+use nix_oci_hashes::name::ImageName;
+use nix_oci_hashes::refresh::{Change, ChangeKind, Report};
+
+use super::{platforms, sum, word};
+
+/// From how many rows on a table is folded away.
+const LONG: usize = 12;
+/// Longest report, in bytes: GitHub takes 65,536 characters.
+const LONGEST: usize = 60_000;
+
+/// The report as Markdown: `outcome` is what became of the table.
+pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
+    let mut text = format!("**{}**: {outcome}\n", sum(report));
+    let of = |wanted: &'static str| {
+        let changes = report.changes.iter();
+        changes.filter(move |change| word(&change.kind) == wanted)
+    };
+    let repushed: Vec<_> = of("re-pushed").map(moved).collect();
+    if !repushed.is_empty() {
+        text.push_str(
+            "\n> [!WARNING]\n> Full versions have been pushed again: what their tags point to is no \
+             longer what was pinned.\n> See what has changed before you merge.\n",
+        );
+    }
+    table(&mut text, "re-pushed", MOVED, &repushed);
+    let failed = report
+        .problems
+        .iter()
+        .map(|(image, problem)| [link(image), code(&problem.to_string())]);
+    table(
+        &mut text,
+        "failed",
+        &["image", "why"],
+        &failed.collect::<Vec<_>>(),
+    );
+    table(
+        &mut text,
+        "moved",
+        MOVED,
+        &of("moved").map(moved).collect::<Vec<_>>(),
+    );
+    for word in ["added", "verified", "removed"] {
+        let rows: Vec<_> = of(word).map(single).collect();
+        table(&mut text, word, &["image", "tag", "digest"], &rows);
+    }
+    let other = of("platforms").map(|change| {
+        [
+            link(&change.image),
+            code(change.tag.as_str()),
+            platforms(&change.kind),
+        ]
+    });
+    table(
+        &mut text,
+        "with other platforms",
+        &["image", "tag", "platforms"],
+        &other.collect::<Vec<_>>(),
+    );
+    let gone = report.gone.iter().map(|gone| {
+        let pin = if gone.pinned { "its pin is kept" } else { "" };
+        [link(&gone.image), code(gone.tag.as_str()), pin.to_owned()]
+    });
+    table(
+        &mut text,
+        "no longer in the registry",
+        &["image", "tag", ""],
+        &gone.collect::<Vec<_>>(),
+    );
+    let lacking = report.lacking.iter().map(|lacking| {
+        [
+            link(&lacking.image),
+            code(lacking.platform.as_str()),
+            lacking.pins.to_string(),
+        ]
+    });
+    table(
+        &mut text,
+        "without a tracked platform",
+        &["image", "platform", "pins"],
+        &lacking.collect::<Vec<_>>(),
+    );
+    for (registry, quota) in &report.quotas {
+        let of = quota.limit.map(|limit| format!(" of {limit}"));
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "\n{}: {}{} pulls are left within {} hours",
+            code(registry),
+            quota.remaining,
+            of.unwrap_or_default(),
+            quota.window.div_ceil(3600)
+        );
+    }
+    text
+}
+
+const MOVED: &[&str] = &["image", "tag", "old -> new"];
+
+fn moved(Change { image, tag, kind }: &Change) -> [String; 3] {
+    let how = match kind {
+        ChangeKind::Moved { old, new, .. } => format!("{} -> {}", short(old), short(new)),
+        _ => String::new(),
+    };
+    [link(image), code(tag.as_str()), how]
+}
+
+fn single(Change { image, tag, kind }: &Change) -> [String; 3] {
+    let digest = match kind {
+        ChangeKind::Added { new } | ChangeKind::Moved { new, .. } => short(new),
+        ChangeKind::Verified { digest } => short(digest),
+        ChangeKind::Removed { old } => short(old),
+        ChangeKind::Platforms { .. } => String::new(),
+    };
+    [link(image), code(tag.as_str()), digest]
+}
+
+fn short(digest: &Digest) -> String {
+    format!("`{}`", digest.short())
+}
+
+/// A table under its heading, folded away where it is long, and cut where the
+/// whole would be longer than a pull request takes.
+fn table<const N: usize>(text: &mut String, what: &str, head: &[&str], rows: &[[String; N]]) {
+    if rows.is_empty() {
+        return;
+    }
+    let is_long = rows.len() > LONG;
+    let title = format!("{} {what}", rows.len());
+    // Writing to a string does not fail.
+    let _ = if is_long {
+        write!(text, "\n<details><summary>{title}</summary>\n\n")
+    } else {
+        write!(text, "\n### {title}\n\n")
+    };
+    let _ = writeln!(
+        text,
+        "| {} |\n|{}",
+        head.join(" | "),
+        " --- |".repeat(head.len())
+    );
+    for (i, row) in rows.iter().enumerate() {
+        let line = format!("| {} |\n", row.join(" | "));
+        if text.len() + line.len() > LONGEST {
+            let _ = writeln!(text, "\nand {} more", rows.len() - i);
+            break;
+        }
+        text.push_str(&line);
+    }
+    if is_long {
+        text.push_str("\n</details>\n");
+    }
+}
+
+/// An image, linked to its page where its registry has one.
+fn link(image: &ImageName) -> String {
+    match page(image) {
+        Some(page) => format!("[{image}]({page})"),
+        None => code(image.as_str()),
+    }
+}
+
+/// The page about an image that its registry has for people.
+fn page(image: &ImageName) -> Option<String> {
+    let path = image.repository();
+    let parts = path.split('/').count();
+    match image.registry() {
+        "docker.io" => match path.strip_prefix("library/") {
+            Some(official) => Some(format!("https://hub.docker.com/_/{official}")),
+            None if parts == 2 => Some(format!("https://hub.docker.com/r/{path}")),
+            None => None,
+        },
+        "ghcr.io" if parts >= 2 => Some(format!("https://ghcr.io/{path}")),
+        "quay.io" if parts >= 2 => Some(format!("https://quay.io/repository/{path}")),
+        "public.ecr.aws" if parts >= 2 => Some(format!("https://gallery.ecr.aws/{path}")),
+        "mcr.microsoft.com" => Some(format!("https://mcr.microsoft.com/artifact/mar/{path}")),
+        _ => None,
+    }
+}
+
+/// `text` as code, in which nothing is a link, a mention or markup, and which
+/// stays within its cell.
+fn code(text: &str) -> String {
+    let longest_run = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest_run + 1);
+    let text = text.replace(['\n', '\r'], " ").replace('|', "\\|");
+    let space = if text.starts_with('`') || text.ends_with('`') {
+        " "
+    } else {
+        ""
+    };
+    format!("{fence}{space}{text}{space}{fence}")
+}

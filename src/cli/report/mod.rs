@@ -1,0 +1,86 @@
+//! What a refresh did: for the terminal, for a pull request, for a machine.
+
+pub(super) mod json;
+pub(super) mod markdown;
+pub(super) mod terminal;
+
+use std::fmt;
+
+use nix_oci_hashes::refresh::{ChangeKind, Report};
+
+/// What became of the table.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Outcome {
+    UpToDate,
+    NotUpToDate,
+    Written,
+    NotWritten,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UpToDate => "is up to date",
+            Self::NotUpToDate => "is not up to date",
+            Self::Written => "written",
+            Self::NotWritten => "not written",
+        })
+    }
+}
+
+/// The sum of a report: how many pins became what, in the order in which it is
+/// told. The first four are told even where they are 0.
+fn counts(report: &Report) -> [(&'static str, usize); 9] {
+    let count = |word: &str| {
+        let changes = report.changes.iter();
+        changes
+            .filter(|change| self::word(&change.kind) == word)
+            .count()
+    };
+    [
+        ("added", count("added")),
+        ("moved", count("moved")),
+        ("removed", count("removed")),
+        ("kept", report.kept),
+        ("re-pushed", count("re-pushed")),
+        ("verified", count("verified")),
+        ("with other platforms", count("platforms")),
+        ("gone", report.gone.len()),
+        ("failed", report.problems.len()),
+    ]
+}
+
+/// `2 added, 1 moved, 0 removed, 9 kept`, and what else there was.
+fn sum(report: &Report) -> String {
+    let counts = counts(report).into_iter().enumerate();
+    let told = counts.filter(|(i, (_, count))| *i < 4 || *count > 0);
+    let parts: Vec<String> = told
+        .map(|(_, (word, count))| format!("{count} {word}"))
+        .collect();
+    parts.join(", ")
+}
+
+/// One word for what became of a pin.
+fn word(kind: &ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Added { .. } => "added",
+        ChangeKind::Moved { repushed: true, .. } => "re-pushed",
+        ChangeKind::Moved { .. } => "moved",
+        ChangeKind::Verified { .. } => "verified",
+        ChangeKind::Platforms { .. } => "platforms",
+        ChangeKind::Removed { .. } => "removed",
+    }
+}
+
+/// `+linux/arm64, -linux/386`
+fn platforms(kind: &ChangeKind) -> String {
+    let ChangeKind::Platforms { added, removed } = kind else {
+        return String::new();
+    };
+    let added = added.iter().map(|platform| format!("+{platform}"));
+    let removed = removed.iter().map(|platform| format!("-{platform}"));
+    added.chain(removed).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! The report of a refresh on a terminal: an aligned table, a line a change,
+//! then the sum.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use nix_oci_hashes::refresh::{Change, ChangeKind, Decision, Report};
+
+use super::{platforms, sum, word};
+use crate::cli::columns::{Cell, align};
+
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+
+/// The report as text, with colour: `outcome` is what became of the table.
+pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
+    let mut rows = decisions(report);
+    rows.extend(report.changes.iter().map(change));
+    rows.extend(report.gone.iter().map(|gone| {
+        let pin = if gone.pinned { "; its pin is kept" } else { "" };
+        row(
+            "gone",
+            YELLOW,
+            format!("{}:{}", gone.image, gone.tag),
+            format!("no longer in the registry{pin}"),
+        )
+    }));
+    rows.extend(report.lacking.iter().map(|lacking| {
+        let how = format!(
+            "{} of its pins lack {}, which the registry does not offer there; if none should have \
+             it, take it out of 'platforms' in images.json",
+            lacking.pins, lacking.platform
+        );
+        row("notice", YELLOW, lacking.image.to_string(), how)
+    }));
+    rows.extend(report.quotas.iter().map(|(registry, quota)| {
+        let of = quota.limit.map(|limit| format!(" of {limit}"));
+        let hours = quota.window.div_ceil(3600);
+        let (remaining, of) = (quota.remaining, of.unwrap_or_default());
+        let how = format!("{remaining}{of} pulls are left within {hours} hours");
+        row("quota", AnsiColor::Cyan.on_default(), registry.clone(), how)
+    }));
+    rows.extend(report.problems.iter().map(|(image, problem)| {
+        let style = AnsiColor::Red.on_default().bold();
+        row("failed", style, image.to_string(), problem.to_string())
+    }));
+    let mut text = align(&rows);
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "{}: {outcome}", sum(report));
+    text
+}
+
+fn row(word: &str, style: Style, what: String, how: String) -> Vec<Cell> {
+    vec![
+        Cell::styled(word, style),
+        Cell::plain(what),
+        Cell::plain(how),
+    ]
+}
+
+fn decisions(report: &Report) -> Vec<Vec<Cell>> {
+    let images = report.decisions.iter();
+    let tags = images.flat_map(|(image, tags)| {
+        let mut tags: Vec<_> = tags.iter().collect();
+        tags.sort_by_cached_key(|(tag, _)| nix_oci_hashes::tag::by_version(tag));
+        tags.into_iter().map(move |tag| (image, tag))
+    });
+    tags.map(|(image, (tag, decision))| {
+        let (word, style, why) = match decision {
+            Decision::Ask(taken) => ("ask", AnsiColor::Green.on_default(), taken.to_string()),
+            Decision::Keep(kept) => ("keep", Style::new(), kept.to_string()),
+            Decision::Leave(left) => ("leave", Style::new().dimmed(), left.to_string()),
+        };
+        row(word, style, format!("{image}:{tag}"), why)
+    })
+    .collect()
+}
+
+fn change(Change { image, tag, kind }: &Change) -> Vec<Cell> {
+    let (colour, how) = match kind {
+        ChangeKind::Added { new } => (AnsiColor::Green, new.short().to_owned()),
+        ChangeKind::Moved { old, new, repushed } => {
+            let how = format!("{} -> {}", old.short(), new.short());
+            if *repushed {
+                (
+                    AnsiColor::Red,
+                    format!("{how}, though it is a full version"),
+                )
+            } else {
+                (AnsiColor::Cyan, how)
+            }
+        }
+        ChangeKind::Verified { digest } => {
+            let how = format!("{}, platforms recorded", digest.short());
+            (AnsiColor::Green, how)
+        }
+        ChangeKind::Platforms { .. } => (AnsiColor::Cyan, platforms(kind)),
+        ChangeKind::Removed { old } => (AnsiColor::Yellow, old.short().to_owned()),
+    };
+    row(
+        word(kind),
+        colour.on_default(),
+        format!("{image}:{tag}"),
+        how,
+    )
+}

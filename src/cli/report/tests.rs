@@ -1,0 +1,239 @@
+//! One report with everything in it, in every form.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::BTreeMap;
+
+use insta::assert_snapshot;
+use nix_oci_hashes::digest::{Algorithm, Digest};
+use nix_oci_hashes::name::ImageName;
+use nix_oci_hashes::refresh::{
+    Change, ChangeKind, Decision, Gone, Kept, Lacking, Left, Problem, Report, Taken,
+};
+use nix_oci_hashes::registry::{Quota, RegistryError};
+use nix_oci_hashes::tag::Tag;
+use nix_oci_hashes::version::Precision;
+
+use super::{Outcome, json, markdown, terminal};
+
+fn digest(of: &str) -> Digest {
+    Digest::of(Algorithm::Sha256, of.as_bytes())
+}
+
+fn image(name: &str) -> ImageName {
+    name.parse().unwrap()
+}
+
+fn tag(name: &str) -> Tag {
+    name.parse().unwrap()
+}
+
+fn report() -> Report {
+    let change = |name: &str, of: &str, kind| Change {
+        image: image(name),
+        tag: tag(of),
+        kind,
+    };
+    let moved = |repushed| ChangeKind::Moved {
+        old: digest("old"),
+        new: digest("new"),
+        repushed,
+    };
+    Report {
+        changes: vec![
+            change("docker.io/nextcloud", "34", moved(false)),
+            change("docker.io/nextcloud", "34.0.4", moved(true)),
+            change(
+                "docker.io/grafana/grafana",
+                "13",
+                ChangeKind::Added { new: digest("a") },
+            ),
+            change(
+                "ghcr.io/immich-app/immich-server",
+                "v3",
+                ChangeKind::Verified {
+                    digest: digest("v"),
+                },
+            ),
+            change(
+                "quay.io/prometheus/prometheus",
+                "v3.1.0",
+                ChangeKind::Platforms {
+                    added: vec!["linux/arm64".parse().unwrap()],
+                    removed: vec!["linux/386".parse().unwrap()],
+                },
+            ),
+            change(
+                "registry.example/a/b",
+                "1",
+                ChangeKind::Removed { old: digest("r") },
+            ),
+        ],
+        kept: 57,
+        gone: vec![Gone {
+            image: image("docker.io/nextcloud"),
+            tag: tag("12"),
+            pinned: true,
+        }],
+        lacking: vec![Lacking {
+            image: image("docker.io/nextcloud"),
+            platform: "linux/arm/v7".parse().unwrap(),
+            pins: 2,
+        }],
+        problems: vec![
+            (
+                image("docker.io/redis"),
+                Problem::Tag {
+                    tag: tag("8"),
+                    error: RegistryError::NoSuchImage(image("docker.io/redis")),
+                },
+            ),
+            (
+                image("registry.example/c"),
+                Problem::NoPlatform {
+                    tag: tag("1"),
+                    offered: vec!["windows/amd64".parse().unwrap()],
+                },
+            ),
+        ],
+        quotas: [(
+            "docker.io".to_owned(),
+            Quota {
+                remaining: 76,
+                limit: Some(100),
+                window: 21600,
+            },
+        )]
+        .into(),
+        decisions: BTreeMap::new(),
+    }
+}
+
+/// As a pipe would have it.
+fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
+#[test]
+fn on_a_terminal() {
+    let text = terminal::render(&report(), "digests.json written");
+    assert!(
+        text.contains("\u{1b}[36mmoved\u{1b}[0m"),
+        "there is colour: {text:?}"
+    );
+    assert_snapshot!(plain(&text));
+}
+
+#[test]
+fn as_markdown() {
+    assert_snapshot!(markdown::render(&report(), "`digests.json` written"));
+}
+
+#[test]
+fn as_json() {
+    assert_snapshot!(json::render(&report(), "digests.json", Outcome::Written));
+}
+
+#[test]
+fn a_quiet_day() {
+    let report = Report {
+        kept: 240,
+        ..Report::default()
+    };
+    let line = "0 added, 0 moved, 0 removed, 240 kept: digests.json is up to date\n";
+    assert_eq!(
+        terminal::render(&report, "digests.json is up to date"),
+        line
+    );
+    assert_eq!(
+        markdown::render(&report, "`digests.json` is up to date"),
+        "**0 added, 0 moved, 0 removed, 240 kept**: `digests.json` is up to date\n"
+    );
+}
+
+#[test]
+fn why_each_tag_was_taken_or_left() {
+    let decisions = [
+        (
+            "34",
+            Decision::Ask(Taken::Newest {
+                precision: Precision::Major,
+                keep: 3,
+            }),
+        ),
+        ("latest", Decision::Ask(Taken::Listed)),
+        (
+            "9",
+            Decision::Leave(Left::Unsatisfied {
+                precision: Precision::Major,
+                requirement: ">=33".parse().unwrap(),
+            }),
+        ),
+        ("33.0.1", Decision::Keep(Kept::Full)),
+        ("35.0.0-rc1", Decision::Leave(Left::Prerelease)),
+    ];
+    let decisions = decisions.map(|(name, decision)| (tag(name), decision));
+    let report = Report {
+        decisions: [(image("docker.io/nextcloud"), decisions.into())].into(),
+        ..Report::default()
+    };
+    assert_snapshot!(plain(&terminal::render(
+        &report,
+        "digests.json is up to date"
+    )));
+}
+
+#[test]
+fn a_very_long_report_still_fits_a_pull_request() {
+    let changes = (0..10_000).map(|n| Change {
+        image: image("docker.io/grafana/grafana"),
+        tag: tag(&format!("1.0.{n}")),
+        kind: ChangeKind::Added { new: digest("new") },
+    });
+    let report = Report {
+        changes: changes.collect(),
+        gone: report().gone,
+        ..Report::default()
+    };
+    let text = markdown::render(&report, "`digests.json` written");
+    assert!(text.len() < 65_536, "{}", text.len());
+    assert!(
+        text.contains("<details><summary>10000 added</summary>"),
+        "{text}"
+    );
+    assert!(text.contains("\nand 9"), "{text}");
+    assert_eq!(
+        text.matches("<details>").count(),
+        text.matches("</details>").count()
+    );
+}
+
+/// What a registry says stays within its cell, and is neither markup nor a
+/// mention, a link or an escape of the terminal.
+#[test]
+fn nothing_a_registry_says_steers_the_reader() {
+    let error = RegistryError::ForeignPage {
+        image: image("r.example/a"),
+        next: "https://evil.example/\u{1b}[31m|`x``y` @you <script> #1\n| a |".to_owned(),
+    };
+    let report = Report {
+        problems: vec![(image("r.example/a"), Problem::Image(error))],
+        ..Report::default()
+    };
+    let markdown = markdown::render(&report, "x");
+    let row = markdown.lines().find(|line| line.contains("evil")).unwrap();
+    let cells = row.replace("\\|", "");
+    assert_eq!(cells.matches('|').count(), 3, "{row}");
+    assert!(row.contains("| ```the tag list"), "{row}");
+    assert!(row.ends_with("``` |"), "{row}");
+    let terminal = plain(&terminal::render(&report, "x"));
+    for text in [&terminal, &markdown] {
+        assert!(!text.contains('\u{1b}'));
+        assert!(text.contains("\\u{1b}"), "{text}");
+    }
+    assert_eq!(terminal.lines().count(), 2);
+}

@@ -1,0 +1,184 @@
+//! Files that other programs and other runs use too: replaced whole or not at
+//! all, and worked on by one run at a time.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::json::{self, FileError};
+
+/// Writes `content` to `path`, whole or not at all: to a new file beside it,
+/// synced, then renamed over it. A link is followed; the mode of a file that
+/// exists is kept.
+///
+/// # Errors
+/// Where that fails; the file at `path` is then what it was.
+pub fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    write_atomically(path, content).map_err(|error| {
+        let message = format!("cannot be written: {}", json::plain(&error));
+        let remedy = "the file is as it was; see that its folder is writable and not full";
+        FileError::new(path.display(), message, remedy)
+    })
+}
+
+fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
+    let target = real_path(path)?;
+    let folder = folder_of(&target);
+    // Opened before anything is changed: a folder that cannot be synced is an
+    // error while the old file is still there.
+    let synced = File::open(folder)?;
+    let mut prefix = std::ffi::OsString::from(".");
+    prefix.push(target.file_name().unwrap_or_default());
+    prefix.push(".");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix);
+    // What a program that just creates a file asks for; the umask is applied.
+    builder.permissions(fs::Permissions::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder)?;
+    if let Ok(old) = fs::metadata(&target) {
+        file.as_file().set_permissions(old.permissions())?;
+    }
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist(&target)?;
+    // The new file is in place, whole. Only whether a power cut could bring the
+    // old one back hangs on this, and some file systems do not offer it.
+    let _ = synced.sync_all();
+    Ok(())
+}
+
+/// Where a file is, or will be, behind all links.
+fn real_path(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(path.to_owned()),
+        real => real,
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// The right to rewrite a file, which one run has at a time. It is a lock on a
+/// file beside it, named with `.lock` at the end, that is gone when this is
+/// dropped; one that a killed run has left is no hindrance.
+#[derive(Debug)]
+pub struct Lock {
+    path: PathBuf,
+    /// The lock ends when this is closed.
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock of the file at `path`, which need not exist yet.
+    ///
+    /// # Errors
+    /// Where another run has it, and where the folder cannot be written to.
+    pub fn take(path: &Path) -> Result<Self, FileError> {
+        let failed = |error: &io::Error| {
+            let message = format!("cannot be locked: {}", json::plain(error));
+            FileError::new(path.display(), message, "see that its folder is writable")
+        };
+        let mut name = real_path(path).map_err(|e| failed(&e))?.into_os_string();
+        name.push(".lock");
+        let lock_path = PathBuf::from(name);
+        loop {
+            let file = File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&lock_path)
+                .map_err(|e| failed(&e))?;
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) => {
+                    let message = "another nix-oci-hashes is at work on it";
+                    let remedy = "wait until that is done, then try again";
+                    return Err(FileError::new(path.display(), message, remedy));
+                }
+                // A file system without locks has nobody to lock out.
+                Err(TryLockError::Error(error)) if error.kind() != ErrorKind::Unsupported => {
+                    return Err(failed(&error));
+                }
+                _ => {}
+            }
+            // The run before may have removed the file between these two steps.
+            let here = file.metadata().map_err(|e| failed(&e))?;
+            if fs::metadata(&lock_path).is_ok_and(|there| there.ino() == here.ino()) {
+                return Ok(Self {
+                    path: lock_path,
+                    _file: file,
+                });
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Whoever comes next makes another; one that stays does no harm.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn writing_keeps_links_and_modes_and_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("digests.json");
+        let link = folder.path().join("link.json");
+        fs::write(&file, "old").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        symlink(&file, &link).unwrap();
+        write(&link, b"new").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(
+            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            0o640
+        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("digests.json");
+        fs::create_dir(&file).unwrap();
+        let error = write(&file, b"new").unwrap_err().to_string();
+        assert!(error.contains("cannot be written"), "{error}");
+        assert!(file.is_dir());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn one_has_the_lock_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("digests.json");
+        let link = folder.path().join("link.json");
+        fs::write(&file, "old").unwrap();
+        symlink(&file, &link).unwrap();
+        let lock = Lock::take(&file).unwrap();
+        for name in [&file, &link] {
+            let error = Lock::take(name).unwrap_err().to_string();
+            assert!(
+                error.contains("another nix-oci-hashes is at work on it; wait"),
+                "{error}"
+            );
+        }
+        drop(lock);
+        drop(Lock::take(&link).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        // What a killed run leaves is a file that nobody has locked.
+        fs::write(folder.path().join("digests.json.lock"), "").unwrap();
+        drop(Lock::take(&file).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+}

@@ -22,17 +22,22 @@
 pub mod digest;
 pub mod file;
 pub mod images;
+#[cfg(feature = "import")]
+pub mod import;
 pub mod json;
 pub mod lookup;
 pub mod name;
 pub mod platform;
 #[cfg(feature = "plugin")]
 mod plugin;
+pub mod propose;
 #[cfg(feature = "refresh")]
 pub mod refresh;
 #[cfg(feature = "refresh")]
 pub mod registry;
 pub mod requirement;
+#[cfg(feature = "refresh")]
+pub mod resolve;
 pub mod table;
 pub mod tag;
 mod text;

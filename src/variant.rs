@@ -26,6 +26,17 @@ impl VariantPattern {
         Self(String::new())
     }
 
+    /// The pattern that a version's `variant` most likely stands for: where it
+    /// ends in a number, as rebuilds of a release do, that is a `#`.
+    pub fn general(variant: &str) -> Self {
+        let rest = variant.trim_end_matches(|c: char| c.is_ascii_digit());
+        if rest.len() < variant.len() && rest.len() > 1 {
+            Self(format!("{rest}#"))
+        } else {
+            Self(variant.to_owned())
+        }
+    }
+
     /// As written in `images.json`.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -87,6 +98,19 @@ deserialize_as_text!(VariantPattern, "a variant such as \"-fpm\", or \"\"");
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_number_at_the_end_moves_with_the_release() {
+        for (variant, pattern) in [
+            ("", ""),
+            ("-fpm", "-fpm"),
+            ("-ce.0", "-ce.#"),
+            ("-ls185", "-ls#"),
+            ("-1", "-1"),
+        ] {
+            assert_eq!(VariantPattern::general(variant).as_str(), pattern);
+        }
+    }
 
     #[test]
     fn a_pattern_takes_the_number_that_moves() {

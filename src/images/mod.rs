@@ -1,5 +1,7 @@
 //! `images.json`: which images are tracked, and which of their tags.
 
+pub mod edit;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -298,11 +300,11 @@ mod tests {
 
     #[test]
     fn reads_the_example_of_the_readme_and_the_committed_file() {
-        let readme = include_str!("../README.md");
+        let readme = include_str!("../../README.md");
         let (_, rest) = readme.split_once("```json\n").unwrap();
         let (example, _) = rest.split_once("```").unwrap();
         assert_eq!(parse(example.as_bytes(), "README.md").unwrap().len(), 2);
-        let committed = parse(include_bytes!("../images.json"), "images.json").unwrap();
+        let committed = parse(include_bytes!("../../images.json"), "images.json").unwrap();
         let table = crate::table::Table::built_in().unwrap();
         let tracked: BTreeSet<_> = committed.iter().map(|entry| &entry.image).collect();
         assert_eq!(tracked, table.images.keys().collect());

@@ -1,0 +1,300 @@
+//! Changes to the text of `images.json`, which people keep in an order and a
+//! look of their own: all that is not changed stays as it is.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use serde_json::value::RawValue;
+
+use super::{DEFAULT_KEEP, Strategy, TrackedImage, parse};
+use crate::json::FileError;
+use crate::name::ImageName;
+use crate::version::Precision;
+
+/// From this length on an entry is written with a field a line, in characters.
+const LONG: usize = 96;
+/// How the first entry of an empty list is set off.
+const FIRST: &str = "\n  ";
+
+/// A file's text, and where in it each entry stands.
+pub struct Editor {
+    text: String,
+    entries: Vec<(ImageName, Range<usize>)>,
+}
+
+impl Editor {
+    /// Takes the text of an `images.json`; errors call it `origin`.
+    ///
+    /// # Errors
+    /// As [`parse`].
+    pub fn new(text: &str, origin: &str) -> Result<Self, FileError> {
+        let images = parse(text.as_bytes(), origin)?;
+        let raw: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
+        // Each is a part of the text it was parsed from.
+        let start = |raw: &RawValue| raw.get().as_ptr().addr() - text.as_ptr().addr();
+        let ranges = raw.iter().map(|raw| {
+            let start = start(raw);
+            start..start + raw.get().len()
+        });
+        let names = images.into_iter().map(|tracked| tracked.image);
+        Ok(Self {
+            text: text.to_owned(),
+            entries: names.zip(ranges).collect(),
+        })
+    }
+
+    /// The text as it is now.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The text of the entry of `image`.
+    pub fn entry(&self, image: &ImageName) -> Option<&str> {
+        let (_, range) = self.entries.iter().find(|(name, _)| name == image)?;
+        self.text.get(range.clone())
+    }
+
+    /// Adds the text of an entry for `image`: where its name belongs if the
+    /// file is in the order of names, otherwise at the end.
+    pub fn add(&mut self, image: &ImageName, entry: &str) {
+        let in_order = self.entries.is_sorted_by(|(a, _), (b, _)| a <= b);
+        let count = self.entries.len();
+        let at = if in_order {
+            self.entries.partition_point(|(name, _)| name < image)
+        } else {
+            count
+        };
+        let separator = self.separator();
+        let (position, inserted, offset) = if count == 0 {
+            let inside = self.text.find('[').map_or(0, |bracket| bracket + 1);
+            let end = self.text.rfind(']').unwrap_or(inside);
+            self.text.replace_range(inside..end, "");
+            (inside, format!("{FIRST}{entry}\n"), FIRST.len())
+        } else if at == count {
+            let end = self.entries[count - 1].1.end;
+            (end, format!("{separator}{entry}"), separator.len())
+        } else {
+            (self.entries[at].1.start, format!("{entry}{separator}"), 0)
+        };
+        self.text.insert_str(position, &inserted);
+        for (_, range) in &mut self.entries[at..] {
+            *range = range.start + inserted.len()..range.end + inserted.len();
+        }
+        let start = position + offset;
+        self.entries
+            .insert(at, (image.clone(), start..start + entry.len()));
+    }
+
+    /// Takes out the entry of `image`, if there is one.
+    pub fn remove(&mut self, image: &ImageName) -> bool {
+        let Some(at) = self.entries.iter().position(|(name, _)| name == image) else {
+            return false;
+        };
+        let range = if self.entries.len() == 1 {
+            let inside = self.text.find('[').map_or(0, |bracket| bracket + 1);
+            inside..self.text.rfind(']').unwrap_or(inside)
+        } else if at + 1 < self.entries.len() {
+            self.entries[at].1.start..self.entries[at + 1].1.start
+        } else {
+            self.entries[at - 1].1.end..self.entries[at].1.end
+        };
+        self.entries.remove(at);
+        for (_, other) in &mut self.entries[at..] {
+            *other = other.start - range.len()..other.end - range.len();
+        }
+        self.text.replace_range(range, "");
+        true
+    }
+
+    /// What stands between two entries: the shortest there is, which has no
+    /// blank line of a group.
+    fn separator(&self) -> String {
+        let between = self
+            .entries
+            .windows(2)
+            .map(|pair| pair[0].1.end..pair[1].1.start);
+        let shortest = between.min_by_key(ExactSizeIterator::len);
+        match (shortest, self.entries.first()) {
+            (Some(range), _) => self.text[range].to_owned(),
+            (None, Some((_, first))) => {
+                let before = &self.text[..first.start];
+                let gap = &before[before.rfind('[').map_or(0, |bracket| bracket + 1)..];
+                if gap.contains('\n') {
+                    format!(",{gap}")
+                } else {
+                    ", ".to_owned()
+                }
+            }
+            (None, None) => FIRST.to_owned(),
+        }
+    }
+}
+
+/// The text of an entry, with what is not the default.
+pub fn entry_text(tracked: &TrackedImage) -> String {
+    fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+        let items = items.into_iter().map(|item| quoted(&item.to_string()));
+        format!("[{}]", items.collect::<Vec<_>>().join(", "))
+    }
+    let mut fields = vec![
+        format!("\"image\": {}", quoted(tracked.image.as_str())),
+        format!("\"platforms\": {}", list(&tracked.platforms)),
+    ];
+    let all = [
+        Precision::Major,
+        Precision::MajorMinor,
+        Precision::MajorMinorPatch,
+    ];
+    let is_default = all
+        .iter()
+        .all(|precision| tracked.strategies.get(precision) == Some(&Strategy::Newest));
+    if !is_default {
+        let strategies = tracked.strategies.iter().map(|(precision, strategy)| {
+            let value = match strategy {
+                Strategy::Matching(requirement) => quoted(&requirement.to_string()),
+                // A lower bound is only ever read.
+                Strategy::Newest | Strategy::Since(_) => "true".to_owned(),
+            };
+            format!("\"{precision}\": {value}")
+        });
+        let strategies = strategies.collect::<Vec<_>>().join(", ");
+        fields.push(if strategies.is_empty() {
+            "\"strategies\": {}".to_owned()
+        } else {
+            format!("\"strategies\": {{ {strategies} }}")
+        });
+    }
+    if tracked
+        .variants
+        .iter()
+        .map(|variant| variant.as_str())
+        .ne([""])
+    {
+        fields.push(format!("\"variants\": {}", list(&tracked.variants)));
+    }
+    if tracked.keep != DEFAULT_KEEP {
+        fields.push(format!("\"keep\": {}", tracked.keep));
+    }
+    let tags: BTreeSet<_> = tracked.tags.iter().collect();
+    if !tags.is_empty() {
+        fields.push(format!("\"tags\": {}", list(tags)));
+    }
+    let line = format!("{{ {} }}", fields.join(", "));
+    if line.chars().count() <= LONG {
+        line
+    } else {
+        format!("{{\n    {}\n  }}", fields.join(",\n    "))
+    }
+}
+
+/// None of the words in an entry has a character to escape.
+fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn image(name: &str) -> ImageName {
+        name.parse().unwrap()
+    }
+
+    fn with(text: &str, name: &str) -> String {
+        let mut editor = Editor::new(text, "images.json").unwrap();
+        editor.add(&image(name), &format!("{{ \"image\": \"{name}\" }}"));
+        editor.text().to_owned()
+    }
+
+    fn without(text: &str, name: &str) -> String {
+        let mut editor = Editor::new(text, "images.json").unwrap();
+        assert!(editor.remove(&image(name)));
+        editor.text().to_owned()
+    }
+
+    #[test]
+    fn an_entry_goes_where_it_belongs_and_the_rest_stays() {
+        let sorted = "[\n    {\"image\":\"a.io/a\",\n     \"keep\" : 2},\n\n    {\"image\":\"c.io/c\"},\n    {\"image\":\"d.io/d\"}\n]\n";
+        assert_eq!(
+            with(sorted, "b.io/b"),
+            "[\n    {\"image\":\"a.io/a\",\n     \"keep\" : 2},\n\n    { \"image\": \"b.io/b\" },\n    {\"image\":\"c.io/c\"},\n    {\"image\":\"d.io/d\"}\n]\n"
+        );
+        assert_eq!(
+            with(sorted, "e.io/e"),
+            sorted.replace(
+                "{\"image\":\"d.io/d\"}",
+                "{\"image\":\"d.io/d\"},\n    { \"image\": \"e.io/e\" }"
+            )
+        );
+        let unsorted = "[ {\"image\":\"b.io/b\"} , {\"image\":\"a.io/a\"} ]";
+        assert_eq!(
+            with(unsorted, "a.io/b"),
+            "[ {\"image\":\"b.io/b\"} , {\"image\":\"a.io/a\"} , { \"image\": \"a.io/b\" } ]"
+        );
+        let one = "[{\"image\":\"b.io/b\"}]";
+        assert_eq!(
+            with(one, "c.io/c"),
+            "[{\"image\":\"b.io/b\"}, { \"image\": \"c.io/c\" }]"
+        );
+        for empty in ["[]", "[ ]", "[\n]"] {
+            assert_eq!(with(empty, "c.io/c"), "[\n  { \"image\": \"c.io/c\" }\n]");
+        }
+    }
+
+    #[test]
+    fn what_was_added_can_be_taken_out_again() {
+        let text = "[\n  { \"image\": \"a.io/a\" },\n  { \"image\": \"c.io/c\" }\n]\n";
+        for name in ["a.io/0", "b.io/b", "z.io/z"] {
+            assert_eq!(without(&with(text, name), name), text, "{name}");
+        }
+        assert_eq!(
+            without("[\n  { \"image\": \"a.io/a\" }\n]\n", "a.io/a"),
+            "[]\n"
+        );
+        let mut editor = Editor::new(text, "images.json").unwrap();
+        assert!(!editor.remove(&image("b.io/b")));
+        assert_eq!(editor.text(), text);
+    }
+
+    #[test]
+    fn an_entry_is_written_as_it_is_read() {
+        for entry in [
+            r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"] }"#,
+            r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"], "strategies": {}, "tags": ["latest"] }"#,
+            "{\n    \"image\": \"docker.io/nextcloud\",\n    \"platforms\": [\"linux/amd64\", \"linux/arm64\"],\n    \"strategies\": { \"major\": \">=33\", \"major-minor\": true },\n    \"variants\": [\"\", \"-fpm\"],\n    \"keep\": 5\n  }",
+        ] {
+            let parsed = parse(format!("[{entry}]").as_bytes(), "images.json").unwrap();
+            assert_eq!(entry_text(&parsed[0]), entry);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_edits_leave_what_parses(
+            names in prop::collection::vec("[a-e]", 0..8), take in prop::collection::vec("[a-e]", 0..8),
+        ) {
+            let mut editor = Editor::new("[]", "images.json").unwrap();
+            let mut expected = BTreeSet::new();
+            for name in names {
+                if expected.insert(name.clone()) {
+                    let name = format!("r.io/{name}");
+                    editor.add(&image(&name), &format!("{{\"image\":\"{name}\"}}"));
+                }
+            }
+            for name in take {
+                let removed = editor.remove(&image(&format!("r.io/{name}")));
+                prop_assert_eq!(removed, expected.remove(&name));
+            }
+            let found = parse(editor.text().as_bytes(), "images.json").unwrap();
+            let found: Vec<String> = found.iter().map(|entry| entry.image.repository()).collect();
+            prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+            for name in ["a", "b", "c", "d", "e"] {
+                let name = format!("r.io/{name}");
+                if let Some(entry) = editor.entry(&image(&name)) {
+                    prop_assert_eq!(entry, format!("{{\"image\":\"{name}\"}}"));
+                }
+            }
+        }
+    }
+}

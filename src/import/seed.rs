@@ -1,0 +1,102 @@
+//! `images.json` and `digests.json`: those of the first nix-oci-hashes, and
+//! ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Found, Imported};
+use crate::images::edit::Editor;
+use crate::json::{self, Object, UniqueMap};
+use crate::name::{ImageName, Reference};
+use crate::table::Table;
+use crate::tag::Tag;
+
+const ORIGIN: &str = "it";
+const REMEDY: &str = "or leave it out";
+
+/// The first one's digests.json: images, tags, platforms, references.
+type Digests = UniqueMap<ImageName, UniqueMap<Tag, UniqueMap<String, String>>>;
+
+pub(super) fn parse(text: &str) -> Result<Imported, String> {
+    if text.trim_start().starts_with('[') {
+        return images(text);
+    }
+    if serde_json::from_str::<BTreeMap<String, serde_json::Value>>(text)
+        .is_ok_and(|members| members.contains_key("version"))
+    {
+        return table(text);
+    }
+    digests(text)
+}
+
+fn images(text: &str) -> Result<Imported, String> {
+    let tracked = crate::images::parse(text.as_bytes(), ORIGIN).map_err(|e| e.to_string())?;
+    let editor = Editor::new(text, ORIGIN).map_err(|e| e.to_string())?;
+    let entries = tracked.into_iter().filter_map(|tracked| {
+        let entry = editor.entry(&tracked.image)?.to_owned();
+        Some((tracked.image, entry))
+    });
+    Ok(Imported {
+        entries: entries.collect(),
+        ..Imported::default()
+    })
+}
+
+fn table(text: &str) -> Result<Imported, String> {
+    let table = Table::parse(text.as_bytes(), ORIGIN).map_err(|e| e.to_string())?;
+    let mut imported = Imported::default();
+    for (image, pins) in table.images {
+        for (tag, pin) in pins {
+            imported.found.push(Found {
+                line: line_of(text, pin.digest.to_string().as_str()),
+                reference: Reference {
+                    image: image.clone(),
+                    tag: Some(tag),
+                    digest: Some(pin.digest),
+                },
+            });
+        }
+    }
+    Ok(imported)
+}
+
+fn digests(text: &str) -> Result<Imported, String> {
+    let Object(Wrapped(images)) =
+        json::parse(text.as_bytes(), ORIGIN, REMEDY).map_err(|error| error.to_string())?;
+    let mut imported = Imported::default();
+    for (image, tags) in images.0 {
+        for (tag, platforms) in tags.0 {
+            let written: BTreeSet<String> = platforms.0.into_values().collect();
+            let named = format!("{image}:{tag}");
+            let first = written.iter().next();
+            let line = first.map_or(1, |reference| line_of(text, reference));
+            let [reference] = &written.iter().collect::<Vec<_>>()[..] else {
+                imported.leave(line, &named, "its platforms have different references");
+                continue;
+            };
+            match reference.parse::<Reference>() {
+                Ok(reference)
+                    if reference.image == image && reference.tag.as_ref() == Some(&tag) =>
+                {
+                    imported.found.push(Found { line, reference });
+                }
+                Ok(_) => imported.leave(line, reference, &format!("it is not one of {named}")),
+                Err(error) => imported.leave(line, reference, &error.to_string()),
+            }
+        }
+    }
+    Ok(imported)
+}
+
+/// So that a list is no object here either.
+struct Wrapped(Digests);
+
+impl<'de> serde::Deserialize<'de> for Wrapped {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Digests::deserialize(deserializer).map(Self)
+    }
+}
+
+fn line_of(text: &str, part: &str) -> usize {
+    let before = text.split(part).next().unwrap_or_default();
+    before.matches('\n').count() + 1
+}

@@ -1,0 +1,296 @@
+use super::*;
+use proptest::prelude::*;
+
+const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+/// `12 reference` for what is taken, `12 text: reason` for what is left.
+fn lines(imported: &Imported) -> (Vec<String>, Vec<String>) {
+    let found = imported.found.iter();
+    let left = imported.left.iter();
+    (
+        found
+            .map(|found| format!("{} {}", found.line, found.reference))
+            .collect(),
+        left.map(|left| format!("{} {}: {}", left.line, left.text, left.reason))
+            .collect(),
+    )
+}
+
+#[test]
+fn compose_files() {
+    let text = format!(
+        r#"
+x-common: &common
+  image: docker.io/redis:8
+  restart: always
+services:
+  immich:
+    image: ghcr.io/immich-app/immich-server:${{IMMICH_VERSION:-release}}
+    volumes:
+      - image:/data
+  nextcloud:
+    <<: *common
+    image: "nextcloud:34@{DIGEST}"
+  built:
+    build: .
+    image: ${{REGISTRY}}/mine:1
+  bad:
+    image: Not An Image
+  none:
+    image:
+volumes:
+  image: {{}}
+"#
+    );
+    let imported = yaml::parse(&text).unwrap();
+    let (found, left) = lines(&imported);
+    assert_eq!(
+        found,
+        [
+            "3 docker.io/redis:8".to_owned(),
+            "7 ghcr.io/immich-app/immich-server:release".to_owned(),
+            format!("12 docker.io/nextcloud:34@{DIGEST}"),
+        ]
+    );
+    assert_eq!(
+        left[0],
+        "15 ${REGISTRY}/mine:1: the variable 'REGISTRY' has no value here"
+    );
+    assert!(
+        left[1].starts_with("17 Not An Image: invalid image reference"),
+        "{left:?}"
+    );
+    assert_eq!(left.len(), 2);
+}
+
+#[test]
+fn kubernetes_manifests() {
+    let text = r"
+apiVersion: apps/v1
+kind: Deployment
+spec:
+  template:
+    spec:
+      initContainers:
+        - name: init
+          image: busybox:1.37
+      containers:
+        - image: quay.io/keycloak/keycloak:26.7
+          name: app
+      volumes:
+        - name: models
+          image: { reference: 'ghcr.io/a/models:v1', pullPolicy: Always }
+---
+---
+apiVersion: batch/v1
+kind: CronJob
+spec: { jobTemplate: { spec: { template: { spec: { containers: [ { image: 'a.io/b' } ] } } } } }
+---
+kind: not a manifest
+image: nothing
+";
+    let (found, left) = lines(&yaml::parse(text).unwrap());
+    assert_eq!(
+        found,
+        [
+            "9 docker.io/busybox:1.37",
+            "11 quay.io/keycloak/keycloak:26.7",
+            "15 ghcr.io/a/models:v1",
+            "20 a.io/b"
+        ]
+    );
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn other_yaml_is_said_to_be_other() {
+    for text in [
+        "",
+        "a: b",
+        "- image: x",
+        "[1, 2",
+        "\tx: y",
+        "services",
+        &"[".repeat(100_000),
+    ] {
+        assert!(yaml::parse(text).is_err(), "{text:.20}");
+    }
+    // An alias stands for what was read already, however often it is written.
+    let bomb = (1..40).fold("a0: &a0 [x]\nservices: {}\n".to_owned(), |text, n| {
+        let before = format!("*a{}, ", n - 1);
+        format!(
+            "{text}a{n}: &a{n} [{}]\n",
+            before.repeat(9).trim_end_matches(", ")
+        )
+    });
+    assert!(yaml::parse(&bomb).is_ok());
+}
+
+#[test]
+fn dockerfiles() {
+    let text = format!(
+        r#"# syntax=docker/dockerfile:1
+ARG ALPINE=3.22
+ARG BASE="debian"
+FROM --platform=$BUILDPLATFORM golang:1.26-alpine AS build
+FROM alpine:${{ALPINE}} AS Runtime
+FROM ${{BASE}}:${{DEBIAN:-trixie}}
+FROM ${{UNKNOWN}}/x
+FROM scratch
+FROM runtime
+COPY --from=build /a /a
+COPY --from=0 /a /a
+COPY \
+  --chown=1 \
+  --from=ghcr.io/astral-sh/uv@{DIGEST} /uv /bin/
+RUN --mount=type=bind,from=docker.io/busybox:1,target=/x true
+RUN <<EOT
+FROM inside:1
+EOT
+ONBUILD RUN true
+"#
+    );
+    let (found, left) = lines(&dockerfile::parse(&text));
+    assert_eq!(
+        found,
+        [
+            "4 docker.io/golang:1.26-alpine".to_owned(),
+            "5 docker.io/alpine:3.22".to_owned(),
+            "6 docker.io/debian:trixie".to_owned(),
+            format!("12 ghcr.io/astral-sh/uv@{DIGEST}"),
+            "15 docker.io/busybox:1".to_owned(),
+        ]
+    );
+    assert_eq!(
+        left,
+        ["7 ${UNKNOWN}/x: the variable 'UNKNOWN' has no value here"]
+    );
+}
+
+#[test]
+fn nix_files() {
+    let text = format!(
+        r#"{{ config, ... }}:
+let version = "34"; in
+{{
+  # image = "commented:1";
+  virtualisation.oci-containers.containers = {{
+    nextcloud.image = "docker.io/nextcloud:34@{DIGEST}";
+    caddy = {{ image = "caddy:2"; imageFile = "no"; }};
+    other = {{ "image" = "nextcloud:${{version}}"; }};
+    text.description = "image = \"quoted:1\"";
+    long.image = ''ghcr.io/a/b:1'';
+    call.image = builtins.ociHash "docker.io/caddy:2";
+  }};
+}}
+"#
+    );
+    let (found, left) = lines(&nix::parse(&text).unwrap());
+    assert_eq!(
+        found,
+        [
+            format!("6 docker.io/nextcloud:34@{DIGEST}"),
+            "7 docker.io/caddy:2".to_owned(),
+            "10 ghcr.io/a/b:1".to_owned(),
+        ]
+    );
+    assert_eq!(
+        left,
+        ["8 \"nextcloud:${version}\": it is not a literal string"]
+    );
+    for part in ["{ image = ", "{ image = \"", "image", "= \"a\";"] {
+        assert!(nix::parse(part).unwrap().found.is_empty(), "{part}");
+    }
+    for deep in ["[", "(", "{a=", "\"${", "!", "a:", "-"] {
+        let _ = nix::parse(&deep.repeat(100_000));
+    }
+}
+
+#[test]
+fn the_files_of_the_first_nix_oci_hashes() {
+    let other = DIGEST.replace('b', "c");
+    let text = format!(
+        r#"{{
+  "docker.io/nextcloud": {{
+    "29": {{
+      "linux/amd64": "docker.io/nextcloud:29@{DIGEST}",
+      "linux/arm64": "docker.io/nextcloud:29@{DIGEST}"
+    }},
+    "30": {{
+      "linux/amd64": "docker.io/nextcloud:30@{DIGEST}",
+      "linux/arm64": "docker.io/nextcloud:30@{other}"
+    }},
+    "31": {{ "linux/amd64": "docker.io/other:31@{DIGEST}" }}
+  }}
+}}"#
+    );
+    let (found, left) = lines(&seed::parse(&text).unwrap());
+    assert_eq!(found, [format!("4 docker.io/nextcloud:29@{DIGEST}")]);
+    assert!(
+        left[0].starts_with("8 docker.io/nextcloud:30: its platforms have different"),
+        "{left:?}"
+    );
+    assert!(
+        left[1].contains("it is not one of docker.io/nextcloud:31"),
+        "{left:?}"
+    );
+
+    let entry = r#"{ "image": "docker.io/nextcloud", "initialMajor": ["30"] }"#;
+    let imported = seed::parse(&format!("[{entry}]")).unwrap();
+    assert_eq!(
+        imported.entries,
+        [("docker.io/nextcloud".parse().unwrap(), entry.to_owned())]
+    );
+
+    let own = include_str!("../../digests.json");
+    assert_eq!(seed::parse(own).unwrap().found.len(), 63);
+    for other in [
+        "",
+        "{",
+        "[{}]",
+        "{\"a\": 1}",
+        "1",
+        "{\"version\": 2, \"images\": {}}",
+    ] {
+        assert!(seed::parse(other).is_err(), "{other}");
+    }
+}
+
+#[test]
+fn the_name_says_what_a_file_is() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in [
+        ("compose.yaml", "services: { a: { image: a } }"),
+        (
+            "docker-compose.override.YML",
+            "services: { a: { image: a } }",
+        ),
+        ("Dockerfile", "FROM a"),
+        ("Containerfile.dev", "FROM a"),
+        ("app.dockerfile", "FROM a"),
+        ("configuration.nix", "{ image = \"a\"; }"),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        assert_eq!(lines(&read(&path).unwrap()).0, ["1 docker.io/a"], "{name}");
+    }
+    for name in ["notes.txt", "missing.nix"] {
+        let error = read(&folder.path().join(name)).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+    }
+    let path = folder.path().join("binary.nix");
+    std::fs::write(&path, [0xff, 0xfe]).unwrap();
+    assert!(read(&path).unwrap_err().to_string().contains("not UTF-8"));
+}
+
+proptest! {
+    #[test]
+    fn no_input_panics(text in "[ -~\n]{0,80}", any: String) {
+        for text in [text, any] {
+            let _ = yaml::parse(&text);
+            let _ = nix::parse(&text);
+            let _ = seed::parse(&text);
+            let _ = dockerfile::parse(&text);
+        }
+    }
+}

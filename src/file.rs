@@ -1,12 +1,16 @@
 //! Files that other programs and other runs use too: replaced whole or not at
 //! all, and worked on by one run at a time.
 
+use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::json::{self, FileError};
+
+/// Characters by which the names of new files differ.
+const RANDOM: usize = 6;
 
 /// Writes `content` to `path`, whole or not at all: to a new file beside it,
 /// synced, then renamed over it. A link is followed; the mode of a file that
@@ -28,11 +32,9 @@ fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     // Opened before anything is changed: a folder that cannot be synced is an
     // error while the old file is still there.
     let synced = File::open(folder)?;
-    let mut prefix = std::ffi::OsString::from(".");
-    prefix.push(target.file_name().unwrap_or_default());
-    prefix.push(".");
+    let prefix = temporary_prefix(&target);
     let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix);
+    builder.prefix(&prefix).rand_bytes(RANDOM);
     // What a program that just creates a file asks for; the umask is applied.
     builder.permissions(fs::Permissions::from_mode(0o666));
     let mut file = builder.tempfile_in(folder)?;
@@ -46,6 +48,14 @@ fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     // old one back hangs on this, and some file systems do not offer it.
     let _ = synced.sync_all();
     Ok(())
+}
+
+/// How the name of the new file begins, before it takes the place of the old.
+fn temporary_prefix(target: &Path) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(target.file_name().unwrap_or_default());
+    prefix.push(".");
+    prefix
 }
 
 /// Where a file is, or will be, behind all links.
@@ -108,11 +118,32 @@ impl Lock {
             // The run before may have removed the file between these two steps.
             let here = file.metadata().map_err(|e| failed(&e))?;
             if fs::metadata(&lock_path).is_ok_and(|there| there.ino() == here.ino()) {
+                remove_leftovers(&lock_path.with_extension(""));
                 return Ok(Self {
                     path: lock_path,
                     _file: file,
                 });
             }
+        }
+    }
+}
+
+/// Removes what runs that were killed while they wrote `target` have left. No
+/// other run is at work on it: that is what the lock says.
+fn remove_leftovers(target: &Path) {
+    let prefix = temporary_prefix(target);
+    let prefix = prefix.as_encoded_bytes();
+    let Ok(entries) = fs::read_dir(folder_of(target)) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let end = name.as_encoded_bytes().strip_prefix(prefix);
+        let is_ours =
+            end.is_some_and(|end| end.len() == RANDOM && end.iter().all(u8::is_ascii_alphanumeric));
+        if is_ours {
+            // One that stays does no harm.
+            let _ = fs::remove_file(entry.path());
         }
     }
 }
@@ -176,8 +207,10 @@ mod tests {
         drop(lock);
         drop(Lock::take(&link).unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-        // What a killed run leaves is a file that nobody has locked.
+        // What a killed run leaves is a file that nobody has locked, and maybe
+        // half a table.
         fs::write(folder.path().join("digests.json.lock"), "").unwrap();
+        fs::write(folder.path().join(".digests.json.a1B2c3"), "{").unwrap();
         drop(Lock::take(&file).unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }

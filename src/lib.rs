@@ -26,6 +26,7 @@ pub mod images;
 pub mod import;
 pub mod json;
 pub mod lookup;
+pub mod merge;
 pub mod name;
 pub mod platform;
 #[cfg(feature = "plugin")]

@@ -115,7 +115,7 @@ mod tests {
             ),
             (
                 &["18.6.1-ce.0", "18.6.1-rc42.ce.0", "9.1.0-ce.10", "latest"],
-                r##"18.6.1-ce.0, "strategies": { "major-minor-patch": true }, "variants": ["-ce.#"], "tags": ["latest"] }"##,
+                r#"18.6.1-ce.0, "strategies": { "major-minor-patch": true }, "variants": ["-ce.#"], "tags": ["latest"] }"#,
             ),
             (
                 &["main", "pr-12", "20260901"],

@@ -1,1 +1,71 @@
-//! x
+//! One reference, answered by its registry instead of the table.
+
+use crate::name::{ImageName, Reference};
+use crate::platform::Platform;
+use crate::registry::{Client, RegistryError};
+use crate::tag::Tag;
+
+/// Why a registry has no answer to a reference.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ResolveError {
+    /// The registry could not be asked, or gave no usable answer.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The registry has no such tag.
+    #[error("the registry has no tag {image}:{tag}; check its spelling")]
+    NoSuchTag {
+        /// The image.
+        image: ImageName,
+        /// The tag.
+        tag: Tag,
+    },
+    /// The tag is not for that platform.
+    #[error("{reference} is not for {platform}; it is for {}", offered.join(", "))]
+    NoSuchPlatform {
+        /// What was asked for.
+        reference: Box<Reference>,
+        /// The platform that was asked for.
+        platform: Platform,
+        /// The platforms there are.
+        offered: Vec<String>,
+    },
+}
+
+/// Asks the registry what `reference` points to: the same reference with the
+/// digest of its index, or with that of the manifest for `platform`. Without a
+/// tag `latest` is meant; a digest that it carries is looked up, and kept.
+///
+/// # Errors
+/// Where the registry cannot be asked, or has nothing that fits.
+pub async fn resolve(
+    client: &Client,
+    reference: &Reference,
+    platform: Option<&Platform>,
+) -> Result<Reference, ResolveError> {
+    let image = &reference.image;
+    let mut pinned = reference.clone();
+    let digest = if let Some(digest) = &reference.digest {
+        digest.clone()
+    } else {
+        let tag = pinned.tag.get_or_insert_with(Tag::latest).clone();
+        let found = client.digest(image, &tag).await?;
+        found.ok_or_else(|| ResolveError::NoSuchTag {
+            image: image.clone(),
+            tag,
+        })?
+    };
+    // Asked even where the answer is known already: only the bytes prove it.
+    let offered = client.platforms(image, &digest).await?;
+    pinned.digest = Some(match platform {
+        None => digest,
+        Some(platform) => {
+            let manifest = offered.get(platform).cloned();
+            manifest.ok_or_else(|| ResolveError::NoSuchPlatform {
+                reference: Box::new(pinned.clone()),
+                platform: platform.clone(),
+                offered: offered.keys().map(Platform::to_string).collect(),
+            })?
+        }
+    });
+    Ok(pinned)
+}

@@ -28,13 +28,18 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<u8> {
     let query = Query::from_reference(&arguments.reference)?.for_platform(arguments.platform);
-    let table = match &arguments.digests {
+    let table = table(arguments.digests.as_deref())?;
+    super::print(&format!("{}\n", query.answer(&table)?))?;
+    Ok(super::DONE)
+}
+
+/// The table that is named, or that of the folder, or the built-in one.
+pub(super) fn table(path: Option<&Path>) -> Result<Table> {
+    Ok(match path {
         Some(path) => Table::read(path)?,
         None => match std::fs::symlink_metadata(DEFAULT_TABLE) {
             Err(error) if error.kind() == ErrorKind::NotFound => Table::built_in()?,
             _ => Table::read(Path::new(DEFAULT_TABLE))?,
         },
-    };
-    super::print(&format!("{}\n", query.answer(&table)?))?;
-    Ok(super::DONE)
+    })
 }

@@ -1,11 +1,20 @@
 //! The command line: one file a verb, the thin face over the library.
 
+mod add;
+mod check;
 mod columns;
+mod completions;
+mod files;
+mod import;
+mod list;
 mod lookup;
+mod merge;
 mod network;
 mod progress;
 mod refresh;
+mod remove;
 mod report;
+mod resolve;
 
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
@@ -17,6 +26,8 @@ use clap::{Parser, Subcommand};
 const DONE: u8 = 0;
 /// A bad flag, a file that cannot be read or written, no answer.
 const FAILED: u8 = 1;
+/// Some images failed; the rest was written.
+const SOME_FAILED: u8 = 2;
 
 /// Pinned OCI image references for Nix: one table of digests, kept fresh.
 #[derive(Debug, Parser)]
@@ -30,6 +41,14 @@ struct Command {
 enum Verb {
     Refresh(refresh::Arguments),
     Lookup(lookup::Arguments),
+    List(list::Arguments),
+    Add(add::Arguments),
+    Remove(remove::Arguments),
+    Resolve(resolve::Arguments),
+    Import(import::Arguments),
+    Check(check::Arguments),
+    Merge(merge::Arguments),
+    Completions(completions::Arguments),
 }
 
 /// Prints on standard output, without colour where it is no terminal. That
@@ -60,6 +79,14 @@ pub(crate) fn main() -> ExitCode {
     let result = match command.verb {
         Verb::Refresh(arguments) => refresh::run(&arguments),
         Verb::Lookup(arguments) => lookup::run(arguments),
+        Verb::List(arguments) => list::run(&arguments),
+        Verb::Add(arguments) => add::run(arguments),
+        Verb::Remove(arguments) => remove::run(&arguments),
+        Verb::Resolve(arguments) => resolve::run(&arguments),
+        Verb::Import(arguments) => import::run(&arguments),
+        Verb::Check(arguments) => check::run(&arguments),
+        Verb::Merge(arguments) => merge::run(&arguments),
+        Verb::Completions(arguments) => completions::run(&arguments),
     };
     match result {
         Ok(code) => ExitCode::from(code),

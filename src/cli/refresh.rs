@@ -1,21 +1,18 @@
 //! `nix-oci-hashes refresh`: follow the registries and rewrite the table.
 
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use nix_oci_hashes::file::{self, Lock};
 use nix_oci_hashes::images::{self, TrackedImage};
 use nix_oci_hashes::name::ImageName;
 use nix_oci_hashes::refresh::{Options, Scope, Shard, refresh};
-use nix_oci_hashes::table::Table;
 
+use super::files::{Files, check_folder, read_table};
 use super::network::{self, Network};
 use super::progress::Bars;
 use super::report::{self, Outcome};
 
-/// Some images failed; the rest was written.
-pub(super) const SOME_FAILED: u8 = 2;
 /// `--check`: the table is not up to date.
 const WOULD_WRITE: u8 = 3;
 
@@ -27,13 +24,8 @@ const WOULD_WRITE: u8 = 3;
 #[derive(Debug, clap::Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Arguments {
-    /// Which images are tracked
-    #[arg(long, value_name = "FILE", default_value = "images.json")]
-    images: PathBuf,
-
-    /// The table of pins; made where there is none
-    #[arg(long, value_name = "FILE", default_value = "digests.json")]
-    digests: PathBuf,
+    #[command(flatten)]
+    files: Files,
 
     /// Write nothing, and exit with 3 if there is something to write
     #[arg(long)]
@@ -72,16 +64,19 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8> {
-    let images = images::read(&arguments.images)?;
+    let images = images::read(&arguments.files.images)?;
     let options = Options {
         scope: scope(arguments, &images)?,
         all: arguments.all,
         explain: arguments.verbose,
     };
-    let target = arguments.output.as_ref().unwrap_or(&arguments.digests);
+    let target = arguments
+        .output
+        .as_ref()
+        .unwrap_or(&arguments.files.digests);
     check_folder(target)?;
     let lock = (!arguments.check).then(|| Lock::take(target)).transpose()?;
-    let (old, old_text) = read_table(&arguments.digests)?;
+    let (old, old_text) = read_table(&arguments.files.digests)?;
     let client = arguments.network.client()?;
     let runtime = network::runtime()?;
     let bars = Bars::default();
@@ -131,7 +126,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     } else if report.problems.is_empty() {
         super::DONE
     } else {
-        SOME_FAILED
+        super::SOME_FAILED
     })
 }
 
@@ -144,34 +139,9 @@ fn scope(arguments: &Arguments, images: &[TrackedImage]) -> Result<Scope> {
     }
     for image in &arguments.image {
         if !images.iter().any(|tracked| tracked.image == *image) {
-            let file = arguments.images.display();
+            let file = arguments.files.images.display();
             bail!("{image} is not in {file}; add it with 'nix-oci-hashes add {image}'");
         }
     }
     Ok(Scope::Images(arguments.image.iter().cloned().collect()))
-}
-
-/// Found out now, not when every registry has been asked.
-pub(super) fn check_folder(path: &Path) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    if !folder.as_os_str().is_empty() && !folder.is_dir() {
-        bail!(
-            "{}: its folder does not exist; create it first",
-            path.display()
-        );
-    }
-    Ok(())
-}
-
-/// The table and its text; an empty table where there is no file yet.
-pub(super) fn read_table(path: &Path) -> Result<(Table, Option<Vec<u8>>)> {
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok((Table::default(), None)),
-        _ => {
-            let text = std::fs::read(path)
-                .with_context(|| format!("{}: see that you may read it", path.display()))?;
-            let table = Table::parse(&text, &path.display().to_string())?;
-            Ok((table, Some(text)))
-        }
-    }
 }

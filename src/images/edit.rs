@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::{DEFAULT_KEEP, Strategy, TrackedImage, parse};
 use crate::json::FileError;
 use crate::name::ImageName;
+use crate::variant::VariantPattern;
 use crate::version::Precision;
 
 /// From this length on an entry is written with a field a line, in characters.
@@ -164,12 +165,7 @@ pub fn entry_text(tracked: &TrackedImage) -> String {
             format!("\"strategies\": {{ {strategies} }}")
         });
     }
-    if tracked
-        .variants
-        .iter()
-        .map(|variant| variant.as_str())
-        .ne([""])
-    {
+    if tracked.variants.iter().map(VariantPattern::as_str).ne([""]) {
         fields.push(format!("\"variants\": {}", list(&tracked.variants)));
     }
     if tracked.keep != DEFAULT_KEEP {

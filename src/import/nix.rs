@@ -50,16 +50,16 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
 
 /// Whether an attribute's path, which these tokens end with, ends in `image`.
 fn is_image(before: &[(usize, SyntaxKind, &str)]) -> bool {
-    match before {
-        [.., (_, TOKEN_IDENT, "image")] => true,
-        [
-            ..,
-            (_, TOKEN_STRING_START, _),
-            (_, TOKEN_STRING_CONTENT, "image"),
-            (_, TOKEN_STRING_END, _),
-        ] => true,
-        _ => false,
-    }
+    matches!(
+        before,
+        [.., (_, TOKEN_IDENT, "image")]
+            | [
+                ..,
+                (_, TOKEN_STRING_START, _),
+                (_, TOKEN_STRING_CONTENT, "image"),
+                (_, TOKEN_STRING_END, _),
+            ]
+    )
 }
 
 /// Takes the value that these tokens begin with.

@@ -8,6 +8,9 @@ mod report;
 mod run;
 mod scope;
 
+#[cfg(test)]
+mod tests;
+
 pub use decision::{Decision, Kept, Left, Taken};
 pub use plan::{Plan, plan};
 pub use report::{Change, ChangeKind, Gone, Lacking, Problem, Report};

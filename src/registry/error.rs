@@ -39,7 +39,7 @@ pub enum RegistryError {
     },
     /// The registry was not done within the time that it is given.
     #[error(
-        "{registry} was not done within {seconds} seconds; try again later, or give it more with --deadline"
+        "{registry} was not done within {seconds} s; try again later, or give it more with --deadline"
     )]
     Late {
         /// The registry, as images.json names it.

@@ -23,7 +23,7 @@ mod pages;
 mod transport;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use client::{Client, Options};
 pub use error::RegistryError;

@@ -7,6 +7,7 @@
     reason = "each test file uses its own part of it"
 )]
 
+pub mod fake;
 #[cfg(feature = "system-tests")]
 pub mod nix;
 #[cfg(feature = "system-tests")]

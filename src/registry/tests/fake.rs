@@ -19,7 +19,7 @@ use crate::registry::transport::{Failure, FailureKind, Request, Response, Route,
 use crate::tag::Tag;
 
 /// What it answers.
-pub(super) struct Said {
+pub(crate) struct Said {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Body,
@@ -37,7 +37,7 @@ enum Body {
 }
 
 impl Said {
-    pub(super) fn status(status: u16) -> Self {
+    pub(crate) fn status(status: u16) -> Self {
         Self {
             status,
             headers: Vec::new(),
@@ -46,69 +46,74 @@ impl Said {
         }
     }
 
-    pub(super) fn body(body: impl Into<String>) -> Self {
+    pub(crate) fn body(body: impl Into<String>) -> Self {
         Self {
             body: Body::Whole(body.into()),
             ..Self::status(200)
         }
     }
 
-    pub(super) fn tags(tags: &[&str]) -> Self {
+    pub(crate) fn tags(tags: &[&str]) -> Self {
         Self::body(serde_json::json!({ "name": "app", "tags": tags }).to_string())
     }
 
-    pub(super) fn digest(of: &str) -> Self {
+    pub(crate) fn digest(of: &str) -> Self {
         Self::status(200).header("docker-content-digest", digest(of).to_string())
     }
 
-    pub(super) fn redirect(to: &str) -> Self {
+    pub(crate) fn redirect(to: &str) -> Self {
         Self::status(307).header("location", to)
     }
 
-    pub(super) fn challenge(realm: &str) -> Self {
+    pub(crate) fn challenge(realm: &str) -> Self {
         let value = format!("Bearer realm=\"{realm}\",service=\"fake\"");
         Self::status(401).header("www-authenticate", value)
     }
 
-    pub(super) fn endless() -> Self {
+    pub(crate) fn endless() -> Self {
         Self {
             body: Body::Endless,
             ..Self::status(200)
         }
     }
 
-    pub(super) fn cut(body: &str) -> Self {
+    pub(crate) fn cut(body: &str) -> Self {
         Self {
             body: Body::Cut(body.to_owned()),
             ..Self::status(200)
         }
     }
 
-    pub(super) fn never() -> Self {
+    pub(crate) fn never() -> Self {
         Self {
             body: Body::Never,
             ..Self::status(200)
         }
     }
 
-    pub(super) fn failure(kind: FailureKind) -> Self {
+    pub(in crate::registry) fn failure(kind: FailureKind) -> Self {
         Self {
             body: Body::Failure(kind),
             ..Self::status(200)
         }
     }
 
-    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    /// No connection.
+    pub(crate) fn down() -> Self {
+        Self::failure(FailureKind::Passing)
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    pub(super) fn code(mut self, status: u16) -> Self {
+    pub(crate) fn code(mut self, status: u16) -> Self {
         self.status = status;
         self
     }
 
-    pub(super) fn after(mut self, delay: Duration) -> Self {
+    pub(crate) fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
@@ -116,17 +121,17 @@ impl Said {
 
 /// A request that was made.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) authorization: Option<String>,
-    pub(super) form: Option<String>,
-    pub(super) route: Route,
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) authorization: Option<String>,
+    pub(crate) form: Option<String>,
+    pub(in crate::registry) route: Route,
 }
 
 impl Asked {
     /// `GET https://r.example/v2/app/tags/list`, without the query.
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let mut url = self.url.clone();
         url.set_query(None);
         format!("{} {url}", self.method)
@@ -135,19 +140,19 @@ impl Asked {
 
 /// What a registry of these tests does with a request; `at` is the end of its
 /// path, and `nth` counts the requests for the same from 0.
-pub(super) type Answers = dyn Fn(&Asked, &str, usize) -> Said + Send + Sync;
+pub(crate) type Answers = dyn Fn(&Asked, &str, usize) -> Said + Send + Sync;
 
 #[derive(Clone)]
-pub(super) struct Fake {
+pub(crate) struct Fake {
     answers: Arc<Answers>,
     asked: Arc<Mutex<Vec<Asked>>>,
     under_way: Arc<AtomicUsize>,
     most_under_way: Arc<AtomicUsize>,
-    pub(super) served: Arc<AtomicUsize>,
+    pub(crate) served: Arc<AtomicUsize>,
 }
 
 impl Fake {
-    pub(super) fn new(
+    pub(crate) fn new(
         answers: impl Fn(&Asked, &str, usize) -> Said + Send + Sync + 'static,
     ) -> Self {
         Self {
@@ -159,29 +164,37 @@ impl Fake {
         }
     }
 
-    pub(super) fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         self.client_with(Options::default(), Credentials::default())
     }
 
-    pub(super) fn client_as(&self, registry: &str, credential: Credential) -> Client {
+    pub(crate) fn client_by(&self, options: Options) -> Client {
+        self.client_with(options, Credentials::default())
+    }
+
+    pub(in crate::registry) fn client_as(&self, registry: &str, credential: Credential) -> Client {
         let credentials = Credentials::of_one(registry, credential);
         self.client_with(Options::default(), credentials)
     }
 
-    pub(super) fn client_with(&self, options: Options, credentials: Credentials) -> Client {
+    pub(in crate::registry) fn client_with(
+        &self,
+        options: Options,
+        credentials: Credentials,
+    ) -> Client {
         Client::over(Box::new(self.clone()), credentials, options)
     }
 
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.asked().iter().map(Asked::line).collect()
     }
 
     /// Every host that was sent something to log in with.
-    pub(super) fn told(&self) -> Vec<String> {
+    pub(crate) fn told(&self) -> Vec<String> {
         let asked = self.asked();
         let told = asked
             .iter()
@@ -193,7 +206,7 @@ impl Fake {
         hosts
     }
 
-    pub(super) fn most_under_way(&self) -> usize {
+    pub(crate) fn most_under_way(&self) -> usize {
         self.most_under_way.load(Ordering::SeqCst)
     }
 }
@@ -256,20 +269,20 @@ impl Transport for Fake {
     }
 }
 
-pub(super) fn digest(of: &str) -> Digest {
+pub(crate) fn digest(of: &str) -> Digest {
     Digest::of(Algorithm::Sha256, of.as_bytes())
 }
 
-pub(super) fn image(name: &str) -> ImageName {
+pub(crate) fn image(name: &str) -> ImageName {
     name.parse().unwrap()
 }
 
-pub(super) fn tag(name: &str) -> Tag {
+pub(crate) fn tag(name: &str) -> Tag {
     name.parse().unwrap()
 }
 
 /// The text of an index; an entry is a platform, or `index`, and a digest.
-pub(super) fn index(entries: &[(&str, &Digest)]) -> String {
+pub(crate) fn index(entries: &[(&str, &Digest)]) -> String {
     const INDEX: &str = "application/vnd.oci.image.index.v1+json";
     const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
     let entry = |(platform, digest): &(&str, &Digest)| match platform.split_once('/') {

@@ -3,5 +3,5 @@
 
 mod access;
 mod answers;
-mod fake;
+pub(crate) mod fake;
 mod patience;

@@ -1,0 +1,85 @@
+//! `nix-oci-hashes check`: whether both files are as they should be.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use nix_oci_hashes::images::{self, TrackedImage};
+use nix_oci_hashes::name::ImageName;
+use nix_oci_hashes::table::Table;
+
+use super::files::{Files, read_table};
+
+/// Check both files: well-formed, canonical, consistent
+///
+/// Exits with 0 if they are, and with 1 and what to do if not.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    files: Files,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<u8> {
+    let Files { images, digests } = &arguments.files;
+    let tracked = images::read(images)?;
+    // One that is not there has no pins, which is told as what is missing.
+    let (table, text) = read_table(digests)?;
+    let mut faults = faults(&tracked, &table);
+    if text.is_some_and(|text| text != table.to_json().as_bytes()) {
+        faults.push(format!(
+            "{}: not in canonical form; run 'nix-oci-hashes merge {0} --output {0}'",
+            digests.display()
+        ));
+    }
+    let mut out: String = faults.iter().map(|fault| format!("{fault}\n")).collect();
+    let pins = table.images.values().flat_map(|pins| pins.values());
+    let unverified = pins.clone().filter(|pin| pin.platforms.is_empty()).count();
+    out.push_str(&format!(
+        "{} images, {} pins, {unverified} of them without platforms until a refresh verifies them: {}\n",
+        tracked.len(),
+        pins.count(),
+        if faults.is_empty() { "all is well" } else { "not all is well" }
+    ));
+    super::print(&out)?;
+    Ok(if faults.is_empty() {
+        super::DONE
+    } else {
+        super::FAILED
+    })
+}
+
+/// What one file has and the other should have too.
+fn faults(tracked: &[TrackedImage], table: &Table) -> Vec<String> {
+    const REFRESH: &str = "run 'nix-oci-hashes refresh'";
+    let mut faults = Vec::new();
+    for TrackedImage {
+        image,
+        platforms,
+        tags,
+        ..
+    } in tracked
+    {
+        let Some(pins) = table.images.get(image) else {
+            faults.push(format!("{image}: tracked, and not in the table; {REFRESH}"));
+            continue;
+        };
+        for tag in tags.iter().filter(|tag| !pins.contains_key(*tag)) {
+            faults.push(format!(
+                "{image}:{tag}: listed in 'tags', and not pinned; {REFRESH}"
+            ));
+        }
+        for (tag, pin) in pins {
+            for platform in pin.platforms.keys().filter(|p| !platforms.contains(*p)) {
+                faults.push(format!(
+                    "{image}:{tag}: pinned for {platform}, which is not tracked; {REFRESH}"
+                ));
+            }
+        }
+    }
+    let names: BTreeSet<&ImageName> = tracked.iter().map(|entry| &entry.image).collect();
+    for image in table.images.keys().filter(|image| !names.contains(image)) {
+        faults.push(format!(
+            "{image}: in the table, and not tracked; {REFRESH}, or add it to images.json"
+        ));
+    }
+    faults
+}

@@ -1,0 +1,252 @@
+//! `nix-oci-hashes import`: track and pin what people have written down.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Result;
+use nix_oci_hashes::file::{self, Lock};
+use nix_oci_hashes::images::edit::{Editor, entry_text};
+use nix_oci_hashes::images::{Strategy, TrackedImage};
+use nix_oci_hashes::import::{self, Found, Imported};
+use nix_oci_hashes::name::{ImageName, Reference};
+use nix_oci_hashes::table::{Pin, Table};
+use nix_oci_hashes::tag::Tag;
+use nix_oci_hashes::variant::VariantPattern;
+use nix_oci_hashes::version::Precision;
+
+use super::columns::{Cell, align};
+use super::files::{Files, check_folder, read_table};
+
+/// Track and pin the images of compose files, Dockerfiles, Kubernetes manifests and Nix files
+///
+/// Takes images.json and digests.json of the first nix-oci-hashes too. What is
+/// tracked or pinned already stays as it is; a digest that is written down is
+/// pinned as it is, and verified by the next refresh.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The files; what they are, their names say
+    #[arg(required = true)]
+    file: Vec<PathBuf>,
+
+    /// Write nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    #[command(flatten)]
+    files: Files,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<u8> {
+    let files = &arguments.files;
+    let mut read = Vec::new();
+    for path in &arguments.file {
+        read.push((path.as_path(), import::read(path)?));
+    }
+    check_folder(&files.images)?;
+    check_folder(&files.digests)?;
+    let lock = (!arguments.dry_run)
+        .then(|| Lock::take(&files.digests))
+        .transpose()?;
+    let mut work = Work {
+        editor: files.editor()?,
+        table: read_table(&files.digests)?.0,
+        new: BTreeMap::new(),
+        rows: Vec::new(),
+        taken: 0,
+        left: 0,
+    };
+    // Entries first: a reference that one of them is for needs none of its own.
+    for (path, imported) in &read {
+        work.take_entries(path, imported);
+    }
+    for (path, imported) in read {
+        work.take_references(path, imported);
+    }
+    work.add_new();
+    // The files are to be read again by whoever comes next.
+    files.tracked(&work.editor)?;
+    let outcome = if arguments.dry_run {
+        "nothing written".to_owned()
+    } else {
+        if work.taken > 0 {
+            file::write(&files.images, work.editor.text().as_bytes())?;
+            file::write(&files.digests, work.table.to_json().as_bytes())?;
+        }
+        let (images, digests) = (files.images.display(), files.digests.display());
+        if work.taken > 0 {
+            format!(
+                "{images} and {digests} written; run 'nix-oci-hashes refresh' to verify and complete the pins"
+            )
+        } else {
+            format!("{images} and {digests} are as they were")
+        }
+    };
+    drop(lock);
+    let mut text = align(&work.rows);
+    text.push_str(&format!(
+        "{} taken, {} left: {outcome}\n",
+        work.taken, work.left
+    ));
+    super::print(&text)?;
+    Ok(super::DONE)
+}
+
+struct Work {
+    editor: Editor,
+    table: Table,
+    /// Images without an entry: the tags that are written down.
+    new: BTreeMap<ImageName, New>,
+    rows: Vec<Vec<Cell>>,
+    taken: usize,
+    left: usize,
+}
+
+/// What is known of an image that has no entry yet.
+#[derive(Default)]
+struct New {
+    /// Tags that no strategy would take, or that have no pin to keep them.
+    tags: BTreeSet<Tag>,
+    variants: BTreeSet<VariantPattern>,
+}
+
+impl Work {
+    fn take_entries(&mut self, path: &Path, imported: &Imported) {
+        for (image, entry) in &imported.entries {
+            let place = path.display().to_string();
+            if self.editor.entry(image).is_some() {
+                self.leave(place, image.to_string(), "tracked already");
+            } else {
+                self.editor.add(image, entry);
+                self.table.images.entry(image.clone()).or_default();
+                self.took(place, image.to_string(), "tracked");
+            }
+        }
+    }
+
+    fn take_references(&mut self, path: &Path, imported: Imported) {
+        for found in imported.found {
+            self.take_reference(path, found);
+        }
+        for left in imported.left {
+            let place = format!("{}:{}", path.display(), left.line);
+            self.leave(place, left.text, &left.reason);
+        }
+    }
+
+    fn take_reference(&mut self, path: &Path, Found { line, reference }: Found) {
+        let place = format!("{}:{line}", path.display());
+        let text = reference.to_string();
+        let Reference { image, tag, digest } = reference;
+        let tag = match (tag, &digest) {
+            (Some(tag), _) => tag,
+            (None, None) => Tag::latest(),
+            (None, Some(_)) => {
+                return self.leave(place, text, "it has no tag to pin the digest to");
+            }
+        };
+        let is_new = self.editor.entry(&image).is_none();
+        let pinned = self
+            .table
+            .images
+            .get(&image)
+            .and_then(|pins| pins.get(&tag));
+        match (digest, pinned) {
+            (Some(digest), Some(pin))
+                if pin.digest == digest || pin.platforms.values().any(|d| *d == digest) =>
+            {
+                self.leave(place, text, "pinned already");
+            }
+            (Some(_), Some(pin)) => {
+                let reason = format!("pinned already, to {}", pin.digest.short());
+                self.leave(place, text, &reason);
+            }
+            (Some(digest), None) => {
+                self.note(is_new, &image, &tag, true);
+                let pin = Pin {
+                    digest,
+                    platforms: BTreeMap::new(),
+                };
+                self.table.images.entry(image).or_default().insert(tag, pin);
+                self.took(place, text, "pinned");
+            }
+            (None, Some(_)) => self.leave(place, text, "pinned already"),
+            (None, None) if is_new => {
+                self.note(is_new, &image, &tag, false);
+                self.table.images.entry(image).or_default();
+                self.took(place, text, "tracked");
+            }
+            (None, None) => {
+                self.leave(
+                    place,
+                    text,
+                    "its image is tracked already; see that 'tags' or 'strategies' has the tag",
+                );
+            }
+        }
+    }
+
+    fn note(&mut self, is_new: bool, image: &ImageName, tag: &Tag, has_pin: bool) {
+        if !is_new {
+            return;
+        }
+        let new = self.new.entry(image.clone()).or_default();
+        match tag.version() {
+            Some(version) if !version.is_prerelease() => {
+                new.variants
+                    .insert(VariantPattern::general(version.variant()));
+                if !has_pin {
+                    new.tags.insert(tag.clone());
+                }
+            }
+            _ => {
+                new.tags.insert(tag.clone());
+            }
+        }
+    }
+
+    /// Writes an entry for each image that is new.
+    fn add_new(&mut self) {
+        for (image, New { tags, mut variants }) in std::mem::take(&mut self.new) {
+            if variants.is_empty() {
+                variants.insert(VariantPattern::plain());
+            }
+            let all = [
+                Precision::Major,
+                Precision::MajorMinor,
+                Precision::MajorMinorPatch,
+            ];
+            let platforms = ["linux/amd64", "linux/arm64"].iter();
+            let entry = TrackedImage {
+                image: image.clone(),
+                platforms: platforms
+                    .filter_map(|platform| platform.parse().ok())
+                    .collect(),
+                strategies: all.map(|precision| (precision, Strategy::Newest)).into(),
+                variants,
+                keep: 3,
+                tags,
+            };
+            self.editor.add(&image, &entry_text(&entry));
+        }
+    }
+
+    fn took(&mut self, place: String, what: String, how: &str) {
+        self.taken += 1;
+        self.row("took", AnsiColor::Green.on_default(), place, what, how);
+    }
+
+    fn leave(&mut self, place: String, what: String, why: &str) {
+        self.left += 1;
+        self.row("left", AnsiColor::Yellow.on_default(), place, what, why);
+    }
+
+    fn row(&mut self, word: &str, style: Style, place: String, what: String, how: &str) {
+        self.rows.push(vec![
+            Cell::styled(word, style),
+            Cell::plain(place),
+            Cell::plain(what),
+            Cell::plain(how),
+        ]);
+    }
+}

@@ -1,0 +1,120 @@
+//! `nix-oci-hashes list`: what the table has.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use nix_oci_hashes::name::ImageName;
+use nix_oci_hashes::platform::Platform;
+use nix_oci_hashes::table::{Pin, Pins, Table};
+use nix_oci_hashes::tag::{Tag, by_version};
+use serde_json::{Map, Value, json};
+
+use super::columns::{Cell, align};
+
+/// Show the images of the table, or the tags of one
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Show the tags of this image
+    image: Option<ImageName>,
+
+    /// Print JSON: the table's own, or that of the image
+    #[arg(long)]
+    json: bool,
+
+    /// The table of pins [default: ./digests.json, or the built-in table where there is none]
+    #[arg(long, value_name = "FILE")]
+    digests: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<u8> {
+    let table = super::lookup::table(arguments.digests.as_deref())?;
+    let text = match &arguments.image {
+        None if arguments.json => pretty(&images_json(&table)),
+        None => images(&table),
+        Some(image) => {
+            let pins = table.images.get(image);
+            let pins =
+                pins.ok_or_else(|| nix_oci_hashes::lookup::LookupError::NotTracked(image.clone()))?;
+            if arguments.json {
+                pretty(&pins_json(pins))
+            } else {
+                tags(pins)
+            }
+        }
+    };
+    super::print(&text)?;
+    Ok(super::DONE)
+}
+
+fn images(table: &Table) -> String {
+    let head = ["IMAGE", "TAGS", "NEWEST", "PLATFORMS"].map(Cell::bold);
+    let mut rows = vec![Vec::from(head)];
+    for (image, pins) in &table.images {
+        let platforms: BTreeSet<&Platform> =
+            pins.values().flat_map(|pin| pin.platforms.keys()).collect();
+        let newest = in_order(pins)
+            .into_iter()
+            .rev()
+            .find(|(tag, _)| tag.version().is_some());
+        let newest = newest.map_or("-".to_owned(), |(tag, _)| tag.to_string());
+        rows.push(vec![
+            Cell::plain(image.as_str()),
+            Cell::plain(pins.len().to_string()),
+            Cell::plain(newest),
+            Cell::plain(names(platforms)),
+        ]);
+    }
+    align(&rows)
+}
+
+fn tags(pins: &Pins) -> String {
+    let head = ["TAG", "DIGEST", "PLATFORMS"].map(Cell::bold);
+    let mut rows = vec![Vec::from(head)];
+    for (tag, pin) in in_order(pins) {
+        rows.push(vec![
+            Cell::plain(tag.as_str()),
+            Cell::plain(pin.digest.to_string()),
+            Cell::plain(names(pin.platforms.keys())),
+        ]);
+    }
+    align(&rows)
+}
+
+fn in_order(pins: &Pins) -> Vec<(&Tag, &Pin)> {
+    let mut pins: Vec<_> = pins.iter().collect();
+    pins.sort_by_cached_key(|(tag, _)| by_version(tag));
+    pins
+}
+
+/// Platforms, or a dash where a pin has none yet.
+fn names<'a>(platforms: impl IntoIterator<Item = &'a Platform>) -> String {
+    let names: Vec<&str> = platforms.into_iter().map(Platform::as_str).collect();
+    if names.is_empty() {
+        "-".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+fn images_json(table: &Table) -> Value {
+    let images = table.images.iter();
+    let images = images.map(|(image, pins)| (image.to_string(), pins_json(pins)));
+    images.collect::<Map<_, _>>().into()
+}
+
+fn pins_json(pins: &Pins) -> Value {
+    let pins = pins.iter().map(|(tag, pin)| {
+        let platforms = pin.platforms.iter();
+        let platforms: Map<String, Value> = platforms
+            .map(|(platform, digest)| (platform.to_string(), digest.to_string().into()))
+            .collect();
+        let pin = json!({ "digest": pin.digest.to_string(), "platforms": platforms });
+        (tag.to_string(), pin)
+    });
+    pins.collect::<Map<_, _>>().into()
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}

@@ -1,0 +1,58 @@
+//! `nix-oci-hashes merge`: one table from the parts of several runs.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use nix_oci_hashes::file::{self, Lock};
+use nix_oci_hashes::images;
+use nix_oci_hashes::merge::Merge;
+use nix_oci_hashes::table::Table;
+
+use super::files::check_folder;
+
+/// Join the tables that several runs of 'refresh --shard' have written
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The parts, in any order
+    #[arg(required = true)]
+    file: Vec<PathBuf>,
+
+    /// Write the table here [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Refuse a table that lacks an image which this images.json tracks, as when a part is missing
+    #[arg(long, value_name = "FILE")]
+    images: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<u8> {
+    let mut merge = Merge::default();
+    for path in &arguments.file {
+        merge.add(&path.display().to_string(), Table::read(path)?)?;
+    }
+    let table = merge.finish();
+    if let Some(path) = &arguments.images {
+        let tracked = images::read(path)?;
+        let missing = tracked
+            .iter()
+            .filter(|entry| !table.images.contains_key(&entry.image));
+        let missing: Vec<&str> = missing.map(|entry| entry.image.as_str()).collect();
+        if let [first, others @ ..] = &missing[..] {
+            let others = match others.len() {
+                0 => String::new(),
+                n => format!(" and {n} other tracked images"),
+            };
+            bail!("{first}{others} stand in none of the parts; is a part missing?");
+        }
+    }
+    match &arguments.output {
+        None => super::print(&table.to_json())?,
+        Some(path) => {
+            check_folder(path)?;
+            let _lock = Lock::take(path)?;
+            file::write(path, table.to_json().as_bytes())?;
+        }
+    }
+    Ok(super::DONE)
+}

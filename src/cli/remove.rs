@@ -1,0 +1,39 @@
+//! `nix-oci-hashes remove`: track an image no more.
+
+use anyhow::{Result, bail};
+use nix_oci_hashes::file::{self, Lock};
+use nix_oci_hashes::name::ImageName;
+
+use super::files::{Files, read_table};
+
+/// Take an image and its pins out of both files
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The image, such as docker.io/nextcloud
+    image: ImageName,
+
+    #[command(flatten)]
+    files: Files,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<u8> {
+    let Arguments { image, files } = arguments;
+    let lock = Lock::take(&files.digests)?;
+    let mut editor = files.editor()?;
+    let (mut table, old_text) = read_table(&files.digests)?;
+    let was_tracked = editor.remove(image);
+    let pins = table.images.remove(image);
+    if !was_tracked && pins.is_none() {
+        bail!("{image} is not tracked; 'nix-oci-hashes list' shows what is");
+    }
+    if was_tracked {
+        file::write(&files.images, editor.text().as_bytes())?;
+    }
+    if pins.is_some() && old_text.is_some() {
+        file::write(&files.digests, table.to_json().as_bytes())?;
+    }
+    drop(lock);
+    let pins = pins.map_or(0, |pins| pins.len());
+    super::print(&format!("{image}: removed, with {pins} pins\n"))?;
+    Ok(super::DONE)
+}

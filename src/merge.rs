@@ -1,0 +1,145 @@
+//! One table from the parts that several runs of a refresh have written.
+
+use crate::digest::Digest;
+use crate::name::ImageName;
+use crate::table::{Pin, Table};
+use crate::tag::Tag;
+use crate::text::Quoted;
+
+/// Why parts do not fit together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{image}:{tag} is pinned to {digest} in {} and to {other_digest} in {}; leave one of the two out, or refresh again",
+    Quoted(part),
+    Quoted(other_part)
+)]
+pub struct MergeError {
+    /// The image.
+    pub image: ImageName,
+    /// The tag.
+    pub tag: Tag,
+    digest: Digest,
+    part: Box<str>,
+    other_digest: Digest,
+    other_part: Box<str>,
+}
+
+/// A table that grows by parts.
+#[derive(Debug, Default)]
+pub struct Merge {
+    table: Table,
+    /// The parts so far, by name.
+    parts: Vec<(String, Table)>,
+}
+
+impl Merge {
+    /// Adds a part, which errors call `name`.
+    ///
+    /// # Errors
+    /// Where a tag is pinned otherwise in a part that was added before.
+    pub fn add(&mut self, name: &str, part: Table) -> Result<(), MergeError> {
+        for (image, pins) in &part.images {
+            let merged = self.table.images.entry(image.clone()).or_default();
+            for (tag, pin) in pins {
+                match merged.get(tag) {
+                    None => {
+                        merged.insert(tag.clone(), pin.clone());
+                    }
+                    Some(before) if before == pin => {}
+                    Some(before) => {
+                        let of_part = |(_, table): &&(String, Table)| {
+                            table.images.get(image).and_then(|pins| pins.get(tag)) == Some(before)
+                        };
+                        let part = self.parts.iter().find(of_part);
+                        let (digest, other_digest) = differing(before, pin);
+                        return Err(MergeError {
+                            image: image.clone(),
+                            tag: tag.clone(),
+                            digest,
+                            part: part.map_or("", |(name, _)| name).into(),
+                            other_digest,
+                            other_part: name.into(),
+                        });
+                    }
+                }
+            }
+        }
+        self.parts.push((name.to_owned(), part));
+        Ok(())
+    }
+
+    /// The table.
+    pub fn finish(self) -> Table {
+        self.table
+    }
+}
+
+/// The first digests in which two pins differ: the tag's, or a platform's.
+fn differing(a: &Pin, b: &Pin) -> (Digest, Digest) {
+    let platforms = a.platforms.iter();
+    let mut pairs = platforms.filter_map(|(platform, digest)| {
+        let other = b.platforms.get(platform)?;
+        (digest != other).then(|| (digest.clone(), other.clone()))
+    });
+    let tags = || (a.digest.clone(), b.digest.clone());
+    if a.digest == b.digest {
+        pairs.next().unwrap_or_else(tags)
+    } else {
+        tags()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Algorithm;
+
+    fn table(pins: &[(&str, &str, &str)]) -> Table {
+        let mut table = Table::default();
+        for (image, tag, content) in pins {
+            let pins = table.images.entry(image.parse().unwrap()).or_default();
+            let pin = Pin {
+                digest: Digest::of(Algorithm::Sha256, content.as_bytes()),
+                platforms: std::collections::BTreeMap::new(),
+            };
+            pins.insert(tag.parse().unwrap(), pin);
+        }
+        table
+    }
+
+    #[test]
+    fn parts_in_any_order_make_one_table() {
+        let whole = table(&[
+            ("a.io/a", "1", "x"),
+            ("a.io/a", "2", "y"),
+            ("b.io/b", "1", "z"),
+        ]);
+        let a = table(&[("a.io/a", "1", "x"), ("a.io/a", "2", "y")]);
+        let b = table(&[("b.io/b", "1", "z"), ("a.io/a", "1", "x")]);
+        for parts in [[a.clone(), b.clone()], [b, a]] {
+            let mut merge = Merge::default();
+            for part in parts {
+                merge.add("part", part).unwrap();
+            }
+            assert_eq!(merge.finish(), whole);
+        }
+    }
+
+    #[test]
+    fn a_conflict_names_the_tag_and_both_parts() {
+        let mut merge = Merge::default();
+        merge.add("first", table(&[("b.io/b", "1", "z")])).unwrap();
+        merge.add("second", table(&[("a.io/a", "1", "x")])).unwrap();
+        let error = merge
+            .add("third", table(&[("a.io/a", "1", "y")]))
+            .unwrap_err();
+        let error = error.to_string();
+        for part in [
+            "a.io/a:1 is pinned to sha256:",
+            "in 'second' and to sha256:",
+            "in 'third'",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Whole refreshes over a registry in this process, in tokio's time.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Options, Progress, Scope, refresh};
+use crate::images;
+use crate::registry::Options as ClientOptions;
+use crate::registry::tests::fake::{Fake, Said, digest, index};
+use crate::table::Table;
+
+/// Notes when a registry's tags are answered for.
+struct Clock {
+    start: Instant,
+    asked: Mutex<Vec<(String, Duration)>>,
+}
+
+impl Progress for Clock {
+    fn registry(&self, _: &str, _: usize) {}
+    fn listed(&self, _: &str, _: usize) {}
+    fn asked(&self, registry: &str) {
+        let after = self.start.elapsed();
+        self.asked
+            .lock()
+            .unwrap()
+            .push((registry.to_owned(), after));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_healthy_registry_is_done_in_its_own_time() {
+    let body = index(&[("linux/amd64", &digest("amd64"))]);
+    let of_body = digest(&body).to_string();
+    let fake = Fake::new(move |asked, at, _| {
+        match asked.url.host_str() {
+            Some("down.example") => Said::down(),
+            Some("slow.example") => Said::never(),
+            _ if at.ends_with("tags/list") => Said::tags(&["1.0.0", "1.0.1", "1.0.2"]),
+            _ if asked.method == "HEAD" => {
+                Said::status(200).header("docker-content-digest", &of_body)
+            }
+            _ => Said::body(&body),
+        }
+        .after(Duration::from_millis(50))
+    });
+    let deadline = Duration::from_secs(600);
+    let options = ClientOptions {
+        deadline,
+        ..ClientOptions::default()
+    };
+    let client = fake.client_by(options);
+    let entries: Vec<String> = ["down", "slow", "healthy"]
+        .iter()
+        .flat_map(|host| (0..20).map(move |n| format!("{{ \"image\": \"{host}.example/i{n}\" }}")))
+        .collect();
+    let tracked = format!("[{}]", entries.join(","));
+    let tracked = images::parse(tracked.as_bytes(), "images.json").unwrap();
+    let old = format!(
+        r#"{{ "version": 1, "images": {{ "slow.example/i7": {{ "0.9.0": {{ "digest": "{0}" }} }}, "down.example/i7": {{ "0.9.0": {{ "digest": "{0}" }} }} }} }}"#,
+        digest("old")
+    );
+    let old = Table::parse(old.as_bytes(), "digests.json").unwrap();
+    let clock = Clock {
+        start: Instant::now(),
+        asked: Mutex::default(),
+    };
+    let (table, report) = refresh(&tracked, &old, &client, &Options::default(), &clock).await;
+
+    // Twenty listings, sixty HEADs and twenty GETs, eight at a time.
+    let asked = clock.asked.lock().unwrap();
+    let healthy = asked
+        .iter()
+        .filter(|(registry, _)| registry == "healthy.example");
+    let done = healthy.map(|(_, after)| *after).max().unwrap();
+    assert!(
+        done <= Duration::from_millis(50 * 100 / 8 + 100),
+        "{done:?}"
+    );
+    assert_eq!(
+        clock.start.elapsed(),
+        deadline,
+        "the slow one has its time, and no more"
+    );
+    for (image, pins) in &table.images {
+        match image.registry() {
+            "healthy.example" => assert_eq!(pins.len(), 3, "{image}"),
+            _ => assert_eq!(
+                old.images.get(image).cloned().unwrap_or_default(),
+                *pins,
+                "{image}"
+            ),
+        }
+    }
+    assert_eq!(
+        table.images.len(),
+        60,
+        "every tracked image is in the table"
+    );
+    let failed = |host: &str| {
+        let problems = report.problems.iter();
+        problems
+            .filter(|(image, _)| image.registry() == host)
+            .count()
+    };
+    assert_eq!(
+        (
+            failed("down.example"),
+            failed("slow.example"),
+            failed("healthy.example")
+        ),
+        (20, 20, 0)
+    );
+    // The one that is down is asked for what is under way, then left alone.
+    let to_down = fake
+        .asked()
+        .iter()
+        .filter(|a| a.url.host_str() == Some("down.example"))
+        .count();
+    assert!(to_down <= 20 * 5, "{to_down}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_leaves_the_others_as_they_are_or_out() {
+    let fake = Fake::new(|_, _, _| Said::tags(&[]));
+    let tracked = r#"[{ "image": "r.example/a" }, { "image": "r.example/b" }]"#;
+    let tracked = images::parse(tracked.as_bytes(), "images.json").unwrap();
+    let old = format!(
+        r#"{{ "version": 1, "images": {{ "r.example/b": {{ "1": {{ "digest": "{0}" }} }}, "r.example/c": {{ "1": {{ "digest": "{0}" }} }} }} }}"#,
+        digest("old")
+    );
+    let old = Table::parse(old.as_bytes(), "digests.json").unwrap();
+    let client = fake.client();
+    let none = Clock {
+        start: Instant::now(),
+        asked: Mutex::default(),
+    };
+    let only_a = Options {
+        scope: Scope::Images(["r.example/a".parse().unwrap()].into()),
+        ..Options::default()
+    };
+    let (table, report) = refresh(&tracked, &old, &client, &only_a, &none).await;
+    assert_eq!(table.images.len(), 3);
+    assert!(report.changes.is_empty());
+    let (table, report) = refresh(&tracked, &old, &client, &Options::default(), &none).await;
+    assert_eq!(table.images.len(), 2, "what is not tracked is removed");
+    assert_eq!(report.changes.len(), 1);
+}

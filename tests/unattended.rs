@@ -1,0 +1,305 @@
+//! A refresh with nobody watching: killed, run twice, split, on a full disk.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix_oci_hashes::file::Lock;
+use serde_json::{Value, json};
+use support::fake::{Fake, INDEX, both, digest_of, free_address};
+use support::{Outcome, Workspace};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+/// A registry in which every repository has the same two releases.
+async fn endless_shelf() -> MockServer {
+    let server = MockServer::start().await;
+    let answer = |request: &Request| {
+        let path = request.url.path();
+        if path.ends_with("/tags/list") {
+            ResponseTemplate::new(200).set_body_json(json!({ "tags": ["1.0.0", "1.0.1"] }))
+        } else if path.contains("/manifests/") {
+            ResponseTemplate::new(200)
+                .insert_header("docker-content-digest", digest_of(&both()).as_str())
+                .set_body_raw(both(), INDEX)
+        } else {
+            ResponseTemplate::new(404)
+        }
+    };
+    Mock::given(any()).respond_with(answer).mount(&server).await;
+    server
+}
+
+fn tracking(server: &MockServer, images: usize) -> String {
+    let entry = |n| json!({ "image": format!("{}/shelf/i{n}", server.address()) });
+    Value::from((0..images).map(entry).collect::<Vec<_>>()).to_string()
+}
+
+fn run(workspace: &Workspace, arguments: &[&str]) -> Outcome {
+    tokio::task::block_in_place(|| workspace.run(arguments))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_moment_the_table_is_the_old_or_the_new_one() {
+    let server = endless_shelf().await;
+    let workspace = Workspace::tracking(&tracking(&server, 6));
+    let start = Instant::now();
+    run(&workspace, &["refresh"]).code(0);
+    let whole = start.elapsed();
+    let new = workspace.read("digests.json");
+    let old = "{\n  \"version\": 1,\n  \"images\": {}\n}\n";
+    let (mut kept, mut replaced) = (0, 0);
+    for n in 0..200_u32 {
+        workspace.write("digests.json", old);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_nix-oci-hashes"))
+            .arg("refresh")
+            .current_dir(workspace.path(""))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Spread over a run and a bit, in an order that leaves no gap.
+        let moment = whole.mul_f64(f64::from(n * 83 % 200) / 200.0 * 1.3);
+        tokio::task::block_in_place(|| std::thread::sleep(moment));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        match workspace.read("digests.json") {
+            table if table == old => kept += 1,
+            table if table == new => replaced += 1,
+            other => panic!("killed after {moment:?}: {other}"),
+        }
+    }
+    assert!(kept > 0 && replaced > 0, "{kept} kept, {replaced} replaced");
+    // What the killed ones left is cleared away by the next.
+    run(&workspace, &["refresh"]).code(0);
+    assert_eq!(workspace.files(), ["digests.json", "images.json"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_of_two_runs_says_so_and_stops() {
+    let fake = Fake::start().await;
+    fake.serve(&both()).await;
+    let workspace = fake.workspace();
+    let lock = Lock::take(&workspace.path("digests.json")).unwrap();
+    let message = "digests.json: another nix-oci-hashes is at work on it; wait until that is done";
+    for arguments in [
+        &["refresh"][..],
+        &["add", "docker.io/a"],
+        &["remove", "docker.io/a"],
+        &["import", "images.json"],
+        &["merge", "digests.json", "--output", "digests.json"],
+    ] {
+        run(&workspace, arguments).code(1).error(message);
+    }
+    assert_eq!(workspace.read("digests.json"), fake.old_table());
+    assert!(fake.requests().await.is_empty());
+    // What writes nothing needs no lock.
+    run(&workspace, &["refresh", "--check"]).code(3);
+    drop(lock);
+    run(&workspace, &["refresh"]).code(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_takes_no_more_leaves_the_old_table() {
+    let server = endless_shelf().await;
+    let workspace = Workspace::tracking(&tracking(&server, 12));
+    let old = "{\n  \"version\": 1,\n  \"images\": {}\n}\n";
+    workspace.write("digests.json", old);
+    // A limit on the size of files, where the signal that goes with it is
+    // ignored, ends a write in the middle as a full disk does.
+    let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" refresh";
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", script, env!("CARGO_BIN_EXE_nix-oci-hashes")])
+        .current_dir(workspace.path(""));
+    let outcome = tokio::task::block_in_place(|| Outcome::of(&mut command)).code(1);
+    let message = "error: digests.json: cannot be written: File too large; the file is as it was";
+    assert!(outcome.stderr.contains(message), "{outcome:#?}");
+    assert!(
+        outcome.stdout.ends_with("digests.json not written\n"),
+        "{outcome:#?}"
+    );
+    assert_eq!(workspace.read("digests.json"), old);
+    assert_eq!(workspace.files(), ["digests.json", "images.json"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_split_merges_to_what_one_run_makes() {
+    let server = endless_shelf().await;
+    let workspace = Workspace::tracking(&tracking(&server, 23));
+    run(&workspace, &["refresh"]).code(0);
+    let whole = workspace.read("digests.json");
+    // Some pins are there already, some images are not tracked any more.
+    let old = json!({ "version": 1, "images": {
+        "docker.io/left": { "1": { "digest": digest_of("left") } },
+        format!("{}/shelf/i1", server.address()): { "0.9.0": { "digest": digest_of("kept") } },
+    } });
+    for count in [1, 2, 3, 8] {
+        let mut merge = vec!["merge".to_owned()];
+        for number in 1..=count {
+            workspace.write("digests.json", old.to_string());
+            let (shard, part) = (format!("{number}/{count}"), format!("part-{number}.json"));
+            run(
+                &workspace,
+                &["refresh", "--shard", &shard, "--output", &part],
+            )
+            .code(0);
+            assert_eq!(
+                workspace.read("digests.json"),
+                old.to_string(),
+                "the table is left alone"
+            );
+            merge.push(part);
+        }
+        workspace.write("digests.json", old.to_string());
+        run(&workspace, &["refresh"]).code(0);
+        let one_run = workspace.read("digests.json");
+        assert!(one_run.contains("0.9.0") && !one_run.contains("docker.io/left"));
+        merge.extend(["--images", "images.json", "--output", "digests.json"].map(str::to_owned));
+        let merge: Vec<&str> = merge.iter().map(String::as_str).collect();
+        run(&workspace, &merge).code(0);
+        assert_eq!(workspace.read("digests.json"), one_run, "{count} parts");
+        assert_ne!(one_run, whole);
+    }
+    // A part that is missing is missed.
+    let outcome = run(
+        &workspace,
+        &["merge", "part-1.json", "--images", "images.json"],
+    )
+    .code(1);
+    outcome.error("other tracked images stand in none of the parts; is a part missing?");
+    for (arguments, message) in [
+        (
+            &["--shard", "0/2", "--output", "x"][..],
+            "invalid shard '0/2'",
+        ),
+        (&["--shard", "1/2"], "--output <FILE>"),
+        (
+            &["--shard", "1/2", "--output", "x", "--image", "a"],
+            "cannot be used with",
+        ),
+    ] {
+        let outcome = run(&workspace, &[&["refresh"][..], arguments].concat()).code(1);
+        assert!(outcome.stderr.contains(message), "{outcome:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_image_alone_can_be_refreshed() {
+    let server = endless_shelf().await;
+    let workspace = Workspace::tracking(&tracking(&server, 3));
+    let image = format!("{}/shelf/i1", server.address());
+    let other = json!({ "version": 1, "images": { "docker.io/left": { "1": { "digest": digest_of("left") } } } });
+    workspace.write("digests.json", other.to_string());
+    run(&workspace, &["refresh", "--image", &image]).code(0);
+    let table = workspace.table();
+    let images: Vec<&String> = table["images"].as_object().unwrap().keys().collect();
+    assert_eq!(
+        images,
+        [&image, "docker.io/left"],
+        "the others are as they were"
+    );
+    let outcome = run(&workspace, &["refresh", "--image", "docker.io/b"]).code(1);
+    outcome
+        .error("docker.io/b is not in images.json; add it with 'nix-oci-hashes add docker.io/b'");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_report_goes_where_it_is_wanted() {
+    let server = endless_shelf().await;
+    let workspace = Workspace::tracking(&tracking(&server, 1));
+    let outcome = run(
+        &workspace,
+        &["refresh", "--json", "--summary", "summary.md", "--verbose"],
+    )
+    .code(0);
+    let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(report["outcome"], "written");
+    assert_eq!(report["counts"]["added"], 2);
+    assert_eq!(report["decisions"].as_array().unwrap().len(), 2);
+    let summary = workspace.read("summary.md");
+    assert!(
+        summary.starts_with("**2 added, 0 moved, 0 removed, 0 kept**: `digests.json` written\n"),
+        "{summary}"
+    );
+    let outcome = run(&workspace, &["refresh", "--check", "-v"]).code(0);
+    let reason = "among the 3 newest of 'major-minor-patch'";
+    assert_eq!(outcome.stdout.matches(reason).count(), 2, "{outcome:#?}");
+    let outcome = run(&workspace, &["refresh", "--summary", "none/summary.md"]).code(1);
+    assert!(
+        outcome
+            .stderr
+            .contains("none/summary.md: cannot be written"),
+        "{outcome:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_asks_for_what_has_left_the_window() {
+    let server = endless_shelf().await;
+    let image = format!("{}/shelf/i0", server.address());
+    let entry = json!([{ "image": image, "strategies": { "major-minor-patch": ">=1.0.1" } }]);
+    let workspace = Workspace::tracking(&entry.to_string());
+    let pin = |content: &str| {
+        json!({ "digest": digest_of(content), "platforms": {
+        "linux/amd64": digest_of("amd64"), "linux/arm64": digest_of("arm64") } })
+    };
+    let old = json!({ "version": 1, "images": { &image: { "1.0.0": pin("pushed once") } } });
+    workspace.write("digests.json", old.to_string());
+    run(&workspace, &["refresh"]).code(0);
+    let kept = workspace.table()["images"][&image]["1.0.0"]["digest"].clone();
+    assert_eq!(kept, json!(digest_of("pushed once")));
+    let outcome = run(&workspace, &["refresh", "--all"]).code(0);
+    assert!(outcome.stdout.contains("re-pushed"), "{outcome:#?}");
+    let moved = workspace.table()["images"][&image]["1.0.0"]["digest"].clone();
+    assert_eq!(moved, json!(digest_of(&both())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_is_slow_costs_its_deadline_and_no_pins() {
+    let slow = MockServer::start().await;
+    let never = ResponseTemplate::new(200).set_delay(Duration::from_secs(3600));
+    Mock::given(any()).respond_with(never).mount(&slow).await;
+    let healthy = endless_shelf().await;
+    let down = free_address();
+    let image = |address: &dyn std::fmt::Display| format!("{address}/shelf/i");
+    let images = [
+        image(&down),
+        image(&slow.address()),
+        image(&healthy.address()),
+    ];
+    let entries: Vec<Value> = images
+        .iter()
+        .map(|image| json!({ "image": image }))
+        .collect();
+    let workspace = Workspace::tracking(&Value::from(entries).to_string());
+    let old = json!({ "version": 1, "images": {
+        &images[0]: { "1.0.0": { "digest": digest_of("down") } },
+        &images[1]: { "1.0.0": { "digest": digest_of("slow") } },
+    } });
+    workspace.write("digests.json", old.to_string());
+    let outcome = run(
+        &workspace,
+        &["refresh", "--deadline", "1", "--retries", "0"],
+    )
+    .code(2);
+    assert!(
+        outcome.stdout.contains("was not done within 1 s;"),
+        "{outcome:#?}"
+    );
+    assert!(
+        outcome.stdout.contains("connection refused"),
+        "{outcome:#?}"
+    );
+    let table = workspace.table();
+    assert_eq!(table["images"][&images[0]], old["images"][&images[0]]);
+    assert_eq!(table["images"][&images[1]], old["images"][&images[1]]);
+    assert_eq!(table["images"][&images[2]].as_object().unwrap().len(), 2);
+}

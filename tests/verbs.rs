@@ -1,0 +1,495 @@
+//! The verbs beside refresh and lookup, as a user calls them.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use serde_json::json;
+use support::fake::{Fake, both, digest_of, index};
+use support::{Outcome, Workspace};
+
+/// Off the runtime's thread, which the fake registry needs for itself.
+fn run(workspace: &Workspace, arguments: &[&str]) -> Outcome {
+    tokio::task::block_in_place(|| workspace.run(arguments))
+}
+
+/// A registry whose image has releases, for both platforms.
+async fn released(tags: &[&str]) -> Fake {
+    let fake = Fake::start().await;
+    fake.tags(tags).await;
+    for tag in tags {
+        fake.head(tag, &digest_of(&both())).await;
+    }
+    fake.manifest(&digest_of(&both()), &both()).await;
+    fake
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn add_finds_platforms_and_versions_and_pins_them() {
+    let fake = released(&["1", "1.2", "1.2.3", "1.2.4", "2.0.0-rc1", "latest", "edge"]).await;
+    let workspace = Workspace::new();
+    let outcome = run(&workspace, &["add", &fake.image()]).code(0);
+    let entry = format!(
+        "{{\n    \"image\": \"{}\",\n    \"platforms\": [\"linux/amd64\", \"linux/arm64\"],\n    \"tags\": [\"latest\"]\n  }}",
+        fake.image()
+    );
+    let line = entry.split_whitespace().collect::<Vec<_>>().join(" ");
+    let written = workspace.read("images.json");
+    assert!(
+        written == format!("[\n  {entry}\n]\n") || written == format!("[\n  {line}\n]\n"),
+        "{written}"
+    );
+    assert!(
+        outcome
+            .stdout
+            .ends_with("5 added, 0 moved, 0 removed, 0 kept: digests.json written\n"),
+        "{outcome:#?}"
+    );
+    let table = workspace.table();
+    let pins = table["images"][fake.image()].as_object().unwrap();
+    assert_eq!(pins.len(), 5, "a prerelease and 'edge' are left: {pins:?}");
+    assert_eq!(workspace.files(), ["digests.json", "images.json"]);
+    run(&workspace, &["check"]).code(0);
+
+    let outcome = run(&workspace, &["add", &fake.image()]).code(1);
+    outcome.error("is tracked already; change its entry in images.json");
+    let outcome = run(&workspace, &["remove", &fake.image()]).code(0);
+    assert!(
+        outcome.stdout.contains("removed, with 5 pins"),
+        "{outcome:#?}"
+    );
+    assert_eq!(workspace.read("images.json"), "[]\n");
+    assert_eq!(workspace.table()["images"], json!({}));
+    run(&workspace, &["remove", &fake.image()])
+        .code(1)
+        .error("is not tracked; 'nix-oci-hashes list' shows");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn add_leaves_the_rest_of_the_file_as_it_is() {
+    let fake = released(&["1.2.3"]).await;
+    let workspace = Workspace::new();
+    let old = "[\n    {\"image\":\"docker.io/a\",\n     \"keep\" : 2},\n\n    {\"image\":\"quay.io/z/z\"}\n]";
+    workspace.write("images.json", old);
+    workspace.write("digests.json", fake.old_table());
+    run(
+        &workspace,
+        &["add", &fake.image(), "--platform", "x86_64-linux"],
+    )
+    .code(0);
+    let entry = format!(
+        "{{ \"image\": \"{}\", \"platforms\": [\"linux/amd64\"], \"strategies\": {{ \"major-minor-patch\": true }} }}",
+        fake.image()
+    );
+    let fields = entry
+        .replace("{ \"image", "{\n    \"image")
+        .replace(", \"", ",\n    \"")
+        .replace("true } }", "true }\n  }");
+    assert_eq!(
+        workspace.read("images.json"),
+        old.replacen("[\n    ", &format!("[\n    {fields},\n\n    "), 1)
+    );
+    // Nothing is asked of the other images, which are nowhere to be reached.
+    assert!(workspace.table()["images"][fake.image()]["1.2.3"].is_object());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn add_says_why_it_cannot_and_writes_nothing() {
+    let fake = released(&["1.2.3"]).await;
+    let words = released(&["pr-1", "commit-abc"]).await;
+    let windows = Fake::start().await;
+    windows.serve(&index(&[("windows", "amd64")])).await;
+    let nothing = Fake::start().await;
+    for (registry, arguments, message) in [
+        (
+            &fake,
+            &["--platform", "linux/s390x"][..],
+            "is not for linux/s390x; it is for linux/amd64, linux/arm64",
+        ),
+        (
+            &words,
+            &[],
+            "has no version among its 2 tags; write its entry yourself",
+        ),
+        (&nothing, &[], "the registry has no image"),
+    ] {
+        let workspace = Workspace::new();
+        let image = registry.image();
+        let arguments = [&["add", &image, "--retries", "0"][..], arguments].concat();
+        run(&workspace, &arguments).code(1).error(message);
+        assert!(workspace.files().is_empty(), "{:?}", workspace.files());
+    }
+    // What is neither of the usual platforms is tracked for what it is.
+    let workspace = Workspace::new();
+    run(&workspace, &["add", &windows.image()]).code(0);
+    assert!(
+        workspace
+            .read("images.json")
+            .contains("[\"windows/amd64\"]")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resolve_asks_the_registry_and_not_the_table() {
+    let fake = released(&["1", "latest"]).await;
+    let workspace = fake.workspace();
+    let image = fake.image();
+    let (index, amd64) = (digest_of(&both()), digest_of("amd64"));
+    for (arguments, answer) in [
+        (
+            &[&*format!("{image}:1")][..],
+            format!("{image}:1@{index}\n"),
+        ),
+        (&[&*image], format!("{image}:latest@{index}\n")),
+        (
+            &[&*format!("{image}:1"), "--platform", "x86_64-linux"],
+            format!("{image}:1@{amd64}\n"),
+        ),
+        (
+            &[&*format!("{image}@{index}"), "--platform", "linux/amd64"],
+            format!("{image}@{amd64}\n"),
+        ),
+    ] {
+        let outcome = run(&workspace, &[&["resolve"][..], arguments].concat()).code(0);
+        assert_eq!(outcome.stdout, answer);
+    }
+    for (arguments, message) in [
+        (&[&*format!("{image}:9")][..], "the registry has no tag"),
+        (
+            &[&*format!("{image}:1"), "--platform", "linux/s390x"],
+            "is not for linux/s390x; it is for linux/amd64, linux/arm64",
+        ),
+        (
+            &[&*format!("{image}@{}", digest_of("gone"))],
+            "the registry has nothing of",
+        ),
+        (&["A B"], "invalid value 'A B'"),
+    ] {
+        let outcome = run(
+            &workspace,
+            &[&["resolve", "--retries", "0"][..], arguments].concat(),
+        )
+        .code(1);
+        assert!(outcome.stderr.contains(message), "{outcome:#?}");
+    }
+    assert_eq!(workspace.read("digests.json"), fake.old_table());
+}
+
+const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+#[test]
+fn list_shows_images_and_tags() {
+    let workspace = Workspace::new();
+    let outcome = workspace.run(&["list"]).code(0);
+    let lines: Vec<&str> = outcome.stdout.lines().collect();
+    assert_eq!(lines.len(), 28);
+    assert!(lines[0].starts_with("IMAGE  "), "{}", lines[0]);
+    let nextcloud = lines
+        .iter()
+        .find(|line| line.starts_with("docker.io/nextcloud "))
+        .unwrap();
+    let cells: Vec<&str> = nextcloud
+        .split("  ")
+        .map(str::trim)
+        .filter(|cell| !cell.is_empty())
+        .collect();
+    assert_eq!(
+        cells[2..],
+        ["34.0.4", "linux/amd64, linux/arm64"],
+        "{nextcloud}"
+    );
+
+    let outcome = workspace.run(&["list", "nextcloud"]).code(0);
+    let tags: Vec<&str> = outcome
+        .stdout
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert_eq!(tags[..2], ["TAG", "33"], "{tags:?}");
+    assert!(outcome.stdout.contains("sha256:f3b69ff3"));
+
+    let outcome = workspace.run(&["list", "--json"]).code(0);
+    let list: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert!(list["docker.io/nextcloud"]["34"]["platforms"]["linux/amd64"].is_string());
+    let outcome = workspace.run(&["list", "nextcloud", "--json"]).code(0);
+    let list: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert!(list["34"]["digest"].is_string());
+    workspace
+        .run(&["list", "nextclud"])
+        .code(1)
+        .error("is not tracked");
+}
+
+#[test]
+fn check_names_every_fault_and_its_remedy() {
+    let workspace = Workspace::tracking(
+        r#"[{ "image": "docker.io/a", "platforms": ["linux/amd64"], "tags": ["latest"] }, { "image": "docker.io/b" }]"#,
+    );
+    workspace.write(
+        "digests.json",
+        format!(
+            r#"{{ "version": 1, "images": {{
+                "docker.io/a": {{ "1": {{ "digest": "{DIGEST}", "platforms": {{ "linux/arm64": "{DIGEST}" }} }}, "2": {{ "digest": "{DIGEST}" }} }},
+                "docker.io/c": {{}} }} }}"#
+        ),
+    );
+    let outcome = workspace.run(&["check"]).code(1);
+    for fault in [
+        "docker.io/a:latest: listed in 'tags', and not pinned; run 'nix-oci-hashes refresh'",
+        "docker.io/a:1: pinned for linux/arm64, which is not tracked",
+        "docker.io/b: tracked, and not in the table",
+        "docker.io/c: in the table, and not tracked",
+        "digests.json: not in canonical form; run 'nix-oci-hashes merge digests.json --output digests.json'",
+        "2 images, 2 pins, 1 of them without platforms until a refresh verifies them: not all is well",
+    ] {
+        assert!(outcome.stdout.contains(fault), "{fault}: {outcome:#?}");
+    }
+    // The remedy is one.
+    workspace
+        .run(&["merge", "digests.json", "--output", "digests.json"])
+        .code(0);
+    assert!(
+        !workspace
+            .run(&["check"])
+            .code(1)
+            .stdout
+            .contains("canonical")
+    );
+    for (file, content, message) in [
+        ("digests.json", "{", "digests.json:1:1: EOF"),
+        ("images.json", "[{}]", "missing field `image`"),
+    ] {
+        workspace.write(file, content);
+        workspace.run(&["check"]).code(1).error(message);
+    }
+}
+
+#[test]
+fn the_committed_files_are_well() {
+    let command = std::process::Command::new(env!("CARGO_BIN_EXE_nix-oci-hashes"))
+        .arg("check")
+        .current_dir(support::project())
+        .output()
+        .unwrap();
+    let out = String::from_utf8(command.stdout).unwrap();
+    assert!(!out.contains("canonical"), "{out}");
+    assert!(!out.contains("not tracked"), "{out}");
+}
+
+#[test]
+fn merge_joins_parts_and_names_a_conflict() {
+    let workspace = Workspace::new();
+    let part = |image: &str, tag: &str, digest: &str| {
+        format!(
+            r#"{{ "version": 1, "images": {{ "{image}": {{ "{tag}": {{ "digest": "{digest}" }} }} }} }}"#
+        )
+    };
+    workspace.write("a.json", part("docker.io/a", "1", DIGEST));
+    workspace.write("b.json", part("docker.io/b", "1", DIGEST));
+    workspace.write(
+        "c.json",
+        part("docker.io/a", "1", &DIGEST.replace('b', "c")),
+    );
+    let joined = workspace.run(&["merge", "a.json", "b.json"]).code(0).stdout;
+    let other = workspace
+        .run(&["merge", "b.json", "a.json", "a.json"])
+        .code(0)
+        .stdout;
+    assert_eq!(joined, other);
+    workspace
+        .run(&["merge", "a.json", "b.json", "--output", "digests.json"])
+        .code(0);
+    assert_eq!(workspace.read("digests.json"), joined);
+    workspace
+        .run(&[
+            "merge",
+            "a.json",
+            "b.json",
+            "c.json",
+            "--output",
+            "digests.json",
+        ])
+        .code(1)
+        .error("docker.io/a:1 is pinned to sha256:ba7816");
+    workspace.write(
+        "images.json",
+        r#"[{ "image": "docker.io/a" }, { "image": "docker.io/b" }, { "image": "docker.io/d" }]"#,
+    );
+    workspace
+        .run(&[
+            "merge",
+            "a.json",
+            "--images",
+            "images.json",
+            "--output",
+            "digests.json",
+        ])
+        .code(1)
+        .error(
+            "docker.io/b and 1 other tracked images stand in none of the parts; is a part missing?",
+        );
+    workspace
+        .run(&["merge", "a.json", "missing.json"])
+        .code(1)
+        .error("missing.json: No such file");
+    assert_eq!(workspace.read("digests.json"), joined);
+    assert_eq!(
+        workspace.files(),
+        ["a.json", "b.json", "c.json", "digests.json", "images.json"]
+    );
+}
+
+#[test]
+fn import_takes_what_is_written_down_and_says_what_it_left() {
+    let workspace = Workspace::tracking(r#"[{ "image": "docker.io/redis" }]"#);
+    workspace.write(
+        "compose.yaml",
+        format!(
+            "services:\n  a: {{ image: 'nextcloud:34.0.4-fpm@{DIGEST}' }}\n  b: {{ image: 'redis:8' }}\n  c: {{ image: 'x/${{Y}}:1' }}\n  d: {{ image: 'caddy' }}\n"
+        ),
+    );
+    workspace.write(
+        "Dockerfile",
+        format!("FROM alpine@{DIGEST}\nFROM postgres:17\n"),
+    );
+    workspace.write(
+        "host.nix",
+        format!(
+            "{{ image = \"docker.io/nextcloud:34.0.4-fpm@{}\"; }}",
+            DIGEST.replace('b', "c")
+        ),
+    );
+    let arguments = ["import", "compose.yaml", "Dockerfile", "host.nix"];
+    let dry = workspace
+        .run(&[&arguments[..], &["--dry-run"]].concat())
+        .code(0);
+    assert_eq!(
+        workspace.read("images.json"),
+        r#"[{ "image": "docker.io/redis" }]"#
+    );
+    let outcome = workspace.run(&arguments).code(0);
+    assert_eq!(outcome.stdout.lines().count(), dry.stdout.lines().count());
+    let squeezed = outcome
+        .stdout
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    for part in [
+        &format!("took compose.yaml:2 docker.io/nextcloud:34.0.4-fpm@{DIGEST} pinned"),
+        "left compose.yaml:3 docker.io/redis:8 its image is tracked already",
+        "left compose.yaml:4 x/${Y}:1 the variable 'Y' has no value here",
+        "took compose.yaml:5 docker.io/caddy tracked",
+        &format!("left Dockerfile:1 docker.io/alpine@{DIGEST} it has no tag"),
+        "took Dockerfile:2 docker.io/postgres:17 tracked",
+        "pinned already, to ba7816bf8f01",
+        "3 taken, 4 left: images.json and digests.json written; run 'nix-oci-hashes refresh'",
+    ] {
+        assert!(squeezed.contains(part), "{part}: {outcome:#?}");
+    }
+    let images: serde_json::Value = serde_json::from_str(&workspace.read("images.json")).unwrap();
+    let names: Vec<&str> = images
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["image"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "docker.io/caddy",
+            "docker.io/nextcloud",
+            "docker.io/postgres",
+            "docker.io/redis"
+        ]
+    );
+    assert_eq!(images[0]["tags"], json!(["latest"]));
+    assert_eq!(images[1]["variants"], json!(["-fpm"]));
+    assert_eq!(images[2]["tags"], json!(["17"]));
+    let answer = workspace
+        .run(&[
+            "lookup",
+            "nextcloud:34.0.4-fpm",
+            "--platform",
+            "linux/arm64",
+        ])
+        .code(0);
+    assert_eq!(
+        answer.stdout,
+        format!("docker.io/nextcloud:34.0.4-fpm@{DIGEST}\n")
+    );
+    // A second time there is nothing to take.
+    let before = workspace.read("digests.json");
+    let outcome = workspace
+        .run(&["import", "host.nix", "compose.yaml"])
+        .code(0);
+    assert!(outcome.stdout.contains("0 taken"), "{outcome:#?}");
+    assert_eq!(workspace.read("digests.json"), before);
+}
+
+#[test]
+fn import_takes_the_files_of_the_first_nix_oci_hashes() {
+    let workspace = Workspace::new();
+    let entry = "{\n    \"image\": \"docker.io/nextcloud\",\n    \"platforms\": [\"linux/amd64\"],\n    \"initialMajor\": [\"30\"],\n    \"initialMajorMinor\": []\n  }";
+    std::fs::create_dir(workspace.path("old")).unwrap();
+    workspace.write("old/images.json", format!("[\n  {entry}\n]\n"));
+    let reference = format!("docker.io/nextcloud:30@{DIGEST}");
+    workspace.write(
+        "old/digests.json",
+        json!({ "docker.io/nextcloud": { "30": { "linux/amd64": reference, "linux/arm64": reference } } }).to_string(),
+    );
+    workspace
+        .run(&["import", "old/digests.json", "old/images.json"])
+        .code(0);
+    assert_eq!(workspace.read("images.json"), format!("[\n  {entry}\n]\n"));
+    let table = workspace.table();
+    assert_eq!(
+        table["images"],
+        json!({ "docker.io/nextcloud": { "30": { "digest": DIGEST } } })
+    );
+    let outcome = workspace.run(&["check"]).code(0);
+    assert!(
+        outcome.stdout.contains("1 of them without platforms"),
+        "{outcome:#?}"
+    );
+}
+
+#[test]
+fn import_of_what_it_cannot_read_changes_nothing() {
+    let workspace = Workspace::new();
+    workspace.write("good.nix", "{ image = \"a:1\"; }");
+    workspace.write("bad.yaml", "a: b\n");
+    workspace.write("notes.txt", "nothing");
+    for (file, message) in [
+        (
+            "bad.yaml",
+            "bad.yaml: it is neither a compose file nor a Kubernetes manifest; correct the file, or leave it out",
+        ),
+        (
+            "notes.txt",
+            "'notes.txt' is the name of no known kind of file",
+        ),
+        ("missing.nix", "missing.nix: No such file or directory"),
+    ] {
+        workspace
+            .run(&["import", "good.nix", file])
+            .code(1)
+            .error(message);
+        assert_eq!(workspace.files(), ["bad.yaml", "good.nix", "notes.txt"]);
+    }
+}
+
+#[test]
+fn completions_are_for_the_common_shells() {
+    let workspace = Workspace::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let outcome = workspace.run(&["completions", shell]).code(0);
+        for verb in ["refresh", "lookup", "import", "--insecure-registry"] {
+            let flag = verb.trim_start_matches("--");
+            assert!(outcome.stdout.contains(flag), "{shell} has no {verb}");
+        }
+    }
+}

@@ -9,9 +9,9 @@
 mod support;
 
 use serde_json::json;
-use support::Workspace;
 use support::nix::Nix;
-use support::registry::Registry;
+use support::registry::{Registry, USER};
+use support::{Outcome, Workspace};
 
 const BOTH: &[&str] = &["linux/amd64", "linux/arm64/v8"];
 
@@ -210,4 +210,273 @@ fn a_pin_without_platforms_is_verified() {
     let pin = &workspace.table()["images"][&image]["1.0.0"];
     assert_eq!(pin["digest"], json!(digest));
     assert_eq!(pin["platforms"].as_object().unwrap().len(), 2);
+}
+
+/// A file of credentials, as docker writes it.
+fn login(workspace: &Workspace, registry: &str) {
+    use base64::Engine as _;
+    let (user, password) = USER;
+    let auth = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+    let config = json!({ "auths": { registry: { "auth": auth } } });
+    std::fs::create_dir_all(workspace.path("docker")).unwrap();
+    workspace.write("docker/config.json", config.to_string());
+}
+
+#[test]
+fn tls_by_a_private_authority_and_a_password() {
+    let open = Registry::start();
+    let digest = open.push("demo/app", "1.0.0", "x", BOTH);
+    let (guarded, authority) = open.guarded();
+    let image = format!("{}/demo/app", guarded.address);
+    let workspace = Workspace::tracking(&json!([{ "image": image }]).to_string());
+    login(&workspace, &guarded.address);
+    let docker = workspace.path("docker");
+    let refresh = || workspace.command(&["refresh", "--retries", "0"]);
+
+    let outcome = Outcome::of(&mut refresh()).code(2);
+    let message = "invalid peer certificate: UnknownIssuer; name the file of its certificate authority in SSL_CERT_FILE";
+    assert!(outcome.stdout.contains(message), "{outcome:#?}");
+
+    let outcome = Outcome::of(refresh().env("SSL_CERT_FILE", &authority)).code(2);
+    assert!(
+        outcome
+            .stdout
+            .contains("it wants a user name and a password"),
+        "{outcome:#?}"
+    );
+    assert!(
+        outcome
+            .stdout
+            .contains("log in with 'docker login' or 'podman login'"),
+        "{outcome:#?}"
+    );
+
+    for variable in ["SSL_CERT_FILE", "NIX_SSL_CERT_FILE"] {
+        let _ = std::fs::remove_file(workspace.path("digests.json"));
+        let mut refresh = refresh();
+        refresh
+            .env(variable, &authority)
+            .env("DOCKER_CONFIG", &docker);
+        Outcome::of(&mut refresh).code(0);
+        assert_eq!(
+            workspace.table()["images"][&image]["1.0.0"]["digest"],
+            json!(digest)
+        );
+    }
+
+    // A wrong password is an error that does not repeat it.
+    let config = workspace.read("docker/config.json");
+    let wrong =
+        json!({ "auths": { &guarded.address: { "username": "me", "password": "wrong-one" } } });
+    workspace.write("docker/config.json", wrong.to_string());
+    let mut refresh = refresh();
+    let outcome = Outcome::of(
+        refresh
+            .env("SSL_CERT_FILE", &authority)
+            .env("DOCKER_CONFIG", &docker),
+    )
+    .code(2);
+    assert!(
+        outcome
+            .stdout
+            .contains("it was asked with your credentials"),
+        "{outcome:#?}"
+    );
+    assert!(
+        !format!("{outcome:?}").contains("wrong-one"),
+        "{outcome:#?}"
+    );
+
+    // podman's file, and a helper.
+    let mut resolve = workspace.command(&["resolve", &format!("{image}:1.0.0")]);
+    workspace.write("auth.json", config);
+    resolve
+        .env("SSL_CERT_FILE", &authority)
+        .env("REGISTRY_AUTH_FILE", workspace.path("auth.json"));
+    let pinned = format!("{image}:1.0.0@{digest}\n");
+    assert_eq!(Outcome::of(&mut resolve).code(0).stdout, pinned);
+    let helper = workspace.path("docker-credential-test");
+    let (user, password) = USER;
+    let script = format!(
+        "#!/bin/sh\nread server\n[ \"$server\" = {} ] && echo '{{\"Username\":\"{user}\",\"Secret\":\"{password}\"}}'\n",
+        guarded.address
+    );
+    workspace.write("docker-credential-test", script);
+    std::fs::set_permissions(&helper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    workspace.write(
+        "auth.json",
+        json!({ "credHelpers": { &guarded.address: "test" } }).to_string(),
+    );
+    let path = format!(
+        "{}:{}",
+        workspace.path("").display(),
+        std::env::var("PATH").unwrap()
+    );
+    assert_eq!(
+        Outcome::of(resolve.env("PATH", path)).code(0).stdout,
+        pinned
+    );
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_used_and_not_for_this_machine() {
+    let registry = Registry::start();
+    registry.push("demo/app", "1.0.0", "x", BOTH);
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let workspace = Workspace::tracking(
+        &json!([{ "image": format!("{}/demo/app", registry.address) }]).to_string(),
+    );
+    let mut refresh = workspace.command(&["refresh"]);
+    Outcome::of(
+        refresh
+            .env("HTTPS_PROXY", &address)
+            .env("HTTP_PROXY", &address),
+    )
+    .code(0);
+
+    let asked = std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        let (mut connection, _) = proxy.accept().unwrap();
+        let mut line = [0; 64];
+        let count = connection.read(&mut line).unwrap();
+        connection
+            .write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n")
+            .unwrap();
+        String::from_utf8_lossy(&line[..count]).into_owned()
+    });
+    let mut resolve = workspace.command(&["resolve", "registry.example/app:1", "--retries", "0"]);
+    Outcome::of(resolve.env("HTTPS_PROXY", &address)).code(1);
+    let line = asked.join().unwrap();
+    assert!(
+        line.starts_with("CONNECT registry.example:443 HTTP/1.1"),
+        "{line}"
+    );
+}
+
+/// Counts requests by method, and manifests apart.
+fn by_method(requests: &[String]) -> (usize, usize, usize) {
+    let count = |is: &dyn Fn(&str) -> bool| requests.iter().filter(|request| is(request)).count();
+    (
+        count(&|request| request.starts_with("GET ") && request.contains("/tags/list")),
+        count(&|request| request.starts_with("HEAD ")),
+        count(&|request| request.starts_with("GET ") && request.contains("/manifests/")),
+    )
+}
+
+#[test]
+fn a_table_of_240_tags_costs_what_the_readme_says() {
+    let registry = Registry::start();
+    let mut entries = Vec::new();
+    let mut all = 0;
+    for n in 0..9 {
+        let repository = format!("shelf/app{n}");
+        // Twenty releases, each with an index of its own, and what floats over them.
+        let mut tags: Vec<(String, String)> = (0..20)
+            .map(|patch| (format!("3.{}.{patch}", patch % 3), format!("{patch}")))
+            .collect();
+        for (tag, text) in [
+            ("1", "0"),
+            ("2", "1"),
+            ("3", "19"),
+            ("3.0", "18"),
+            ("3.1", "19"),
+            ("3.2", "17"),
+            ("latest", "19"),
+        ] {
+            tags.push((tag.to_owned(), text.to_owned()));
+        }
+        tags.truncate(if n == 8 { 24 } else { 27 });
+        all += tags.len();
+        registry.push_many(&repository, &tags, BOTH);
+        let literal = if n == 8 { json!([]) } else { json!(["latest"]) };
+        entries.push(json!({ "image": format!("{}/{repository}", registry.address), "keep": 20, "tags": literal }));
+    }
+    assert_eq!(all, 240);
+    let workspace = Workspace::tracking(&serde_json::Value::from(entries).to_string());
+    let mut seen = registry.requests().len();
+    let mut run = || {
+        workspace.run(&["refresh"]).code(0);
+        let requests = registry.requests().split_off(seen);
+        seen += requests.len();
+        let counts = by_method(&requests);
+        assert_eq!(
+            counts.0 + counts.1 + counts.2,
+            requests.len(),
+            "{requests:?}"
+        );
+        counts
+    };
+    assert_eq!(
+        run(),
+        (9, 240, 180),
+        "the first run: a GET for each of the indexes"
+    );
+    assert_eq!(run(), (9, 240, 0), "nothing has changed");
+    for n in 0..5 {
+        registry.push_many(
+            &format!("shelf/app{n}"),
+            &[("3".to_owned(), "moved".to_owned())],
+            BOTH,
+        );
+    }
+    seen = registry.requests().len();
+    let before = seen;
+    workspace.run(&["refresh"]).code(0);
+    let requests = registry.requests().split_off(before);
+    assert_eq!(by_method(&requests), (9, 240, 5), "five tags have moved");
+}
+
+/// Runs the command in a folder of its own that is a small file system, which
+/// `prepare` has done something to.
+fn on_small_disk(workspace: &Workspace, prepare: &str) -> (Outcome, String) {
+    let script = format!(
+        "set -e; mkdir disk; mount -t tmpfs -o size=16k tmpfs disk; cp images.json digests.json disk; cd disk; {prepare}; \
+         code=0; \"$0\" refresh >&2 || code=$?; cat digests.json; ls -A | tr '\\n' ' ' >../left; exit $code"
+    );
+    let mut command = std::process::Command::new("unshare");
+    command
+        .args([
+            "--map-root-user",
+            "--mount",
+            "bash",
+            "-c",
+            &script,
+            env!("CARGO_BIN_EXE_nix-oci-hashes"),
+        ])
+        .current_dir(workspace.path(""));
+    (Outcome::of(&mut command), workspace.read("left"))
+}
+
+#[test]
+fn a_full_or_read_only_disk_is_an_error_and_keeps_the_old_table() {
+    let registry = Registry::start();
+    registry.push("demo/app", "1.0.0", "x", BOTH);
+    for (prepare, message) in [
+        (
+            "head -c 12k /dev/zero >filler || true; cat /dev/zero >>filler 2>/dev/null || true",
+            "No space left on device",
+        ),
+        (
+            "mount -o remount,ro .",
+            "digests.json: cannot be locked: Read-only file system; see that its folder is writable",
+        ),
+    ] {
+        let image = format!("{}/demo/app", registry.address);
+        let workspace = Workspace::tracking(&json!([{ "image": image }]).to_string());
+        let old = "{ \"version\": 1, \"images\": {} }";
+        workspace.write("digests.json", old);
+        let (outcome, left) = on_small_disk(&workspace, prepare);
+        assert!(outcome.stderr.contains(message), "{outcome:#?}");
+        assert_eq!(outcome.code, Some(1), "{outcome:#?}");
+        assert_eq!(outcome.stdout, old);
+        assert!(
+            [
+                "digests.json filler images.json ",
+                "digests.json images.json "
+            ]
+            .contains(&&*left),
+            "{left}"
+        );
+    }
 }

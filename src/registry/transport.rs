@@ -214,21 +214,23 @@ fn failure(error: &reqwest::Error) -> Failure {
     Failure { kind, reason }
 }
 
+/// An error, what it is from, and so on; an I/O error hides what it is made of.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
-        (*error).source()
+        let error: &'a (dyn Error + 'static) = *error;
+        match error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        }
     })
 }
 
-/// What TLS said; an I/O error hides what it is made from.
+/// What TLS said.
 fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    causes(error).find_map(|cause| {
-        let inner = cause
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        let of_io = inner.and_then(|inner| inner.downcast_ref());
-        of_io.or_else(|| cause.downcast_ref())
-    })
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// The cause that says most, without the address that the outer ones repeat.

@@ -52,8 +52,33 @@ impl Workspace {
 
     /// Runs `nix-oci-hashes` here.
     pub fn run(&self, arguments: &[&str]) -> Outcome {
+        Outcome::of(&mut self.command(arguments))
+    }
+
+    /// `nix-oci-hashes` here, with a home that has nothing in it and without
+    /// what the environment says of certificates, credentials and proxies.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nix-oci-hashes"));
-        Outcome::of(command.args(arguments).current_dir(self.0.path()))
+        command.args(arguments).current_dir(self.0.path());
+        command.env("HOME", "/nonexistent");
+        for name in [
+            "DOCKER_CONFIG",
+            "REGISTRY_AUTH_FILE",
+            "XDG_CONFIG_HOME",
+            "XDG_RUNTIME_DIR",
+            "NIX_SSL_CERT_FILE",
+            "SSL_CERT_DIR",
+            "SSL_CERT_FILE",
+            "ALL_PROXY",
+            "HTTPS_PROXY",
+            "HTTP_PROXY",
+            "all_proxy",
+            "https_proxy",
+            "http_proxy",
+        ] {
+            command.env_remove(name);
+        }
+        command
     }
 
     pub fn files(&self) -> Vec<String> {

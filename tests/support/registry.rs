@@ -1,38 +1,88 @@
 //! The reference registry server, on a free port of loopback, with real images.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Outcome, project};
 
 pub struct Registry {
-    folder: TempDir,
+    folder: Rc<TempDir>,
+    log: PathBuf,
     server: Child,
     pub address: String,
 }
 
+/// The name and the password that a guarded registry wants.
+pub const USER: (&str, &str) = ("me", "a secret");
+
 impl Registry {
     /// Starts a server; it is stopped when this is dropped.
     pub fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = serde_json::json!({
+        Self::serve(
+            Rc::new(tempfile::tempdir().unwrap()),
+            "open",
+            json!({}),
+            json!({}),
+        )
+    }
+
+    /// A second server over the same images, with TLS by a certificate
+    /// authority of its own, and with a password; and the authority's file.
+    pub fn guarded(&self) -> (Self, PathBuf) {
+        let at = |name: &str| self.folder.path().join(name);
+        let authority_key = KeyPair::generate().unwrap();
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = authority.self_signed(&authority_key).unwrap();
+        std::fs::write(at("ca.pem"), certificate.pem()).unwrap();
+        let authority = Issuer::new(authority, authority_key);
+        let key = KeyPair::generate().unwrap();
+        let server = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        let server = server.signed_by(&key, &authority).unwrap();
+        std::fs::write(at("server.pem"), server.pem()).unwrap();
+        std::fs::write(at("server.key"), key.serialize_pem()).unwrap();
+        let hash = bcrypt::hash(USER.1, 4).unwrap();
+        std::fs::write(at("htpasswd"), format!("{}:{hash}\n", USER.0)).unwrap();
+        let tls = json!({ "certificate": at("server.pem"), "key": at("server.key") });
+        let auth = json!({ "htpasswd": { "realm": "test", "path": at("htpasswd") } });
+        let guarded = Self::serve(
+            Rc::clone(&self.folder),
+            "guarded",
+            json!({ "tls": tls }),
+            auth,
+        );
+        (guarded, at("ca.pem"))
+    }
+
+    fn serve(folder: Rc<TempDir>, name: &str, mut http: Value, auth: Value) -> Self {
+        http["addr"] = json!("127.0.0.1:0");
+        let mut config = json!({
             "version": 0.1,
             "storage": { "filesystem": { "rootdirectory": folder.path().join("data") } },
-            "http": { "addr": "127.0.0.1:0" },
+            "http": http,
         });
+        if auth != json!({}) {
+            config["auth"] = auth;
+        }
         // YAML takes JSON as it is.
-        std::fs::write(folder.path().join("config.yml"), config.to_string()).unwrap();
-        let log = File::create(folder.path().join("log")).unwrap();
+        let config_file = folder.path().join(format!("{name}.yml"));
+        std::fs::write(&config_file, config.to_string()).unwrap();
+        let log_file = folder.path().join(format!("{name}.log"));
+        let log = File::create(&log_file).unwrap();
         let server = ["docker-registry", "registry"]
             .iter()
             .find_map(|program| {
                 Command::new(program)
                     .arg("serve")
-                    .arg(folder.path().join("config.yml"))
+                    .arg(&config_file)
                     .stdin(Stdio::null())
                     .stdout(log.try_clone().unwrap())
                     .stderr(log.try_clone().unwrap())
@@ -42,6 +92,7 @@ impl Registry {
             .expect("the registry server is missing; run 'scripts/setup'");
         let mut registry = Self {
             folder,
+            log: log_file,
             server,
             address: String::new(),
         };
@@ -54,7 +105,7 @@ impl Registry {
         loop {
             let log = self.log();
             if let Some((_, rest)) = log.split_once("listening on ")
-                && let Some((address, _)) = rest.split_once('"')
+                && let Some((address, _)) = rest.split_once(['"', ','])
             {
                 return address.to_owned();
             }
@@ -67,7 +118,7 @@ impl Registry {
     }
 
     fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+        std::fs::read_to_string(&self.log).unwrap()
     }
 
     /// Every request so far that was no upload: `HEAD /v2/a/manifests/1`.
@@ -91,6 +142,37 @@ impl Registry {
             .args([&self.address, repository, tag, text])
             .args(platforms);
         Outcome::of(&mut command).code(0).stdout.trim().to_owned()
+    }
+
+    /// Pushes indexes that differ in nothing but what they say of themselves:
+    /// each tag gets the one of its text.
+    pub fn push_many(&self, repository: &str, tags: &[(String, String)], platforms: &[&str]) {
+        self.push(repository, "base", repository, platforms);
+        // An error means that a provider is installed already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let url = |tag: &str| format!("http://{}/v2/{repository}/manifests/{tag}", self.address);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let base = client
+                .get(url("base"))
+                .header("accept", INDEX)
+                .send()
+                .await
+                .unwrap();
+            let base: Value = serde_json::from_slice(&base.bytes().await.unwrap()).unwrap();
+            for (tag, text) in tags {
+                let mut index = base.clone();
+                index["annotations"] = json!({ "org.opencontainers.image.version": text });
+                let request = client.put(url(tag)).header("content-type", INDEX);
+                let answer = request.body(index.to_string()).send().await.unwrap();
+                assert!(answer.status().is_success(), "{answer:?}");
+            }
+        });
     }
 }
 

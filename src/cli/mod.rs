@@ -98,3 +98,39 @@ pub(crate) fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::panic, reason = "a test fails by panicking")]
+mod tests {
+    use clap::Parser as _;
+
+    use super::Command;
+
+    /// Every command line that the documentation shows, as it is shown.
+    #[test]
+    fn documented_command_lines_are_command_lines() {
+        let pages = [
+            include_str!("../../README.md"),
+            include_str!("../../docs/refresh.md"),
+            include_str!("../../docs/images-json.md"),
+        ];
+        let mut shown = 0;
+        for line in pages.iter().flat_map(|page| page.lines()) {
+            let line = line.trim_start_matches("    ").trim_start_matches("$ ");
+            if let Some(arguments) = line.strip_prefix("nix-oci-hashes ") {
+                let words = std::iter::once("nix-oci-hashes").chain(arguments.split(' '));
+                if let Err(error) = Command::try_parse_from(words) {
+                    panic!("{line}: {error}");
+                }
+                shown += 1;
+            }
+        }
+        assert!(shown > 12, "{shown} command lines");
+    }
+
+    #[test]
+    fn the_definition_of_the_command_line_holds() {
+        use clap::CommandFactory as _;
+        Command::command().debug_assert();
+    }
+}

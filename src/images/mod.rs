@@ -299,11 +299,17 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_example_of_the_readme_and_the_committed_file() {
+    fn reads_the_examples_of_the_documentation_and_the_committed_file() {
         let readme = include_str!("../../README.md");
-        let (_, rest) = readme.split_once("```json\n").unwrap();
-        let (example, _) = rest.split_once("```").unwrap();
-        assert_eq!(parse(example.as_bytes(), "README.md").unwrap().len(), 2);
+        let page = include_str!("../../docs/images-json.md");
+        let mut found = Vec::new();
+        for page in [readme, page] {
+            for block in page.split("```json\n").skip(1) {
+                let (example, _) = block.split_once("```").unwrap();
+                found.push(parse(example.as_bytes(), "an example").unwrap().len());
+            }
+        }
+        assert_eq!(found, [2, 3, 1]);
         let committed = parse(include_bytes!("../../images.json"), "images.json").unwrap();
         let table = crate::table::Table::built_in().unwrap();
         let tracked: BTreeSet<_> = committed.iter().map(|entry| &entry.image).collect();

@@ -1,0 +1,151 @@
+//! The JSON Schemas say the same as the parsers.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+use jsonschema::Validator;
+use nix_oci_hashes::images;
+use nix_oci_hashes::table::Table;
+use serde_json::{Value, json};
+
+fn read(path: &str) -> String {
+    let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(path).unwrap()
+}
+
+fn schema(name: &str) -> Validator {
+    let schema: Value =
+        serde_json::from_str(&read(&format!("docs/schema/{name}.schema.json"))).unwrap();
+    jsonschema::options()
+        .should_validate_formats(true)
+        .build(&schema)
+        .unwrap()
+}
+
+/// What schema and parser have to say of an entry.
+fn both_take(schema: &Validator, entry: &Value) -> (bool, bool) {
+    let file = json!([entry]);
+    let parsed = images::parse(file.to_string().as_bytes(), "images.json");
+    (schema.is_valid(&file), parsed.is_ok())
+}
+
+#[test]
+fn images_json() {
+    let schema = schema("images");
+    let committed: Value = serde_json::from_str(&read("images.json")).unwrap();
+    assert!(schema.is_valid(&committed));
+    for entry in [
+        json!({ "image": "docker.io/nextcloud" }),
+        json!({ "image": "localhost/a" }),
+        json!({ "image": "registry:5000/a/b__c/d--e.f" }),
+        json!({ "image": "[::1]:5000/a" }),
+        json!({ "image": "GHCR.io/a" }),
+        json!({ "image": "a.io/a", "platforms": ["linux/arm/v7", "x86_64-linux"] }),
+        json!({ "image": "a.io/a", "strategies": {} }),
+        json!({ "image": "a.io/a", "strategies": { "major": true, "major-minor": ">=1, <3", "major-minor-patch": "*" } }),
+        json!({ "image": "a.io/a", "variants": ["", "-fpm", "-ce.#", "-ls#"], "keep": 5, "tags": ["latest", "v1_2"] }),
+        json!({ "image": "a.io/a", "initialMajor": ["30", "stable"], "initialMajorMinor": [] }),
+    ] {
+        assert_eq!(both_take(&schema, &entry), (true, true), "{entry}");
+    }
+    for entry in [
+        json!({}),
+        json!([]),
+        json!("docker.io/a"),
+        json!({ "image": "nextcloud" }),
+        json!({ "image": "docker.io/Nextcloud" }),
+        json!({ "image": "docker.io/a:1" }),
+        json!({ "image": "docker.io/a//b" }),
+        json!({ "image": "docker.io/-a" }),
+        json!({ "image": "https://docker.io/a" }),
+        json!({ "image": "a.io/a", "tag": "latest" }),
+        json!({ "image": "a.io/a", "platforms": [] }),
+        json!({ "image": "a.io/a", "platforms": ["linux"] }),
+        json!({ "image": "a.io/a", "platforms": "linux/amd64" }),
+        json!({ "image": "a.io/a", "strategies": { "patch": true } }),
+        json!({ "image": "a.io/a", "strategies": { "major": false } }),
+        json!({ "image": "a.io/a", "strategies": { "major": "newest" } }),
+        json!({ "image": "a.io/a", "strategies": true }),
+        json!({ "image": "a.io/a", "variants": ["fpm"] }),
+        json!({ "image": "a.io/a", "variants": ["-#-#"] }),
+        json!({ "image": "a.io/a", "keep": 0 }),
+        json!({ "image": "a.io/a", "keep": "3" }),
+        json!({ "image": "a.io/a", "tags": ["a b"] }),
+        json!({ "image": "a.io/a", "tags": [""] }),
+        json!({ "image": "a.io/a", "strategies": {}, "initialMajor": [] }),
+    ] {
+        assert_eq!(both_take(&schema, &entry), (false, false), "{entry}");
+    }
+}
+
+#[test]
+fn digests_json() {
+    let schema = schema("digests");
+    let committed: Value = serde_json::from_str(&read("digests.json")).unwrap();
+    assert!(schema.is_valid(&committed));
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    let with = |pin: Value| json!({ "version": 1, "images": { "a.io/a": { "1": pin } } });
+    for (file, is_good) in [
+        (json!({ "version": 1, "images": {} }), true),
+        (json!({ "version": 1, "images": { "a.io/a": {} } }), true),
+        (with(json!({ "digest": digest })), true),
+        (
+            with(json!({ "digest": format!("sha512:{}", "0a".repeat(64)) })),
+            true,
+        ),
+        (
+            with(json!({ "digest": digest, "platforms": { "linux/arm/v7": digest } })),
+            true,
+        ),
+        (json!({ "version": 2, "images": {} }), false),
+        (json!({ "version": 1 }), false),
+        (json!([]), false),
+        (
+            json!({ "version": 1, "images": { "a.io/a": { "a b": { "digest": digest } } } }),
+            false,
+        ),
+        (with(json!({})), false),
+        (with(json!({ "digest": "sha256:00" })), false),
+        (with(json!({ "digest": digest.to_uppercase() })), false),
+        (with(json!({ "digest": digest, "size": 1 })), false),
+        (
+            with(json!({ "digest": digest, "platforms": { "linux": digest } })),
+            false,
+        ),
+        (
+            with(json!({ "digest": digest, "platforms": { "linux/amd64": "x" } })),
+            false,
+        ),
+    ] {
+        let parsed = Table::parse(file.to_string().as_bytes(), "digests.json").is_ok();
+        assert_eq!(
+            (schema.is_valid(&file), parsed),
+            (is_good, is_good),
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn the_report() {
+    let schema = schema("report");
+    // The one with everything in it, as the command's own tests have it.
+    let snapshot =
+        read("src/cli/report/snapshots/nix_oci_hashes__cli__report__tests__as_json.snap");
+    let text = snapshot.splitn(3, "---\n").nth(2).unwrap();
+    let mut report: Value = serde_json::from_str(text).unwrap();
+    assert!(
+        schema.is_valid(&report),
+        "{:?}",
+        schema
+            .iter_errors(&report)
+            .map(|e| e.to_string())
+            .collect::<Vec<_>>()
+    );
+    // A field that is not documented would be an error.
+    report["changes"][0]["extra"] = json!(1);
+    assert!(!schema.is_valid(&report));
+}

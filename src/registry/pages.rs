@@ -41,10 +41,10 @@ impl Page {
     /// name where a page of just the size asked for has no such header.
     pub(super) fn next(&self, url: &Url, headers: &HeaderMap) -> Result<Option<Next>, String> {
         if let Some(target) = next_link(headers) {
-            let next = url.join(&target);
-            return next
-                .map(|url| Some(Next::Link(url)))
-                .map_err(|error| format!("its next page '{target}' is no address: {error}"));
+            let next = url
+                .join(&target)
+                .map_err(|error| format!("its next page '{target}' is no address: {error}"))?;
+            return Ok(Some(Next::Link(upgraded(next, url))));
         }
         // More names than asked for are all there are: `n` was not heeded.
         let Some(last) = self.last.as_deref().filter(|_| self.names == PAGE_SIZE) else {
@@ -57,6 +57,20 @@ impl Page {
             .append_pair("last", last);
         Ok(Some(Next::Guess(next)))
     }
+}
+
+/// `next` as `url` was asked for, where they differ in the scheme alone: a
+/// registry behind a proxy that speaks TLS for it may not know of that.
+fn upgraded(next: Url, url: &Url) -> Url {
+    let is_same = next.host_str() == url.host_str()
+        && (next.port() == url.port() || next.port_or_known_default() == Some(80));
+    if next.scheme() == "http" && url.scheme() == "https" && is_same {
+        let mut there = url.clone();
+        there.set_path(next.path());
+        there.set_query(next.query());
+        return there;
+    }
+    next
 }
 
 /// The address of the next page.

@@ -365,7 +365,7 @@ async fn a_next_page_on_another_host_is_not_asked() {
     for next in [
         "https://evil.example/v2/app/tags/list?last=1",
         "//evil.example/v2/app/tags/list?last=1",
-        "http://r.example/v2/app/tags/list?last=1",
+        "http://r.example:8080/v2/app/tags/list?last=1",
         "https://r.example:444/v2/app/tags/list?last=1",
         "https://me:secret@evil.example/v2/",
     ] {

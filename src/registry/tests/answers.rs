@@ -262,3 +262,46 @@ async fn a_sha512_digest_is_checked_as_one() {
         "{error}"
     );
 }
+
+/// As Quay, GHCR, Docker Hub, GitLab, Harbor and the reference server send
+/// them, the last behind a proxy that speaks TLS for it.
+#[tokio::test(start_paused = true)]
+async fn the_next_page_is_found_however_it_is_written() {
+    for link in [
+        "</v2/app/tags/list?next_page=gAAAAABn&n=100>; rel=\"next\"",
+        "</v2/app/tags/list?last=1&n=1000>; rel=\"next\"",
+        "<https://r.example/v2/app/tags/list?last=1&n=1000>; rel=\"next\"",
+        "<tags/list?last=1>; rel=next",
+        "<?last=1>; rel=\"next\"",
+        "<http://r.example/v2/app/tags/list?last=1>; rel=\"next\"",
+    ] {
+        let link = link.replace("<tags", "<../app/tags");
+        let fake = Fake::new(move |asked, _, _| {
+            let query = asked.url.query().unwrap_or_default();
+            if query.contains("last=1") || query.contains("next_page=") {
+                Said::tags(&["2"])
+            } else {
+                Said::tags(&["1"]).header("link", &*link)
+            }
+        });
+        let tags = fake.client().tags(&image("r.example/app")).await.unwrap();
+        assert_eq!(tags.len(), 2, "{:?}", fake.asked());
+        assert!(
+            fake.lines()
+                .iter()
+                .all(|line| line.starts_with("GET https://r.example/v2/app/"))
+        );
+    }
+}
+
+/// A host that sends all there is, whatever `n` says, and no `Link`.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_ignores_n_is_asked_once() {
+    let all: Vec<String> = (0..5000).map(|n| format!("0.0.{n}")).collect();
+    let fake = Fake::new(move |_, _, _| {
+        let tags: Vec<&str> = all.iter().map(String::as_str).collect();
+        Said::tags(&tags)
+    });
+    let tags = fake.client().tags(&image("r.example/app")).await.unwrap();
+    assert_eq!((tags.len(), fake.asked().len()), (5000, 1));
+}

@@ -33,11 +33,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let mut out: String = faults.iter().map(|fault| format!("{fault}\n")).collect();
     let pins = table.images.values().flat_map(|pins| pins.values());
     let unverified = pins.clone().filter(|pin| pin.platforms.is_empty()).count();
+    let unverified = match unverified {
+        0 => String::new(),
+        n => format!(" ({n} without platforms until a refresh verifies them)"),
+    };
     out.push_str(&format!(
-        "{} images, {} pins, {unverified} of them without platforms until a refresh verifies them: {}\n",
+        "{} images, {} pins{unverified}: {}\n",
         tracked.len(),
         pins.count(),
-        if faults.is_empty() { "all is well" } else { "not all is well" }
+        if faults.is_empty() {
+            "all is well"
+        } else {
+            "not all is well"
+        }
     ));
     super::print(&out)?;
     Ok(if faults.is_empty() {

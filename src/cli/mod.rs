@@ -116,8 +116,8 @@ mod tests {
         ];
         let mut shown = 0;
         for line in pages.iter().flat_map(|page| page.lines()) {
-            let shows = ["    nix-oci-hashes ", "$ nix-oci-hashes "];
-            if let Some(arguments) = shows.iter().find_map(|start| line.strip_prefix(start)) {
+            let starts = ["    nix-oci-hashes ", "$ nix-oci-hashes "];
+            if let Some(arguments) = starts.iter().find_map(|start| line.strip_prefix(start)) {
                 let words = std::iter::once("nix-oci-hashes").chain(arguments.split(' '));
                 if let Err(error) = Command::try_parse_from(words) {
                     panic!("{line}: {error}");

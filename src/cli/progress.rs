@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use nix_oci_hashes::refresh::Progress;
@@ -53,8 +54,15 @@ impl Progress for Bars {
     }
 
     fn asked(&self, registry: &str) {
-        if let Some(Bar { bar, .. }) = self.registries.borrow().get(registry) {
+        if let Some(Bar { bar, unlisted }) = self.registries.borrow().get(registry) {
             bar.inc(1);
+            bar.set_message(left_to_list(*unlisted));
+        }
+    }
+
+    fn waits(&self, registry: &str, left: Duration) {
+        if let Some(Bar { bar, .. }) = self.registries.borrow().get(registry) {
+            bar.set_message(format!("waits {} s, as it asks", left.as_secs() + 1));
         }
     }
 }

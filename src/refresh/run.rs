@@ -1,8 +1,11 @@
 //! Carries out the plan of each image, all registries at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
 use futures_util::stream::{self, StreamExt as _};
 
 use super::decision::Decision;
@@ -32,6 +35,8 @@ pub trait Progress {
     fn listed(&self, registry: &str, tags: usize);
     /// One tag of `registry` has been answered for.
     fn asked(&self, registry: &str);
+    /// `registry` has asked to be left alone, and is for so long.
+    fn waits(&self, registry: &str, left: Duration);
 }
 
 /// What a refresh is to do.
@@ -71,7 +76,13 @@ pub async fn refresh(
     });
     let mut table = scope.others(old);
     let mut report = Report::default();
-    for outcome in join_all(registries).await.into_iter().flatten() {
+    let work = pin!(join_all(registries));
+    let watch = pin!(watch(client, progress));
+    let outcomes = match select(work, watch).await {
+        Either::Left((outcomes, _)) => outcomes,
+        Either::Right((never, _)) => match never {},
+    };
+    for outcome in outcomes.into_iter().flatten() {
         let image = &outcome.image;
         for (platform, pins) in outcome.lacking {
             let image = image.clone();
@@ -104,6 +115,16 @@ pub async fn refresh(
     report.quotas = client.quotas();
     report.sort();
     (table, report)
+}
+
+/// Tells again and again of registries that are waited for.
+async fn watch(client: &Client, progress: &impl Progress) -> Infallible {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for (registry, left) in client.pauses() {
+            progress.waits(&registry, left);
+        }
+    }
 }
 
 struct Outcome {

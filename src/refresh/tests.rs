@@ -15,11 +15,52 @@ use crate::table::Table;
 struct Clock {
     start: Instant,
     asked: Mutex<Vec<(String, Duration)>>,
+    waits: Mutex<Vec<(String, Duration)>>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self {
+            start: Instant::now(),
+            asked: Mutex::default(),
+            waits: Mutex::default(),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_a_registry_asks_for_is_told() {
+    let fake = Fake::new(|_, _, nth| match nth {
+        0 => Said::status(429).header("retry-after", "3"),
+        _ => Said::tags(&[]),
+    });
+    let tracked = images::parse(br#"[{ "image": "r.example/a" }]"#, "images.json").unwrap();
+    let clock = Clock::start();
+    let options = Options::default();
+    refresh(
+        &tracked,
+        &Table::default(),
+        &fake.client(),
+        &options,
+        &clock,
+    )
+    .await;
+    let waits: Vec<u64> = clock
+        .waits
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|(_, left)| left.as_secs())
+        .collect();
+    assert_eq!(waits, [2, 1]);
 }
 
 impl Progress for Clock {
     fn registry(&self, _: &str, _: usize) {}
     fn listed(&self, _: &str, _: usize) {}
+    fn waits(&self, registry: &str, left: Duration) {
+        self.waits.lock().unwrap().push((registry.to_owned(), left));
+    }
     fn asked(&self, registry: &str) {
         let after = self.start.elapsed();
         self.asked
@@ -62,10 +103,7 @@ async fn a_healthy_registry_is_done_in_its_own_time() {
         digest("old")
     );
     let old = Table::parse(old.as_bytes(), "digests.json").unwrap();
-    let clock = Clock {
-        start: Instant::now(),
-        asked: Mutex::default(),
-    };
+    let clock = Clock::start();
     let (table, report) = refresh(&tracked, &old, &client, &Options::default(), &clock).await;
 
     // Twenty listings, sixty HEADs and twenty GETs, eight at a time.
@@ -132,10 +170,7 @@ async fn a_scope_leaves_the_others_as_they_are_or_out() {
     );
     let old = Table::parse(old.as_bytes(), "digests.json").unwrap();
     let client = fake.client();
-    let none = Clock {
-        start: Instant::now(),
-        asked: Mutex::default(),
-    };
+    let none = Clock::start();
     let only_a = Options {
         scope: Scope::Images(["r.example/a".parse().unwrap()].into()),
         ..Options::default()

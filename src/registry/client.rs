@@ -108,6 +108,15 @@ impl Client {
             .collect()
     }
 
+    /// How long each registry that asks for a pause is left alone from now on.
+    pub fn pauses(&self) -> BTreeMap<String, Duration> {
+        let connections = lock(&self.connections);
+        let pauses = connections.iter();
+        pauses
+            .filter_map(|(registry, connection)| Some((registry.clone(), connection.pause()?)))
+            .collect()
+    }
+
     /// Every tag of `image`, all pages, in no particular order.
     ///
     /// # Errors

@@ -105,6 +105,13 @@ impl Connection {
         *lock(&self.quota)
     }
 
+    /// How long the registry has asked to be left alone, from now on.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        let pause = *lock(&self.pause);
+        let left = pause?.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
     /// The address of `end` within the repository of `image`.
     pub(super) async fn url(&self, image: &ImageName, end: &str) -> Result<Url, RegistryError> {
         let base = timeout_at(self.deadline, self.base())

@@ -39,7 +39,7 @@ pub(crate) fn read_file(path: &Path, remedy: &str) -> Result<Vec<u8>, FileError>
 }
 
 /// What the operating system said, without Rust's `(os error 2)`.
-pub(crate) fn plain(error: &std::io::Error) -> String {
+pub fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error") {
         Some((message, _)) => message.to_owned(),
@@ -53,6 +53,10 @@ pub(crate) fn parse<T: DeserializeOwned>(
     origin: &str,
     remedy: &str,
 ) -> Result<T, FileError> {
+    if content.starts_with("\u{feff}".as_bytes()) {
+        let message = "it begins with a byte order mark";
+        return Err(FileError::new(origin, message, "save it without one"));
+    }
     if content.iter().all(u8::is_ascii_whitespace) {
         return Err(FileError::new(origin, "the file is empty", remedy));
     }
@@ -60,7 +64,7 @@ pub(crate) fn parse<T: DeserializeOwned>(
         let position = format!(" at line {} column {}", error.line(), error.column());
         let text = error.to_string();
         let message = text.strip_suffix(&position).unwrap_or(&text);
-        let place = format!("{origin}:{}:{}", error.line(), error.column());
+        let place = format!("{origin}:{}:{}", error.line(), error.column().max(1));
         FileError::new(place, message, remedy)
     })
 }

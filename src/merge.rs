@@ -41,27 +41,27 @@ impl Merge {
         for (image, pins) in &part.images {
             let merged = self.table.images.entry(image.clone()).or_default();
             for (tag, pin) in pins {
-                match merged.get(tag) {
-                    None => {
-                        merged.insert(tag.clone(), pin.clone());
-                    }
-                    Some(before) if before == pin => {}
-                    Some(before) => {
-                        let of_part = |(_, table): &&(String, Table)| {
-                            table.images.get(image).and_then(|pins| pins.get(tag)) == Some(before)
-                        };
-                        let part = self.parts.iter().find(of_part);
-                        let (digest, other_digest) = differing(before, pin);
-                        return Err(MergeError {
-                            image: image.clone(),
-                            tag: tag.clone(),
-                            digest,
-                            part: part.map_or("", |(name, _)| name).into(),
-                            other_digest,
-                            other_part: name.into(),
-                        });
-                    }
+                let Some(before) = merged.get_mut(tag) else {
+                    merged.insert(tag.clone(), pin.clone());
+                    continue;
+                };
+                if let Some((digest, other_digest)) = differing(before, pin) {
+                    let of_part = |(_, table): &&(String, Table)| {
+                        let other = table.images.get(image).and_then(|pins| pins.get(tag));
+                        other.is_some_and(|other| differing(other, pin).is_some())
+                    };
+                    let first = self.parts.iter().find(of_part);
+                    return Err(MergeError {
+                        image: image.clone(),
+                        tag: tag.clone(),
+                        digest,
+                        part: first.map_or("", |(name, _)| name).into(),
+                        other_digest,
+                        other_part: name.into(),
+                    });
                 }
+                // What one part knows of a pin the other may not know yet.
+                before.platforms.extend(pin.platforms.clone());
             }
         }
         self.parts.push((name.to_owned(), part));
@@ -75,18 +75,14 @@ impl Merge {
 }
 
 /// The first digests in which two pins differ: the tag's, or a platform's.
-fn differing(a: &Pin, b: &Pin) -> (Digest, Digest) {
+fn differing(a: &Pin, b: &Pin) -> Option<(Digest, Digest)> {
     let platforms = a.platforms.iter();
-    let mut pairs = platforms.filter_map(|(platform, digest)| {
-        let other = b.platforms.get(platform)?;
-        (digest != other).then(|| (digest.clone(), other.clone()))
-    });
-    let tags = || (a.digest.clone(), b.digest.clone());
-    if a.digest == b.digest {
-        pairs.next().unwrap_or_else(tags)
-    } else {
-        tags()
-    }
+    let platforms =
+        platforms.filter_map(|(platform, digest)| Some((digest, b.platforms.get(platform)?)));
+    std::iter::once((&a.digest, &b.digest))
+        .chain(platforms)
+        .find(|(a, b)| a != b)
+        .map(|(a, b)| (a.clone(), b.clone()))
 }
 
 #[cfg(test)]
@@ -122,6 +118,28 @@ mod tests {
                 merge.add("part", part).unwrap();
             }
             assert_eq!(merge.finish(), whole);
+        }
+    }
+
+    #[test]
+    fn what_one_part_knows_completes_the_other() {
+        let plain = table(&[("a.io/a", "1", "x")]);
+        let mut verified = plain.clone();
+        let pin = verified
+            .images
+            .values_mut()
+            .flat_map(|pins| pins.values_mut())
+            .next()
+            .unwrap();
+        let platform = Digest::of(Algorithm::Sha256, b"platform");
+        pin.platforms
+            .insert("linux/amd64".parse().unwrap(), platform);
+        for parts in [[plain.clone(), verified.clone()], [verified.clone(), plain]] {
+            let mut merge = Merge::default();
+            for part in parts {
+                merge.add("part", part).unwrap();
+            }
+            assert_eq!(merge.finish(), verified);
         }
     }
 

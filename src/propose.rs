@@ -32,26 +32,33 @@ impl Proposal {
             let Some(version) = tag.version() else {
                 continue;
             };
-            if version.is_prerelease() || version.may_be_commit_or_date() {
-                continue;
+            if !version.is_prerelease() && !version.may_be_commit_or_date() {
+                let pattern = VariantPattern::general(version.variant());
+                variants.entry(pattern).or_default().push((tag, version));
             }
-            let pattern = VariantPattern::general(version.variant());
-            variants.entry(pattern).or_default().push((tag, version));
         }
         // The plain tag, if there is one; else what most tags have.
         let plain = variants.remove_entry(&VariantPattern::plain());
         let chosen = plain.or_else(|| variants.into_iter().max_by_key(|(_, tags)| tags.len()));
+        let (variant, versions) = chosen.map_or_else(Default::default, specific);
         let usual = USUAL_TAGS
             .iter()
             .filter_map(|word| listed.get(&word.parse::<Tag>().ok()?));
-        let (variant, versions) = chosen.unwrap_or((VariantPattern::plain(), Vec::new()));
-        let precisions = versions.iter().map(|(_, version)| version.precision());
+        let newest = versions.iter().max_by_key(|(tag, version)| {
+            (
+                version.numbers().to_vec(),
+                version.precision(),
+                by_version(tag),
+            )
+        });
+        // A precision that ended with an older release is no way to follow it.
+        let current = newest.map(|(_, version)| version.numbers()[0]);
+        let precisions = versions.iter().filter_map(|(_, version)| {
+            (Some(version.numbers()[0]) == current).then_some(version.precision())
+        });
         let strategies = precisions
             .map(|precision| (precision, Strategy::Newest))
             .collect();
-        let newest = versions
-            .iter()
-            .max_by_key(|(tag, version)| (version.precision(), by_version(tag)));
         let sample = newest
             .map(|(tag, _)| *tag)
             .or_else(|| usual.clone().next())?;
@@ -81,17 +88,44 @@ impl Proposal {
     }
 }
 
+/// A pattern and its versions. A number that a release has several of (`-jdk17`
+/// beside `-jdk21`) is no rebuild's, and then the variant that most have counts.
+fn specific<'a>(
+    (pattern, versions): (VariantPattern, Vec<(&'a Tag, Version)>),
+) -> (VariantPattern, Vec<(&'a Tag, Version)>) {
+    let releases: BTreeSet<&[u64]> = versions
+        .iter()
+        .map(|(_, version)| version.numbers())
+        .collect();
+    if !pattern.as_str().contains('#') || versions.len() < releases.len() * 3 / 2 {
+        return (pattern, versions);
+    }
+    let mut variants: BTreeMap<String, Vec<(&Tag, Version)>> = BTreeMap::new();
+    for (tag, version) in versions {
+        let variant = version.variant().to_owned();
+        variants.entry(variant).or_default().push((tag, version));
+    }
+    let most = variants
+        .into_iter()
+        .max_by_key(|(_, versions)| versions.len());
+    let (variant, versions) = most.unwrap_or_default();
+    (variant.parse().unwrap_or(pattern), versions)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::images::edit::entry_text;
+    use crate::images::edit::Editor;
 
     fn proposed(names: &[&str]) -> Option<String> {
         let tags = names.iter().map(|name| name.parse().unwrap()).collect();
         let platforms = ["linux/amd64".parse().unwrap()].into();
         let proposal = Proposal::from_tags(&tags)?;
         let sample = proposal.sample().to_string();
-        let entry = entry_text(&proposal.entry("docker.io/a".parse().unwrap(), platforms));
+        let image: ImageName = "docker.io/a".parse().unwrap();
+        let mut editor = Editor::new(b"[]", "images.json").unwrap();
+        editor.add(&proposal.entry(image.clone(), platforms));
+        let entry = editor.entry(&image).unwrap();
         let entry = entry.split_whitespace().collect::<Vec<_>>().join(" ");
         let fields =
             entry.strip_prefix(r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"]"#);
@@ -110,7 +144,15 @@ mod tests {
                 r#"18.6, "strategies": { "major": true, "major-minor": true }, "tags": ["latest"] }"#,
             ),
             (
-                &["v3.2.4", "v2", "release", "main", "commit-abc"],
+                &[
+                    "v3.2.4",
+                    "v3",
+                    "v2",
+                    "v2.7.5",
+                    "release",
+                    "main",
+                    "commit-abc",
+                ],
                 r#"v3.2.4, "strategies": { "major": true, "major-minor-patch": true }, "tags": ["release"] }"#,
             ),
             (

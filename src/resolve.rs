@@ -1,5 +1,6 @@
 //! One reference, answered by its registry instead of the table.
 
+use crate::digest::Digest;
 use crate::name::{ImageName, Reference};
 use crate::platform::Platform;
 use crate::registry::{Client, RegistryError};
@@ -19,6 +20,16 @@ pub enum ResolveError {
         /// The tag.
         tag: Tag,
     },
+    /// The tag points elsewhere than the reference says.
+    #[error(
+        "{reference} is not what the tag points to now, {found}; take the digest out of the reference to follow the tag"
+    )]
+    Mismatch {
+        /// What was asked for.
+        reference: Box<Reference>,
+        /// What the tag points to.
+        found: Digest,
+    },
     /// The tag is not for that platform.
     #[error("{reference} is not for {platform}; it is for {}", offered.join(", "))]
     NoSuchPlatform {
@@ -33,7 +44,7 @@ pub enum ResolveError {
 
 /// Asks the registry what `reference` points to: the same reference with the
 /// digest of its index, or with that of the manifest for `platform`. Without a
-/// tag `latest` is meant; a digest that it carries is looked up, and kept.
+/// tag `latest` is meant; a digest that it carries is checked, and kept.
 ///
 /// # Errors
 /// Where the registry cannot be asked, or has nothing that fits.
@@ -44,18 +55,36 @@ pub async fn resolve(
 ) -> Result<Reference, ResolveError> {
     let image = &reference.image;
     let mut pinned = reference.clone();
-    let digest = if let Some(digest) = &reference.digest {
-        digest.clone()
-    } else {
-        let tag = pinned.tag.get_or_insert_with(Tag::latest).clone();
-        let found = client.digest(image, &tag).await?;
-        found.ok_or_else(|| ResolveError::NoSuchTag {
-            image: image.clone(),
-            tag,
-        })?
+    let digest = match (&reference.tag, &reference.digest) {
+        (None, Some(digest)) => digest.clone(),
+        (tag, _) => {
+            let tag = tag.clone().unwrap_or_else(Tag::latest);
+            pinned.tag = Some(tag.clone());
+            let found = client.digest(image, &tag).await?;
+            found.ok_or_else(|| ResolveError::NoSuchTag {
+                image: image.clone(),
+                tag,
+            })?
+        }
     };
     // Asked even where the answer is known already: only the bytes prove it.
     let offered = client.platforms(image, &digest).await?;
+    if let Some(written) = reference
+        .digest
+        .as_ref()
+        .filter(|written| **written != digest)
+    {
+        let fits = |(of, manifest): (&Platform, &Digest)| {
+            manifest == written && platform.is_none_or(|platform| platform == of)
+        };
+        if offered.iter().any(fits) {
+            return Ok(pinned);
+        }
+        return Err(ResolveError::Mismatch {
+            reference: Box::new(reference.clone()),
+            found: digest,
+        });
+    }
     pinned.digest = Some(match platform {
         None => digest,
         Some(platform) => {

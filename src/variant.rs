@@ -9,7 +9,7 @@ use crate::version::Version;
 
 /// A variant as people write it: nothing (the plain tag), `-fpm`, or with one
 /// `#` for a number that moves with the release: `-ce.#`, `-ls#`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VariantPattern(String);
 
 /// Why a text is not a [`VariantPattern`].
@@ -26,8 +26,19 @@ impl VariantPattern {
         Self(String::new())
     }
 
-    /// The pattern that a version's `variant` most likely stands for: where it
-    /// ends in a number, as rebuilds of a release do, that is a `#`.
+    /// The pattern of a version's `variant` where that ends in the number of a
+    /// rebuild, as GitLab and linuxserver.io count them: `-ce.#`, `-ls#`.
+    pub fn of_rebuild(variant: &str) -> Self {
+        let general = Self::general(variant);
+        if ["-ce.#", "-ee.#", "-ls#", "-r#"].contains(&general.as_str()) {
+            general
+        } else {
+            Self(variant.to_owned())
+        }
+    }
+
+    /// The pattern of a version's `variant` with a `#` for the number that it
+    /// ends in, if it does.
     pub fn general(variant: &str) -> Self {
         let rest = variant.trim_end_matches(|c: char| c.is_ascii_digit());
         if rest.len() < variant.len() && rest.len() > 1 {
@@ -110,6 +121,8 @@ mod tests {
         ] {
             assert_eq!(VariantPattern::general(variant).as_str(), pattern);
         }
+        assert_eq!(VariantPattern::of_rebuild("-ls185").as_str(), "-ls#");
+        assert_eq!(VariantPattern::of_rebuild("-jdk17").as_str(), "-jdk17");
     }
 
     #[test]

@@ -522,3 +522,16 @@ async fn a_token_is_fetched_where_one_is_wanted() {
         json!(digest_of(&both()))
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_that_was_written_down_is_verified_and_not_re_pushed() {
+    let fake = Fake::start().await;
+    fake.tags(&["1.0.0"]).await;
+    fake.head("1.0.0", &digest_of(&both())).await;
+    fake.manifest(&digest_of(&both()), &both()).await;
+    let workspace = fake.workspace();
+    let written = json!({ "version": 1, "images": { fake.image(): { "1.0.0": { "digest": digest_of("amd64") } } } });
+    workspace.write("digests.json", written.to_string());
+    let outcome = refresh(&workspace).code(0);
+    assert!(outcome.stdout.starts_with("verified  "), "{outcome:#?}");
+}

@@ -236,7 +236,7 @@ async fn the_report_goes_where_it_is_wanted() {
     assert!(
         outcome
             .stderr
-            .contains("none/summary.md: cannot be written"),
+            .contains("none/summary.md: its folder does not exist; create it first"),
         "{outcome:#?}"
     );
 }

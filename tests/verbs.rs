@@ -113,7 +113,7 @@ async fn add_says_why_it_cannot_and_writes_nothing() {
         (
             &words,
             &[],
-            "has no version among its 2 tags; write its entry yourself",
+            "has no version among its 2 tags (commit-abc, pr-1); write an entry yourself, such as",
         ),
         (&nothing, &[], "the registry has no image"),
     ] {
@@ -150,6 +150,14 @@ async fn resolve_asks_the_registry_and_not_the_table() {
             format!("{image}:1@{amd64}\n"),
         ),
         (
+            &[&*format!("{image}:1@{index}")],
+            format!("{image}:1@{index}\n"),
+        ),
+        (
+            &[&*format!("{image}:1@{amd64}")],
+            format!("{image}:1@{amd64}\n"),
+        ),
+        (
             &[&*format!("{image}@{index}"), "--platform", "linux/amd64"],
             format!("{image}@{amd64}\n"),
         ),
@@ -166,6 +174,14 @@ async fn resolve_asks_the_registry_and_not_the_table() {
         (
             &[&*format!("{image}@{}", digest_of("gone"))],
             "the registry has nothing of",
+        ),
+        (
+            &[&*format!("{image}:1@{}", digest_of("other"))],
+            "is not what the tag points to now, sha256:",
+        ),
+        (
+            &[&*format!("{image}:1@{amd64}"), "--platform", "linux/arm64"],
+            "is not what the tag points to now",
         ),
         (&["A B"], "invalid value 'A B'"),
     ] {
@@ -461,6 +477,15 @@ fn import_takes_the_files_of_the_first_nix_oci_hashes() {
 fn import_of_what_it_cannot_read_changes_nothing() {
     let workspace = Workspace::new();
     workspace.write("good.nix", "{ image = \"a:1\"; }");
+    let mixed = [
+        "import",
+        "good.nix",
+        "notes.txt",
+        "--images",
+        "i",
+        "--digests",
+        "d",
+    ];
     workspace.write("bad.yaml", "a: b\n");
     workspace.write("notes.txt", "nothing");
     for (file, message) in [
@@ -474,12 +499,18 @@ fn import_of_what_it_cannot_read_changes_nothing() {
         ),
         ("missing.nix", "missing.nix: No such file or directory"),
     ] {
-        workspace
-            .run(&["import", "good.nix", file])
-            .code(1)
-            .error(message);
+        workspace.run(&["import", file]).code(1).error(message);
         assert_eq!(workspace.files(), ["bad.yaml", "good.nix", "notes.txt"]);
     }
+    // One file that cannot be read does not stop the others.
+    let outcome = workspace.run(&mixed).code(2);
+    assert!(
+        outcome
+            .stdout
+            .contains("failed  notes.txt: 'notes.txt' is the name of no known"),
+        "{outcome:#?}"
+    );
+    assert!(workspace.read("i").contains("docker.io/a"));
 }
 
 #[test]
@@ -492,4 +523,61 @@ fn completions_are_for_the_common_shells() {
             assert!(outcome.stdout.contains(flag), "{shell} has no {verb}");
         }
     }
+}
+
+#[test]
+fn one_file_is_not_used_for_two_things() {
+    let workspace = Workspace::tracking("[]");
+    let table = "{ \"version\": 1, \"images\": {} }";
+    workspace.write("digests.json", table);
+    std::os::unix::fs::symlink("digests.json", workspace.path("link")).unwrap();
+    for arguments in [
+        &["refresh", "--shard", "1/2", "--output", "digests.json"][..],
+        &["refresh", "--shard", "1/2", "--output", "./digests.json"],
+        &["refresh", "--shard", "1/2", "--output", "link"],
+        &["refresh", "--output", "images.json"],
+        &["refresh", "--summary", "digests.json"],
+        &["refresh", "--images", "digests.json"],
+        &[
+            "merge",
+            "digests.json",
+            "--images",
+            "images.json",
+            "--output",
+            "images.json",
+        ],
+        &["add", "docker.io/a", "--images", "x", "--digests", "x"],
+        &["remove", "docker.io/a", "--images", "digests.json"],
+        &["import", "digests.json", "--images", "digests.json"],
+    ] {
+        let outcome = workspace.run(arguments).code(1);
+        assert!(
+            outcome.stderr.contains("; name two files"),
+            "{arguments:?} {outcome:#?}"
+        );
+        assert_eq!(workspace.read("digests.json"), table);
+        assert_eq!(workspace.read("images.json"), "[]");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_typed_while_add_asks_is_kept() {
+    let fake = Fake::start().await;
+    let list = wiremock::ResponseTemplate::new(200)
+        .set_body_json(json!({ "tags": ["1.2.3"] }))
+        .set_delay(std::time::Duration::from_millis(600));
+    fake.answer("GET", "tags/list", list).await;
+    fake.head("1.2.3", &digest_of(&both())).await;
+    fake.manifest(&digest_of(&both()), &both()).await;
+    let workspace = Workspace::tracking("[]");
+    let mut child = workspace.command(&["add", &fake.image()]).spawn().unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    workspace.write("images.json", r#"[{ "image": "docker.io/typed" }]"#);
+    let status = tokio::task::block_in_place(|| child.wait().unwrap());
+    assert!(status.success());
+    let images = workspace.read("images.json");
+    assert!(
+        images.contains("docker.io/typed") && images.contains(&fake.image()),
+        "{images}"
+    );
 }

@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
 use nix_oci_hashes::digest::Digest;
-use nix_oci_hashes::file::{self, Lock};
-use nix_oci_hashes::images::edit::entry_text;
+use nix_oci_hashes::file;
+use nix_oci_hashes::images::edit::Editor;
 use nix_oci_hashes::name::ImageName;
 use nix_oci_hashes::platform::Platform;
 use nix_oci_hashes::propose::Proposal;
 use nix_oci_hashes::refresh::{Options, Scope, refresh};
 use nix_oci_hashes::registry::Client;
+use nix_oci_hashes::tag::Tag;
 
-use super::files::{Files, check_folder, read_table};
+use super::files::{Files, read_table};
 use super::network::{self, Network};
 use super::progress::Bars;
 use super::report::{self, Outcome};
@@ -20,9 +21,12 @@ use super::report::{self, Outcome};
 /// The platforms that are tracked where an image has them and nobody says more.
 const USUAL_PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
 
+/// How many tags an error names at most.
+const TAGS_SHOWN: usize = 10;
+
 /// Track an image: find its platforms and versions, write its entry, and pin it
 ///
-/// Exits with 0 when done, 1 if nothing was written, 2 if some of its tags
+/// Exits with 0 when done, 1 if it could not be pinned, 2 if some of its tags
 /// failed (the rest is written).
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -48,16 +52,8 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
         files,
         network,
     } = arguments;
-    check_folder(&files.images)?;
-    check_folder(&files.digests)?;
-    let lock = Lock::take(&files.digests)?;
-    let mut editor = files.editor()?;
-    if editor.entry(&image).is_some() {
-        let file = files.images.display();
-        bail!(
-            "{image} is tracked already; change its entry in {file}, then run 'nix-oci-hashes refresh'"
-        );
-    }
+    let locks = files.lock()?;
+    check_new(&files.editor()?, &image, &files)?;
     let (old, _) = read_table(&files.digests)?;
     let client = network.client()?;
     let runtime = network::runtime()?;
@@ -69,20 +65,27 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
         .filter(|platform| !platforms.contains(*platform));
     let others: Vec<String> = others.map(ToString::to_string).collect();
     let tracked = proposal.entry(image.clone(), platforms);
-    let entry = entry_text(&tracked);
-    editor.add(&image, &entry);
-
     let options = Options {
         scope: Scope::Images([image.clone()].into()),
         ..Options::default()
     };
     let bars = Bars::default();
-    let (table, report) = runtime.block_on(refresh(&[tracked], &old, &client, &options, &bars));
+    let (table, report) = runtime.block_on(refresh(
+        std::slice::from_ref(&tracked),
+        &old,
+        &client,
+        &options,
+        &bars,
+    ));
     bars.finish();
     if table.images.get(&image).is_none_or(BTreeMap::is_empty) {
         super::print(&report::terminal::render(&report, "nothing written"))?;
         bail!("{image} has no tag that could be pinned; see above");
     }
+    // Read anew: people edit the file while a registry takes its time.
+    let mut editor = files.editor()?;
+    check_new(&editor, &image, &files)?;
+    editor.add(&tracked);
     file::write(&files.images, editor.text().as_bytes())?;
     file::write(&files.digests, table.to_json().as_bytes()).with_context(|| {
         format!(
@@ -90,7 +93,8 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
             files.images.display()
         )
     })?;
-    drop(lock);
+    drop(locks);
+    let entry = editor.entry(&image).unwrap_or_default();
     let mut text = format!("{}:\n  {entry}\n", files.images.display());
     if !others.is_empty() {
         text.push_str(&format!(
@@ -108,6 +112,16 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
     })
 }
 
+fn check_new(editor: &Editor, image: &ImageName, files: &Files) -> Result<()> {
+    if editor.entry(image).is_some() {
+        let file = files.images.display();
+        bail!(
+            "{image} is tracked already; change its entry in {file}, then run 'nix-oci-hashes refresh'"
+        );
+    }
+    Ok(())
+}
+
 /// What the registry has of the image: a proposal from its tags, and the
 /// platforms of the tag that the proposal names.
 async fn look_at(
@@ -116,9 +130,14 @@ async fn look_at(
 ) -> Result<(Proposal, BTreeMap<Platform, Digest>)> {
     let tags = client.tags(image).await?;
     let Some(proposal) = Proposal::from_tags(&tags) else {
+        let some: Vec<&str> = tags.iter().take(TAGS_SHOWN).map(Tag::as_str).collect();
         bail!(
-            "{image} has no version among its {} tags; write its entry yourself, with the 'tags' you mean",
-            tags.len()
+            "{image} has no version among its {} tags ({}{}); write an entry yourself, such as {{ \"image\": \"{image}\", \
+             \"strategies\": {{}}, \"tags\": [\"{}\"] }}, and run 'nix-oci-hashes refresh'",
+            tags.len(),
+            some.join(", "),
+            if tags.len() > TAGS_SHOWN { ", ..." } else { "" },
+            some.first().unwrap_or(&"latest")
         );
     };
     let sample = proposal.sample();

@@ -3,9 +3,11 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
+use nix_oci_hashes::file::Lock;
 use nix_oci_hashes::images::edit::Editor;
 use nix_oci_hashes::images::{self, TrackedImage};
+use nix_oci_hashes::json::plain;
 use nix_oci_hashes::table::Table;
 
 /// The files, by their usual names.
@@ -24,12 +26,17 @@ impl Files {
     /// The text of images.json, to be changed; an empty list where there is no
     /// file yet.
     pub(super) fn editor(&self) -> Result<Editor> {
-        let text = match std::fs::read_to_string(&self.images) {
-            Err(error) if error.kind() == ErrorKind::NotFound => "[]\n".to_owned(),
-            text => text
-                .with_context(|| format!("{}: see that you may read it", self.images.display()))?,
-        };
+        let text = read(&self.images)?.unwrap_or_else(|| b"[]\n".to_vec());
         Ok(Editor::new(&text, &self.images.display().to_string())?)
+    }
+
+    /// Takes the locks of both files, which whoever changes both does in this
+    /// order, after finding out what can be found out without.
+    pub(super) fn lock(&self) -> Result<(Lock, Lock)> {
+        check_apart(&[("--images", &self.images), ("--digests", &self.digests)])?;
+        check_folder(&self.images)?;
+        check_folder(&self.digests)?;
+        Ok((Lock::take(&self.images)?, Lock::take(&self.digests)?))
     }
 
     /// What the text of an editor tracks.
@@ -37,6 +44,35 @@ impl Files {
         let origin = self.images.display().to_string();
         Ok(images::parse(editor.text().as_bytes(), &origin)?)
     }
+}
+
+/// Refuses a file that is named for two uses, of which the one would overwrite
+/// the other. Each comes with the flag that names it.
+pub(super) fn check_apart(files: &[(&str, &Path)]) -> Result<()> {
+    for (i, (flag, path)) in files.iter().enumerate() {
+        let same = files[..i].iter().find(|(_, other)| is_same(path, other));
+        if let Some((other, _)) = same {
+            bail!(
+                "{other} and {flag} both name {}; name two files",
+                path.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether two paths lead to one file, which need not exist yet.
+fn is_same(a: &Path, b: &Path) -> bool {
+    let real = |path: &Path| {
+        std::fs::canonicalize(path).ok().or_else(|| {
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            let folder = std::fs::canonicalize(folder.unwrap_or(Path::new("."))).ok()?;
+            Some(folder.join(path.file_name()?))
+        })
+    };
+    a == b || real(a).is_some_and(|real_a| Some(real_a) == real(b))
 }
 
 /// Found out now, not when every registry has been asked.
@@ -53,13 +89,22 @@ pub(super) fn check_folder(path: &Path) -> Result<()> {
 
 /// The table and its text; an empty table where there is no file yet.
 pub(super) fn read_table(path: &Path) -> Result<(Table, Option<Vec<u8>>)> {
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok((Table::default(), None)),
-        _ => {
-            let text = std::fs::read(path)
-                .with_context(|| format!("{}: see that you may read it", path.display()))?;
-            let table = Table::parse(&text, &path.display().to_string())?;
-            Ok((table, Some(text)))
-        }
+    let Some(text) = read(path)? else {
+        return Ok((Table::default(), None));
+    };
+    let table = Table::parse(&text, &path.display().to_string())?;
+    Ok((table, Some(text)))
+}
+
+/// The bytes of a file; `None` where there is none yet.
+fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => bail!(
+            "{}: {}; see that it is a file that you may read",
+            path.display(),
+            plain(&error)
+        ),
     }
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
-use nix_oci_hashes::file::{self, Lock};
-use nix_oci_hashes::images::edit::{Editor, entry_text};
+use nix_oci_hashes::file;
+use nix_oci_hashes::images::edit::Editor;
 use nix_oci_hashes::images::{Strategy, TrackedImage};
 use nix_oci_hashes::import::{self, Found, Imported};
 use nix_oci_hashes::name::{ImageName, Reference};
@@ -16,11 +16,12 @@ use nix_oci_hashes::variant::VariantPattern;
 use nix_oci_hashes::version::Precision;
 
 use super::columns::{Cell, align};
-use super::files::{Files, check_folder, read_table};
+use super::files::{Files, read_table};
 
 /// Track and pin the images of compose files, Dockerfiles, Kubernetes manifests and Nix files
 ///
-/// Takes images.json and digests.json of the first nix-oci-hashes too. What is
+/// Exits with 0 when done, and with 2 if some files could not be read (the
+/// others are taken). Takes images.json and digests.json of the first nix-oci-hashes too. What is
 /// tracked or pinned already stays as it is; a digest that is written down is
 /// pinned as it is, and verified by the next refresh.
 #[derive(Debug, clap::Args)]
@@ -40,18 +41,20 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let files = &arguments.files;
     let mut read = Vec::new();
+    let mut unread = Vec::new();
     for path in &arguments.file {
-        read.push((path.as_path(), import::read(path)?));
+        match import::read(path) {
+            Ok(imported) => read.push((path.as_path(), imported)),
+            Err(error) if arguments.file.len() == 1 => return Err(error.into()),
+            Err(error) => unread.push(error),
+        }
     }
-    check_folder(&files.images)?;
-    check_folder(&files.digests)?;
-    let lock = (!arguments.dry_run)
-        .then(|| Lock::take(&files.digests))
-        .transpose()?;
+    let locks = (!arguments.dry_run).then(|| files.lock()).transpose()?;
     let mut work = Work {
         editor: files.editor()?,
         table: read_table(&files.digests)?.0,
         new: BTreeMap::new(),
+        seen: BTreeSet::new(),
         rows: Vec::new(),
         taken: 0,
         left: 0,
@@ -64,6 +67,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         work.take_references(path, imported);
     }
     work.add_new();
+    let failed = !unread.is_empty();
+    for error in unread {
+        let bad = AnsiColor::Red.on_default().bold();
+        work.rows.push(vec![
+            Cell::styled("failed", bad),
+            Cell::plain(error.to_string()),
+        ]);
+    }
     // The files are to be read again by whoever comes next.
     files.tracked(&work.editor)?;
     let outcome = if arguments.dry_run {
@@ -82,14 +93,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             format!("{images} and {digests} are as they were")
         }
     };
-    drop(lock);
+    drop(locks);
     let mut text = align(&work.rows);
     text.push_str(&format!(
         "{} taken, {} left: {outcome}\n",
         work.taken, work.left
     ));
     super::print(&text)?;
-    Ok(super::DONE)
+    Ok(if failed {
+        super::SOME_FAILED
+    } else {
+        super::DONE
+    })
 }
 
 struct Work {
@@ -97,6 +112,8 @@ struct Work {
     table: Table,
     /// Images without an entry: the tags that are written down.
     new: BTreeMap<ImageName, New>,
+    /// What has been tracked for want of a digest.
+    seen: BTreeSet<(ImageName, Tag)>,
     rows: Vec<Vec<Cell>>,
     taken: usize,
     left: usize,
@@ -117,7 +134,7 @@ impl Work {
             if self.editor.entry(image).is_some() {
                 self.leave(place, image.to_string(), "tracked already");
             } else {
-                self.editor.add(image, entry);
+                self.editor.add_text(image, entry);
                 self.table.images.entry(image.clone()).or_default();
                 self.took(place, image.to_string(), "tracked");
             }
@@ -171,6 +188,9 @@ impl Work {
                 self.took(place, text, "pinned");
             }
             (None, Some(_)) => self.leave(place, text, "pinned already"),
+            (None, None) if !self.seen.insert((image.clone(), tag.clone())) => {
+                self.leave(place, text, "tracked already");
+            }
             (None, None) if is_new => {
                 self.note(is_new, &image, &tag, false);
                 self.table.images.entry(image).or_default();
@@ -194,7 +214,7 @@ impl Work {
         match tag.version() {
             Some(version) if !version.is_prerelease() => {
                 new.variants
-                    .insert(VariantPattern::general(version.variant()));
+                    .insert(VariantPattern::of_rebuild(version.variant()));
                 if !has_pin {
                     new.tags.insert(tag.clone());
                 }
@@ -227,7 +247,7 @@ impl Work {
                 keep: 3,
                 tags,
             };
-            self.editor.add(&image, &entry_text(&entry));
+            self.editor.add(&entry);
         }
     }
 

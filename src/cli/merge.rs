@@ -8,7 +8,7 @@ use nix_oci_hashes::images;
 use nix_oci_hashes::merge::Merge;
 use nix_oci_hashes::table::Table;
 
-use super::files::check_folder;
+use super::files::{check_apart, check_folder};
 
 /// Join the tables that several runs of 'refresh --shard' have written
 #[derive(Debug, clap::Args)]
@@ -27,6 +27,20 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8> {
+    let files = [
+        ("--images", &arguments.images),
+        ("--output", &arguments.output),
+    ];
+    let files = files.map(|(flag, path)| Some((flag, path.as_deref()?)));
+    check_apart(&files.into_iter().flatten().collect::<Vec<_>>())?;
+    // Before anything is read: the output may be a part too.
+    let _lock = match &arguments.output {
+        None => None,
+        Some(path) => {
+            check_folder(path)?;
+            Some(Lock::take(path)?)
+        }
+    };
     let mut merge = Merge::default();
     for path in &arguments.file {
         merge.add(&path.display().to_string(), Table::read(path)?)?;
@@ -40,19 +54,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         let missing: Vec<&str> = missing.map(|entry| entry.image.as_str()).collect();
         if let [first, others @ ..] = &missing[..] {
             let others = match others.len() {
-                0 => String::new(),
-                n => format!(" and {n} other tracked images"),
+                0 => " stands".to_owned(),
+                n => format!(" and {n} other tracked images stand"),
             };
-            bail!("{first}{others} stand in none of the parts; is a part missing?");
+            bail!("{first}{others} in none of the parts; is a part missing?");
         }
     }
     match &arguments.output {
         None => super::print(&table.to_json())?,
-        Some(path) => {
-            check_folder(path)?;
-            let _lock = Lock::take(path)?;
-            file::write(path, table.to_json().as_bytes())?;
-        }
+        Some(path) => file::write(path, table.to_json().as_bytes())?,
     }
     Ok(super::DONE)
 }

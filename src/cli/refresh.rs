@@ -8,7 +8,7 @@ use nix_oci_hashes::images::{self, TrackedImage};
 use nix_oci_hashes::name::ImageName;
 use nix_oci_hashes::refresh::{Options, Scope, Shard, refresh};
 
-use super::files::{Files, check_folder, read_table};
+use super::files::{Files, check_apart, check_folder, read_table};
 use super::network::{self, Network};
 use super::progress::Bars;
 use super::report::{self, Outcome};
@@ -64,18 +64,35 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8> {
+    let target = arguments
+        .output
+        .as_ref()
+        .unwrap_or(&arguments.files.digests);
+    let outputs = [
+        ("--output", &arguments.output),
+        ("--summary", &arguments.summary),
+    ];
+    let outputs = outputs.map(|(flag, path)| Some((flag, path.as_deref()?)));
+    let files = [
+        ("--images", &*arguments.files.images),
+        ("--digests", &*arguments.files.digests),
+    ];
+    let files: Vec<_> = files
+        .into_iter()
+        .chain(outputs.into_iter().flatten())
+        .collect();
+    check_apart(&files)?;
+    for (_, path) in &files[1..] {
+        check_folder(path)?;
+    }
+    // Before anything is read: what is read must be what is there in the end.
+    let lock = (!arguments.check).then(|| Lock::take(target)).transpose()?;
     let images = images::read(&arguments.files.images)?;
     let options = Options {
         scope: scope(arguments, &images)?,
         all: arguments.all,
         explain: arguments.verbose,
     };
-    let target = arguments
-        .output
-        .as_ref()
-        .unwrap_or(&arguments.files.digests);
-    check_folder(target)?;
-    let lock = (!arguments.check).then(|| Lock::take(target)).transpose()?;
     let (old, old_text) = read_table(&arguments.files.digests)?;
     let client = arguments.network.client()?;
     let runtime = network::runtime()?;

@@ -1,7 +1,7 @@
 //! `nix-oci-hashes remove`: track an image no more.
 
 use anyhow::{Result, bail};
-use nix_oci_hashes::file::{self, Lock};
+use nix_oci_hashes::file;
 use nix_oci_hashes::name::ImageName;
 
 use super::files::{Files, read_table};
@@ -18,7 +18,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let Arguments { image, files } = arguments;
-    let lock = Lock::take(&files.digests)?;
+    let locks = files.lock()?;
     let mut editor = files.editor()?;
     let (mut table, old_text) = read_table(&files.digests)?;
     let was_tracked = editor.remove(image);
@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     if pins.is_some() && old_text.is_some() {
         file::write(&files.digests, table.to_json().as_bytes())?;
     }
-    drop(lock);
+    drop(locks);
     let pins = pins.map_or(0, |pins| pins.len());
     super::print(&format!("{image}: removed, with {pins} pins\n"))?;
     Ok(super::DONE)

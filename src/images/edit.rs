@@ -28,8 +28,9 @@ impl Editor {
     ///
     /// # Errors
     /// As [`parse`].
-    pub fn new(text: &str, origin: &str) -> Result<Self, FileError> {
-        let images = parse(text.as_bytes(), origin)?;
+    pub fn new(content: &[u8], origin: &str) -> Result<Self, FileError> {
+        let images = parse(content, origin)?;
+        let text = &String::from_utf8_lossy(content);
         let raw: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
         // Each is a part of the text it was parsed from.
         let start = |raw: &RawValue| raw.get().as_ptr().addr() - text.as_ptr().addr();
@@ -39,7 +40,7 @@ impl Editor {
         });
         let names = images.into_iter().map(|tracked| tracked.image);
         Ok(Self {
-            text: text.to_owned(),
+            text: text.clone().into_owned(),
             entries: names.zip(ranges).collect(),
         })
     }
@@ -55,9 +56,40 @@ impl Editor {
         self.text.get(range.clone())
     }
 
-    /// Adds the text of an entry for `image`: where its name belongs if the
-    /// file is in the order of names, otherwise at the end.
-    pub fn add(&mut self, image: &ImageName, entry: &str) {
+    /// Adds an entry: where its name belongs if the file is in the order of
+    /// names, otherwise at the end, and in the look of the others.
+    pub fn add(&mut self, tracked: &TrackedImage) {
+        let entry = self.in_style(&fields(tracked));
+        self.add_text(&tracked.image, &entry);
+    }
+
+    /// The fields of an entry on one line, or where that is long on lines of
+    /// their own with the file's indent and line ends.
+    fn in_style(&self, fields: &[String]) -> String {
+        let line = format!("{{ {} }}", fields.join(", "));
+        let separator = self.separator();
+        let indent = separator.rsplit('\n').next().unwrap_or_default();
+        let is_one_line = !separator.contains('\n');
+        if is_one_line || line.chars().count() <= LONG {
+            return line;
+        }
+        let end = if separator.contains('\r') {
+            "\r\n"
+        } else {
+            "\n"
+        };
+        let inner = format!(
+            "{end}{indent}{}",
+            if indent.is_empty() { "  " } else { indent }
+        );
+        format!(
+            "{{{inner}{}{end}{indent}}}",
+            fields.join(&format!(",{inner}"))
+        )
+    }
+
+    /// Adds an entry as it is written, likewise.
+    pub fn add_text(&mut self, image: &ImageName, entry: &str) {
         let in_order = self.entries.is_sorted_by(|(a, _), (b, _)| a <= b);
         let count = self.entries.len();
         let at = if in_order {
@@ -131,8 +163,8 @@ impl Editor {
     }
 }
 
-/// The text of an entry, with what is not the default.
-pub fn entry_text(tracked: &TrackedImage) -> String {
+/// The fields of an entry, without those that say what the default is.
+fn fields(tracked: &TrackedImage) -> Vec<String> {
     fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
         let items = items.into_iter().map(|item| quoted(&item.to_string()));
         format!("[{}]", items.collect::<Vec<_>>().join(", "))
@@ -175,12 +207,7 @@ pub fn entry_text(tracked: &TrackedImage) -> String {
     if !tags.is_empty() {
         fields.push(format!("\"tags\": {}", list(tags)));
     }
-    let line = format!("{{ {} }}", fields.join(", "));
-    if line.chars().count() <= LONG {
-        line
-    } else {
-        format!("{{\n    {}\n  }}", fields.join(",\n    "))
-    }
+    fields
 }
 
 /// None of the words in an entry has a character to escape.
@@ -198,13 +225,13 @@ mod tests {
     }
 
     fn with(text: &str, name: &str) -> String {
-        let mut editor = Editor::new(text, "images.json").unwrap();
-        editor.add(&image(name), &format!("{{ \"image\": \"{name}\" }}"));
+        let mut editor = Editor::new(text.as_bytes(), "images.json").unwrap();
+        editor.add_text(&image(name), &format!("{{ \"image\": \"{name}\" }}"));
         editor.text().to_owned()
     }
 
     fn without(text: &str, name: &str) -> String {
-        let mut editor = Editor::new(text, "images.json").unwrap();
+        let mut editor = Editor::new(text.as_bytes(), "images.json").unwrap();
         assert!(editor.remove(&image(name)));
         editor.text().to_owned()
     }
@@ -248,7 +275,7 @@ mod tests {
             without("[\n  { \"image\": \"a.io/a\" }\n]\n", "a.io/a"),
             "[]\n"
         );
-        let mut editor = Editor::new(text, "images.json").unwrap();
+        let mut editor = Editor::new(text.as_bytes(), "images.json").unwrap();
         assert!(!editor.remove(&image("b.io/b")));
         assert_eq!(editor.text(), text);
     }
@@ -261,7 +288,40 @@ mod tests {
             "{\n    \"image\": \"docker.io/nextcloud\",\n    \"platforms\": [\"linux/amd64\", \"linux/arm64\"],\n    \"strategies\": { \"major\": \">=33\", \"major-minor\": true },\n    \"variants\": [\"\", \"-fpm\"],\n    \"keep\": 5\n  }",
         ] {
             let parsed = parse(format!("[{entry}]").as_bytes(), "images.json").unwrap();
-            assert_eq!(entry_text(&parsed[0]), entry);
+            let mut editor = Editor::new(b"[]", "images.json").unwrap();
+            editor.add(&parsed[0]);
+            assert_eq!(editor.text(), format!("[\n  {entry}\n]"));
+        }
+    }
+
+    #[test]
+    fn an_entry_has_the_look_of_the_others() {
+        let long = r#"[{ "image": "z.io/nextcloud-of-some-length", "strategies": { "major": ">=33", "major-minor": true }, "tags": ["latest"] }]"#;
+        let tracked = parse(long.as_bytes(), "images.json").unwrap().remove(0);
+        for (file, entry) in [
+            (
+                "[\r\n\t{\"image\":\"a.io/a\"}\r\n]",
+                "\t{\r\n\t\t\"image\": \"z.io/nextcloud-of-some-length\",\r\n\t\t\"platforms\"",
+            ),
+            (
+                "[\n    {\"image\":\"a.io/a\"}\n]",
+                "\n    {\n        \"image\": \"z.io",
+            ),
+            ("[{\"image\":\"a.io/a\"}]", ", { \"image\": \"z.io"),
+        ] {
+            let mut editor = Editor::new(file.as_bytes(), "images.json").unwrap();
+            editor.add(&tracked);
+            assert!(editor.text().contains(entry), "{}", editor.text());
+            assert_eq!(file.contains('\n'), editor.text().contains('\n'));
+            assert_eq!(
+                editor.text().matches('\n').count(),
+                editor.text().matches("\r\n").count() * usize::from(file.contains('\r'))
+                    + editor.text().matches('\n').count() * usize::from(!file.contains('\r'))
+            );
+            assert_eq!(
+                parse(editor.text().as_bytes(), "images.json").unwrap()[1],
+                tracked
+            );
         }
     }
 
@@ -270,12 +330,12 @@ mod tests {
         fn any_edits_leave_what_parses(
             names in prop::collection::vec("[a-e]", 0..8), take in prop::collection::vec("[a-e]", 0..8),
         ) {
-            let mut editor = Editor::new("[]", "images.json").unwrap();
+            let mut editor = Editor::new(b"[]", "images.json").unwrap();
             let mut expected = BTreeSet::new();
             for name in names {
                 if expected.insert(name.clone()) {
                     let name = format!("r.io/{name}");
-                    editor.add(&image(&name), &format!("{{\"image\":\"{name}\"}}"));
+                    editor.add_text(&image(&name), &format!("{{\"image\":\"{name}\"}}"));
                 }
             }
             for name in take {

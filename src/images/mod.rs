@@ -93,7 +93,11 @@ pub fn parse(content: &[u8], origin: &str) -> Result<Vec<TrackedImage>, FileErro
 /// # Errors
 /// Where it cannot be read or is not well-formed.
 pub fn read(path: &Path) -> Result<Vec<TrackedImage>, FileError> {
-    let remedy = "create it with a list of images such as [{ \"image\": \"docker.io/nextcloud\" }], or name it with --images FILE";
+    let remedy = if path.exists() {
+        "see that it is a file that you may read"
+    } else {
+        "create it with 'nix-oci-hashes add docker.io/nextcloud' or the like, or name it with --images FILE"
+    };
     parse(&json::read_file(path, remedy)?, &path.display().to_string())
 }
 

@@ -5,24 +5,42 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Imported, expand};
 
+type Arguments = BTreeMap<String, String>;
+
 pub(super) fn parse(text: &str) -> Imported {
     let mut imported = Imported::default();
-    let mut arguments = BTreeMap::new();
+    // Those before the first stage are for `FROM`; those within are not.
+    let mut global = Arguments::new();
+    let mut in_stage: Option<Arguments> = None;
     let mut stages = BTreeSet::from(["scratch".to_owned()]);
     for (line, instruction) in instructions(text) {
-        let mut words = instruction.split_whitespace();
+        let mut words = instruction.split_whitespace().peekable();
+        while words
+            .next_if(|word| word.eq_ignore_ascii_case("onbuild"))
+            .is_some()
+        {}
         let word = words.next().unwrap_or_default().to_ascii_uppercase();
         match word.as_str() {
             "ARG" => {
-                for (name, value) in words.filter_map(|word| word.split_once('=')) {
-                    let value = value.trim_matches(['"', '\'']).to_owned();
-                    arguments.insert(name.to_owned(), value);
+                for word in words {
+                    let (name, default) = word.split_once('=').unwrap_or((word, ""));
+                    let value = if word.contains('=') {
+                        let known = in_stage.as_ref().unwrap_or(&global);
+                        expand(unquoted(default), &|name| known.get(name).cloned()).ok()
+                    } else {
+                        global.get(name).cloned()
+                    };
+                    let arguments = in_stage.as_mut().unwrap_or(&mut global);
+                    if let Some(value) = value {
+                        arguments.insert(name.to_owned(), value);
+                    }
                 }
             }
             "FROM" => {
+                in_stage = Some(Arguments::new());
                 let mut words = words.filter(|word| !word.starts_with("--"));
                 if let Some(image) = words.next() {
-                    take(&mut imported, line, image, &arguments, &stages);
+                    take(&mut imported, line, image, &global, &stages);
                 }
                 if words
                     .next()
@@ -32,16 +50,17 @@ pub(super) fn parse(text: &str) -> Imported {
                     stages.insert(name.to_ascii_lowercase());
                 }
             }
-            "COPY" | "ADD" => {
-                if let Some(image) = words.find_map(|word| word.strip_prefix("--from=")) {
-                    take(&mut imported, line, image, &arguments, &stages);
-                }
-            }
-            "RUN" => {
-                let mounts = words.filter_map(|word| word.strip_prefix("--mount="));
-                let images = mounts.flat_map(|mount| mount.split(','));
-                for image in images.filter_map(|part| part.strip_prefix("from=")) {
-                    take(&mut imported, line, image, &arguments, &stages);
+            "COPY" | "ADD" | "RUN" => {
+                let arguments = in_stage.as_ref().unwrap_or(&global);
+                let flags = words.map_while(|word| word.strip_prefix("--"));
+                let images = flags.flat_map(|flag| {
+                    let mount = flag.strip_prefix("mount=").unwrap_or(flag);
+                    mount
+                        .split(',')
+                        .filter_map(|part| unquoted(part).strip_prefix("from="))
+                });
+                for image in images {
+                    take(&mut imported, line, image, arguments, &stages);
                 }
             }
             _ => {}
@@ -50,14 +69,18 @@ pub(super) fn parse(text: &str) -> Imported {
     imported
 }
 
+fn unquoted(text: &str) -> &str {
+    text.trim_matches(['"', '\''])
+}
+
 fn take(
     imported: &mut Imported,
     line: usize,
     image: &str,
-    arguments: &BTreeMap<String, String>,
+    arguments: &Arguments,
     stages: &BTreeSet<String>,
 ) {
-    match expand(image, &|name| arguments.get(name).cloned()) {
+    match expand(unquoted(image), &|name| arguments.get(name).cloned()) {
         Err(reason) => imported.leave(line, image, &reason),
         Ok(expanded) => {
             // A stage is named, or counted from 0.
@@ -73,21 +96,17 @@ fn take(
 /// The instructions with their first lines; continued lines are joined,
 /// comments and the text of heredocs left out.
 fn instructions(text: &str) -> Vec<(usize, String)> {
+    let lines: Vec<&str> = text.lines().collect();
     let mut instructions = Vec::new();
     let mut open: Option<(usize, String)> = None;
-    let mut heredoc: Option<String> = None;
-    for (number, line) in text.lines().enumerate() {
-        if let Some(end) = &heredoc {
-            if line.trim() == end {
-                heredoc = None;
-            }
-            continue;
-        }
+    let mut number = 0;
+    while let Some(line) = lines.get(number) {
+        number += 1;
         let trimmed = line.trim();
         if trimmed.starts_with('#') || (trimmed.is_empty() && open.is_none()) {
             continue;
         }
-        let (first, mut instruction) = open.take().unwrap_or((number + 1, String::new()));
+        let (first, mut instruction) = open.take().unwrap_or((number, String::new()));
         if let Some(start) = trimmed.strip_suffix('\\') {
             instruction.push_str(start);
             instruction.push(' ');
@@ -95,16 +114,40 @@ fn instructions(text: &str) -> Vec<(usize, String)> {
             continue;
         }
         instruction.push_str(trimmed);
-        if let Some((_, after)) = instruction.split_once("<<") {
-            let word = after
-                .trim_start_matches('-')
-                .trim_start_matches(['"', '\'']);
-            let end = word.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-            let word = &word[..end.unwrap_or(word.len())];
-            heredoc = (!word.is_empty()).then(|| word.to_owned());
+        for end in heredocs(&instruction) {
+            // One that has no end is none.
+            let rest = lines.get(number..).unwrap_or_default();
+            if let Some(length) = rest.iter().position(|line| line.trim() == end) {
+                number += length + 1;
+            }
         }
         instructions.push((first, instruction));
     }
     instructions.extend(open);
     instructions
+}
+
+/// The words that end the heredocs of an instruction which may have them.
+fn heredocs(instruction: &str) -> Vec<String> {
+    let mut words = instruction.split_whitespace();
+    let may_have = words.any(|word| {
+        ["run", "copy", "add"]
+            .iter()
+            .any(|name| word.eq_ignore_ascii_case(name))
+    });
+    let marks = words.filter_map(|word| {
+        let word = word.trim_start_matches(|c: char| c.is_ascii_digit());
+        let name = word.strip_prefix("<<")?;
+        let name = unquoted(name.strip_prefix('-').unwrap_or(name));
+        let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        is_name.then(|| name.to_owned())
+    });
+    if may_have {
+        marks.collect()
+    } else {
+        Vec::new()
+    }
 }

@@ -15,6 +15,8 @@ use crate::text::{Plain, Quoted};
 
 /// Largest file that is read, in bytes.
 const LARGEST: u64 = 16 << 20;
+/// How deep a variable's default may hold variables.
+const LONGEST_NEST: usize = 16;
 const REMEDY: &str = "name compose files, Dockerfiles, Containerfiles, Kubernetes manifests, Nix files, or images.json and \
                       digests.json of the first nix-oci-hashes, by their usual names";
 
@@ -83,17 +85,17 @@ pub fn read(path: &Path) -> Result<Imported, FileError> {
     let is_dockerfile = ["dockerfile", "containerfile"]
         .iter()
         .any(|word| lower == *word || lower.starts_with(&format!("{word}.")) || extension == *word);
-    let parse: fn(&str) -> Result<Imported, String> = match extension {
-        _ if is_dockerfile => |text| Ok(dockerfile::parse(text)),
-        "nix" => nix::parse,
-        "yaml" | "yml" => yaml::parse,
-        "json" => seed::parse,
+    let failed = |message: &str, remedy| FileError::new(path.display(), message, remedy);
+    let kind = match extension {
+        _ if is_dockerfile => Kind::Dockerfile,
+        "nix" => Kind::Nix,
+        "yaml" | "yml" => Kind::Yaml,
+        "json" => Kind::Json,
         _ => {
             let message = format!("{} is the name of no known kind of file", Quoted(&name));
-            return Err(FileError::new(path.display(), message, REMEDY));
+            return Err(failed(&message, REMEDY));
         }
     };
-    let failed = |message: &str, remedy| FileError::new(path.display(), message, remedy);
     let readable = "see that it is there and that you may read it";
     let io = |error: std::io::Error| failed(&crate::json::plain(&error), readable);
     if std::fs::metadata(path).map_err(io)?.len() > LARGEST {
@@ -101,19 +103,34 @@ pub fn read(path: &Path) -> Result<Imported, FileError> {
     }
     let content = std::fs::read(path).map_err(io)?;
     let text = String::from_utf8(content).map_err(|_| failed("it is not UTF-8 text", REMEDY))?;
-    parse(&text).map_err(|reason| failed(&reason, "correct the file, or leave it out"))
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let bad = |reason: String| failed(&reason, "correct the file, or leave it out");
+    match kind {
+        Kind::Dockerfile => Ok(dockerfile::parse(text)),
+        Kind::Nix => nix::parse(text).map_err(bad),
+        Kind::Yaml => yaml::parse(text).map_err(bad),
+        // JSON is YAML.
+        Kind::Json if yaml::is_known(text) => yaml::parse(text).map_err(bad),
+        Kind::Json => seed::parse(text, &path.display().to_string()),
+    }
 }
 
-/// Puts in what a shell-like text names: `$NAME`, `${NAME}` and the default of
-/// `${NAME:-default}`. The error names a variable without a value.
-fn expand<'a>(
-    text: &'a str,
-    value: &dyn Fn(&str) -> Option<String>,
-) -> Result<std::borrow::Cow<'a, str>, String> {
-    if !text.contains('$') {
-        return Ok(text.into());
-    }
+enum Kind {
+    Dockerfile,
+    Nix,
+    Yaml,
+    Json,
+}
+
+/// Puts in what a shell-like text names: `$NAME`, `${NAME}`, the default of
+/// `${NAME:-default}` and the alternative of `${NAME:+alternative}`, which may
+/// name variables themselves. The error names a variable without a value.
+fn expand(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     let unknown = |name: &str| format!("the variable {} has no value here", Quoted(name));
+    let name_end = |text: &str| {
+        let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        end.unwrap_or(text.len())
+    };
     let mut expanded = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
@@ -122,29 +139,48 @@ fn expand<'a>(
             expanded.push('$');
             rest = literal;
         } else if let Some(braced) = after.strip_prefix('{') {
-            let (inside, behind) = braced.split_once('}').ok_or("a '${' has no end")?;
-            let end = inside
-                .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-                .unwrap_or(inside.len());
-            let (name, operator) = inside.split_at(end);
-            let default = operator
-                .strip_prefix(":-")
-                .or_else(|| operator.strip_prefix('-'));
-            let found = value(name).filter(|value| !value.is_empty());
-            let found = found.or_else(|| default.map(str::to_owned));
-            expanded.push_str(&found.ok_or_else(|| unknown(name))?);
+            let (inside, behind) = split_brace(braced).ok_or("a '${' has no end")?;
+            let (name, operator) = inside.split_at(name_end(inside));
+            let found = value(name);
+            let set = found.clone().filter(|value| !value.is_empty());
+            let value = if operator.is_empty() {
+                found.ok_or_else(|| unknown(name))?
+            } else if let Some(default) = operator.strip_prefix(":-") {
+                set.map_or_else(|| expand(default, value), Ok)?
+            } else if let Some(default) = operator.strip_prefix('-') {
+                found.map_or_else(|| expand(default, value), Ok)?
+            } else if let Some(alternative) = operator.strip_prefix(":+") {
+                set.map_or_else(|| Ok(String::new()), |_| expand(alternative, value))?
+            } else if let Some(alternative) = operator.strip_prefix('+') {
+                found.map_or_else(|| Ok(String::new()), |_| expand(alternative, value))?
+            } else {
+                found.ok_or_else(|| unknown(name))?
+            };
+            expanded.push_str(&value);
             rest = behind;
         } else {
-            let end = after
-                .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-                .unwrap_or(after.len());
-            let (name, behind) = after.split_at(end);
+            let (name, behind) = after.split_at(name_end(after));
             expanded.push_str(&value(name).ok_or_else(|| unknown(name))?);
             rest = behind;
         }
     }
     expanded.push_str(rest);
-    Ok(expanded.into())
+    Ok(expanded)
+}
+
+/// What is within a brace that has been opened, and what is behind it.
+fn split_brace(text: &str) -> Option<(&str, &str)> {
+    let mut depth = 0_usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' if depth == LONGEST_NEST => return None,
+            '{' => depth += 1,
+            '}' if depth == 0 => return Some((&text[..at], &text[at + 1..])),
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use rnix::SyntaxKind::{
 };
 
 use super::Imported;
+use crate::name::Reference;
 
 /// Deepest nesting of `${` that is read; each costs the tokens within it time.
 const DEEPEST: usize = 100;
@@ -71,7 +72,25 @@ fn take(imported: &mut Imported, value: &[(usize, SyntaxKind, &str)]) {
             (_, TOKEN_STRING_END, _),
             (_, TOKEN_SEMICOLON, _),
             ..,
-        ] => imported.take(*line, image.trim()),
+        ] => {
+            let image = image.trim();
+            match image.parse::<Reference>() {
+                // A picture, a disk, a name: much is called an image.
+                Ok(Reference {
+                    tag: None,
+                    digest: None,
+                    ..
+                })
+                | Err(_) => {
+                    imported.leave(
+                        *line,
+                        image,
+                        "it has neither tag nor digest, and may be something else",
+                    );
+                }
+                Ok(_) => imported.take(*line, image),
+            }
+        }
         [(line, TOKEN_STRING_START, _), ..] => {
             let mut depth = 0_usize;
             let expression = value.iter().take_while(|(_, kind, _)| {

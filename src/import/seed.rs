@@ -5,32 +5,32 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Found, Imported};
 use crate::images::edit::Editor;
-use crate::json::{self, Object, UniqueMap};
+use crate::json::{self, FileError, Object, UniqueMap};
 use crate::name::{ImageName, Reference};
 use crate::table::Table;
 use crate::tag::Tag;
 
-const ORIGIN: &str = "it";
-const REMEDY: &str = "or leave it out";
+const REMEDY: &str = "correct the file, or leave it out: of JSON, images.json and digests.json are read, compose files, and \
+                      Kubernetes manifests";
 
 /// The first one's digests.json: images, tags, platforms, references.
 type Digests = UniqueMap<ImageName, UniqueMap<Tag, UniqueMap<String, String>>>;
 
-pub(super) fn parse(text: &str) -> Result<Imported, String> {
+pub(super) fn parse(text: &str, origin: &str) -> Result<Imported, FileError> {
     if text.trim_start().starts_with('[') {
-        return images(text);
+        return images(text, origin);
     }
     if serde_json::from_str::<BTreeMap<String, serde_json::Value>>(text)
         .is_ok_and(|members| members.contains_key("version"))
     {
-        return table(text);
+        return table(text, origin);
     }
-    digests(text)
+    digests(text, origin)
 }
 
-fn images(text: &str) -> Result<Imported, String> {
-    let tracked = crate::images::parse(text.as_bytes(), ORIGIN).map_err(|e| e.to_string())?;
-    let editor = Editor::new(text, ORIGIN).map_err(|e| e.to_string())?;
+fn images(text: &str, origin: &str) -> Result<Imported, FileError> {
+    let tracked = crate::images::parse(text.as_bytes(), origin)?;
+    let editor = Editor::new(text.as_bytes(), origin)?;
     let entries = tracked.into_iter().filter_map(|tracked| {
         let entry = editor.entry(&tracked.image)?.to_owned();
         Some((tracked.image, entry))
@@ -41,8 +41,8 @@ fn images(text: &str) -> Result<Imported, String> {
     })
 }
 
-fn table(text: &str) -> Result<Imported, String> {
-    let table = Table::parse(text.as_bytes(), ORIGIN).map_err(|e| e.to_string())?;
+fn table(text: &str, origin: &str) -> Result<Imported, FileError> {
+    let table = Table::parse(text.as_bytes(), origin)?;
     let mut imported = Imported::default();
     for (image, pins) in table.images {
         for (tag, pin) in pins {
@@ -59,9 +59,8 @@ fn table(text: &str) -> Result<Imported, String> {
     Ok(imported)
 }
 
-fn digests(text: &str) -> Result<Imported, String> {
-    let Object(Wrapped(images)) =
-        json::parse(text.as_bytes(), ORIGIN, REMEDY).map_err(|error| error.to_string())?;
+fn digests(text: &str, origin: &str) -> Result<Imported, FileError> {
+    let Object(Wrapped(images)) = json::parse(text.as_bytes(), origin, REMEDY)?;
     let mut imported = Imported::default();
     for (image, tags) in images.0 {
         for (tag, platforms) in tags.0 {

@@ -23,6 +23,7 @@ fn compose_files() {
 x-common: &common
   image: docker.io/redis:8
   restart: always
+x-name: &named docker.io/caddy:2
 services:
   immich:
     image: ghcr.io/immich-app/immich-server:${{IMMICH_VERSION:-release}}
@@ -32,8 +33,14 @@ services:
     <<: *common
     image: "nextcloud:34@{DIGEST}"
   built:
+    image: docker.io/mine:1
     build: .
+  variable:
     image: ${{REGISTRY}}/mine:1
+  nested:
+    image: ${{IMAGE:-${{REGISTRY:-quay.io}}/a:1}}${{UNSET:+-debug}}
+  alias:
+    image: *named
   bad:
     image: Not An Image
   none:
@@ -48,19 +55,24 @@ volumes:
         found,
         [
             "3 docker.io/redis:8".to_owned(),
-            "7 ghcr.io/immich-app/immich-server:release".to_owned(),
-            format!("12 docker.io/nextcloud:34@{DIGEST}"),
+            "8 ghcr.io/immich-app/immich-server:release".to_owned(),
+            format!("13 docker.io/nextcloud:34@{DIGEST}"),
+            "20 quay.io/a:1".to_owned(),
+            "22 docker.io/caddy:2".to_owned(),
         ]
     );
     assert_eq!(
-        left[0],
-        "15 ${REGISTRY}/mine:1: the variable 'REGISTRY' has no value here"
+        left[..2],
+        [
+            "15 docker.io/mine:1: it is built from sources, not pulled",
+            "18 ${REGISTRY}/mine:1: the variable 'REGISTRY' has no value here"
+        ]
     );
     assert!(
-        left[1].starts_with("17 Not An Image: invalid image reference"),
+        left[2].starts_with("24 Not An Image: invalid image reference"),
         "{left:?}"
     );
-    assert_eq!(left.len(), 2);
+    assert_eq!(left.len(), 3);
 }
 
 #[test]
@@ -88,6 +100,14 @@ spec: { jobTemplate: { spec: { template: { spec: { containers: [ { image: 'a.io/
 ---
 kind: not a manifest
 image: nothing
+---
+apiVersion: v1
+kind: ConfigMap
+data: { image: background }
+---
+apiVersion: example.org/v1
+kind: Custom
+spec: { image: 'a.io/c:1', other: { image: background } }
 ";
     let (found, left) = lines(&yaml::parse(text).unwrap());
     assert_eq!(
@@ -96,10 +116,14 @@ image: nothing
             "9 docker.io/busybox:1.37",
             "11 quay.io/keycloak/keycloak:26.7",
             "15 ghcr.io/a/models:v1",
-            "20 a.io/b"
+            "20 a.io/b",
+            "31 a.io/c:1"
         ]
     );
-    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(
+        left,
+        ["31 background: it has neither tag nor digest, and may be something else"]
+    );
 }
 
 #[test]
@@ -131,7 +155,8 @@ fn dockerfiles() {
     let text = format!(
         r#"# syntax=docker/dockerfile:1
 ARG ALPINE=3.22
-ARG BASE="debian"
+ARG NAME=debian
+ARG BASE="${{NAME}}"
 FROM --platform=$BUILDPLATFORM golang:1.26-alpine AS build
 FROM alpine:${{ALPINE}} AS Runtime
 FROM ${{BASE}}:${{DEBIAN:-trixie}}
@@ -147,23 +172,35 @@ RUN --mount=type=bind,from=docker.io/busybox:1,target=/x true
 RUN <<EOT
 FROM inside:1
 EOT
-ONBUILD RUN true
+ONBUILD COPY --from=busybox:2 /a /a
+RUN echo $((1<<8)) <<NOEND
+ARG DEBIAN=12
+FROM "debian:${{DEBIAN:-sid}}" AS shift
+RUN --mount=type=bind,"from=${{TOOL}}",target=/x true
+ARG TOOL=a.io/tool:1
+RUN --mount=type=bind,"from=${{TOOL}}",target=/x true
 "#
     );
     let (found, left) = lines(&dockerfile::parse(&text));
     assert_eq!(
         found,
         [
-            "4 docker.io/golang:1.26-alpine".to_owned(),
-            "5 docker.io/alpine:3.22".to_owned(),
-            "6 docker.io/debian:trixie".to_owned(),
-            format!("12 ghcr.io/astral-sh/uv@{DIGEST}"),
-            "15 docker.io/busybox:1".to_owned(),
+            "5 docker.io/golang:1.26-alpine".to_owned(),
+            "6 docker.io/alpine:3.22".to_owned(),
+            "7 docker.io/debian:trixie".to_owned(),
+            format!("13 ghcr.io/astral-sh/uv@{DIGEST}"),
+            "16 docker.io/busybox:1".to_owned(),
+            "20 docker.io/busybox:2".to_owned(),
+            "23 docker.io/debian:sid".to_owned(),
+            "26 a.io/tool:1".to_owned(),
         ]
     );
     assert_eq!(
         left,
-        ["7 ${UNKNOWN}/x: the variable 'UNKNOWN' has no value here"]
+        [
+            "8 ${UNKNOWN}/x: the variable 'UNKNOWN' has no value here",
+            "24 ${TOOL}: the variable 'TOOL' has no value here"
+        ]
     );
 }
 
@@ -181,6 +218,7 @@ let version = "34"; in
     text.description = "image = \"quoted:1\"";
     long.image = ''ghcr.io/a/b:1'';
     call.image = builtins.ociHash "docker.io/caddy:2";
+    stylix.image = "wallpaper.png";
   }};
 }}
 "#
@@ -196,7 +234,10 @@ let version = "34"; in
     );
     assert_eq!(
         left,
-        ["8 \"nextcloud:${version}\": it is not a literal string"]
+        [
+            "8 \"nextcloud:${version}\": it is not a literal string",
+            "12 wallpaper.png: it has neither tag nor digest, and may be something else"
+        ]
     );
     for part in ["{ image = ", "{ image = \"", "image", "= \"a\";"] {
         assert!(nix::parse(part).unwrap().found.is_empty(), "{part}");
@@ -224,7 +265,7 @@ fn the_files_of_the_first_nix_oci_hashes() {
   }}
 }}"#
     );
-    let (found, left) = lines(&seed::parse(&text).unwrap());
+    let (found, left) = lines(&seed::parse(&text, "it").unwrap());
     assert_eq!(found, [format!("4 docker.io/nextcloud:29@{DIGEST}")]);
     assert!(
         left[0].starts_with("8 docker.io/nextcloud:30: its platforms have different"),
@@ -236,14 +277,14 @@ fn the_files_of_the_first_nix_oci_hashes() {
     );
 
     let entry = r#"{ "image": "docker.io/nextcloud", "initialMajor": ["30"] }"#;
-    let imported = seed::parse(&format!("[{entry}]")).unwrap();
+    let imported = seed::parse(&format!("[{entry}]"), "it").unwrap();
     assert_eq!(
         imported.entries,
         [("docker.io/nextcloud".parse().unwrap(), entry.to_owned())]
     );
 
     let own = include_str!("../../digests.json");
-    assert_eq!(seed::parse(own).unwrap().found.len(), 63);
+    assert_eq!(seed::parse(own, "it").unwrap().found.len(), 63);
     for other in [
         "",
         "{",
@@ -252,7 +293,7 @@ fn the_files_of_the_first_nix_oci_hashes() {
         "1",
         "{\"version\": 2, \"images\": {}}",
     ] {
-        assert!(seed::parse(other).is_err(), "{other}");
+        assert!(seed::parse(other, "it").is_err(), "{other}");
     }
 }
 
@@ -268,11 +309,21 @@ fn the_name_says_what_a_file_is() {
         ("Dockerfile", "FROM a"),
         ("Containerfile.dev", "FROM a"),
         ("app.dockerfile", "FROM a"),
-        ("configuration.nix", "{ image = \"a\"; }"),
+        ("configuration.nix", "{ image = \"a:1\"; }"),
+        ("bom.dockerfile", "\u{feff}FROM a"),
+        (
+            "compose.json",
+            "{ \"version\": \"3\", \"services\": { \"a\": { \"image\": \"a\" } } }",
+        ),
+        (
+            "pod.json",
+            "{ \"apiVersion\": \"v1\", \"kind\": \"Pod\", \"spec\": { \"containers\": [{ \"image\": \"a\" }] } }",
+        ),
     ] {
         let path = folder.path().join(name);
         std::fs::write(&path, content).unwrap();
-        assert_eq!(lines(&read(&path).unwrap()).0, ["1 docker.io/a"], "{name}");
+        let found = lines(&read(&path).unwrap()).0;
+        assert!(found[0].starts_with("1 docker.io/a"), "{name}: {found:?}");
     }
     for name in ["notes.txt", "missing.nix"] {
         let error = read(&folder.path().join(name)).unwrap_err().to_string();
@@ -289,7 +340,7 @@ proptest! {
         for text in [text, any] {
             let _ = yaml::parse(&text);
             let _ = nix::parse(&text);
-            let _ = seed::parse(&text);
+            let _ = seed::parse(&text, "it");
             let _ = dockerfile::parse(&text);
         }
     }

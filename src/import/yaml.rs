@@ -1,12 +1,15 @@
 //! Compose files (the Compose specification, `services.*.image`) and Kubernetes
 //! manifests, of one document or more.
 //!
-//! Read as events, without putting in what an alias stands for: an anchor's own
-//! place is read anyway, and no file can grow in memory.
+//! Read as events, without putting in what an alias to a collection stands for:
+//! an anchor's own place is read anyway, and no file can grow in memory.
+
+use std::collections::{BTreeSet, HashMap};
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
 use super::{Imported, expand};
+use crate::name::Reference;
 
 /// Deepest nesting that is read.
 const DEEPEST: usize = 128;
@@ -18,20 +21,49 @@ enum Level {
     Sequence,
 }
 
+/// An image by its place.
+struct Image {
+    line: usize,
+    text: String,
+    place: Place,
+}
+
+#[derive(PartialEq, Eq)]
+enum Place {
+    /// Of a service of that name, or of what services refer to.
+    Compose(Option<String>),
+    /// Of a container, or an image volume.
+    Container,
+    /// Of something else of Kubernetes.
+    Other,
+}
+
 /// One document: what it says it is, and its images.
 #[derive(Default)]
 struct Document {
-    top: Vec<String>,
-    images: Vec<(usize, String, bool)>,
+    top: HashMap<String, String>,
+    /// Services whose image is made from sources, not pulled.
+    built: BTreeSet<String>,
+    images: Vec<Image>,
+}
+
+/// Whether JSON is of a kind that this reads.
+pub(super) fn is_known(text: &str) -> bool {
+    let members: HashMap<String, serde_json::Value> =
+        serde_json::from_str(text).unwrap_or_default();
+    members.contains_key("services")
+        || (members.contains_key("apiVersion") && members.contains_key("kind"))
 }
 
 pub(super) fn parse(text: &str) -> Result<Imported, String> {
     let mut imported = Imported::default();
     let mut levels: Vec<Level> = Vec::new();
+    let mut anchors: HashMap<usize, String> = HashMap::new();
     let mut document = Document::default();
     let mut any = false;
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| error.to_string())?;
+        let line = span.start.line();
         match event {
             Event::DocumentStart(_) => document = Document::default(),
             Event::DocumentEnd => any |= document.finish(&mut imported),
@@ -47,21 +79,26 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
             }
             Event::MappingEnd | Event::SequenceEnd => {
                 levels.pop();
-                value_done(&mut levels);
-            }
-            Event::Alias(_) => value_or_key(&mut levels, String::new()),
-            Event::Scalar(value, style, ..) => {
-                let is_value = matches!(levels.last(), Some(Level::Mapping(Some(_))));
-                if is_value {
-                    let is_text =
-                        style != ScalarStyle::Plain || !matches!(&*value, "" | "~" | "null");
-                    if is_text {
-                        document.value(&levels, span.start.line(), &value);
-                    }
-                } else if levels.len() == 1 {
-                    document.top.push(value.to_string());
+                if let Some(Level::Mapping(key)) = levels.last_mut() {
+                    *key = None;
                 }
-                value_or_key(&mut levels, value.into_owned());
+            }
+            Event::Alias(anchor) => {
+                // What stands for a collection is read where that stands.
+                let value = anchors.get(&anchor).cloned().unwrap_or_default();
+                document.scalar(&mut levels, line, value);
+            }
+            Event::Scalar(value, style, anchor, _) => {
+                let is_null = style == ScalarStyle::Plain && matches!(&*value, "" | "~" | "null");
+                let value = if is_null {
+                    String::new()
+                } else {
+                    value.into_owned()
+                };
+                if anchor > 0 {
+                    anchors.insert(anchor, value.clone());
+                }
+                document.scalar(&mut levels, line, value);
             }
             _ => {}
         }
@@ -73,25 +110,9 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
     }
 }
 
-/// A scalar is a key, or the value of one.
-fn value_or_key(levels: &mut [Level], text: String) {
-    if let Some(Level::Mapping(key)) = levels.last_mut() {
-        *key = match key {
-            None => Some(text),
-            Some(_) => None,
-        };
-    }
-}
-
-fn value_done(levels: &mut [Level]) {
-    if let Some(Level::Mapping(key)) = levels.last_mut() {
-        *key = None;
-    }
-}
-
 impl Document {
-    /// Notes a value that is an image by its place.
-    fn value(&mut self, levels: &[Level], line: usize, value: &str) {
+    /// Takes a scalar, which is a key, the value of one, or an item.
+    fn scalar(&mut self, levels: &mut [Level], line: usize, text: String) {
         let keys: Vec<&str> = levels
             .iter()
             .map(|level| match level {
@@ -99,35 +120,91 @@ impl Document {
                 _ => "",
             })
             .collect();
-        let in_compose = match keys[..] {
-            ["services", _, "image"] => true,
-            // Extension fields are there to be referred to from services.
-            [first, .., "image"] => first.starts_with("x-"),
-            _ => false,
-        };
-        // An image volume names its own with `reference`.
-        let in_kubernetes = matches!(keys[..], [.., "image"] | [.., "image", "reference"]);
-        if in_compose || in_kubernetes {
-            self.images.push((line, value.to_owned(), in_compose));
+        match (levels.last(), &keys[..]) {
+            (Some(Level::Mapping(Some(_))), [top]) => {
+                self.top.insert((*top).to_owned(), text.clone());
+            }
+            (Some(Level::Mapping(Some(_))), keys) if !text.is_empty() => {
+                if let Some(place) = Place::of(keys) {
+                    self.images.push(Image {
+                        line,
+                        text: text.clone(),
+                        place,
+                    });
+                }
+            }
+            (Some(Level::Mapping(None)), [""]) => {
+                self.top.entry(text.clone()).or_default();
+            }
+            (Some(Level::Mapping(None)), ["services", service, ""]) if text == "build" => {
+                self.built.insert((*service).to_owned());
+            }
+            _ => {}
+        }
+        if let Some(Level::Mapping(key)) = levels.last_mut() {
+            *key = match key {
+                None => Some(text),
+                Some(_) => None,
+            };
         }
     }
 
     /// Takes the images of a document that says what it is.
     fn finish(&mut self, imported: &mut Imported) -> bool {
-        let has = |key: &str| self.top.iter().any(|top| top == key);
-        let (is_compose, is_kubernetes) = (has("services"), has("kind") && has("apiVersion"));
-        for (line, image, in_compose) in &self.images {
-            if is_kubernetes {
-                imported.take(*line, image);
-            } else if is_compose && *in_compose {
-                // A variable's value is the machine's own affair; its default is not.
-                match expand(image, &|_| None) {
-                    Ok(expanded) => imported.take(*line, &expanded),
-                    Err(reason) => imported.leave(*line, image, &reason),
+        let is_compose = self.top.contains_key("services");
+        let kind = self
+            .top
+            .get("kind")
+            .filter(|_| self.top.contains_key("apiVersion"));
+        let is_data = kind.is_some_and(|kind| matches!(kind.as_str(), "ConfigMap" | "Secret"));
+        for Image { line, text, place } in &self.images {
+            match place {
+                Place::Compose(Some(service)) if is_compose && self.built.contains(service) => {
+                    imported.leave(*line, text, "it is built from sources, not pulled");
                 }
+                Place::Compose(_) if is_compose => {
+                    // A variable's value is the machine's own affair; its default is not.
+                    match expand(text, &|_| None) {
+                        Ok(expanded) => imported.take(*line, &expanded),
+                        Err(reason) => imported.leave(*line, text, &reason),
+                    }
+                }
+                _ if kind.is_none() || is_data => {}
+                Place::Container => imported.take(*line, text),
+                // Some other thing's `image` may be a picture.
+                _ => match text.parse::<Reference>() {
+                    Ok(Reference {
+                        tag: None,
+                        digest: None,
+                        ..
+                    })
+                    | Err(_) => {
+                        imported.leave(
+                            *line,
+                            text,
+                            "it has neither tag nor digest, and may be something else",
+                        );
+                    }
+                    Ok(_) => imported.take(*line, text),
+                },
             }
         }
-        // An empty document between others says nothing.
-        is_compose || is_kubernetes
+        is_compose || kind.is_some()
+    }
+}
+
+impl Place {
+    /// What the value at the end of these keys is, if it is an image.
+    fn of(keys: &[&str]) -> Option<Self> {
+        const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
+        match keys {
+            ["services", service, "image"] => Some(Self::Compose(Some((*service).to_owned()))),
+            // Extension fields are there to be referred to from services.
+            [first, .., "image"] if first.starts_with("x-") => Some(Self::Compose(None)),
+            [.., "image", "reference"] => Some(Self::Container),
+            [.., of, "", "image"] if CONTAINERS.contains(of) => Some(Self::Container),
+            [.., "image"] => Some(Self::Other),
+            _ => None,
+        }
     }
 }

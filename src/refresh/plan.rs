@@ -10,7 +10,7 @@ use crate::platform::Platform;
 use crate::table::{Pin, Pins};
 use crate::tag::Tag;
 use crate::variant::VariantPattern;
-use crate::version::Precision;
+use crate::version::{Precision, Version};
 
 /// What a refresh does with the tags of one image.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -90,30 +90,48 @@ fn may_learn_more(pin: &Pin, tracked: &TrackedImage, offered: &BTreeSet<&Platfor
             || platforms.any(|platform| !has(platform) && !offered.contains(platform)))
 }
 
-/// Of `tags`, the versions of the most precise kind in their variant: `18.6`
-/// where a project has no third number. Coarser ones float.
+/// Of `tags`, those that name a full version: where no tag of the variant says
+/// more precisely which release of it is meant (`18.6` beside `9.6.24`). A lone
+/// number is one only where the variant has nothing more precise at all.
 fn full_versions(tags: &BTreeSet<&Tag>, tracked: &TrackedImage) -> BTreeSet<Tag> {
-    let mut most_precise: BTreeMap<String, Precision> = BTreeMap::new();
-    let mut versions = Vec::new();
+    let mut variants: BTreeMap<String, Vec<(&Tag, Version)>> = BTreeMap::new();
     for tag in tags {
         let Some(version) = tag.version() else {
             continue;
         };
-        let pattern = tracked
-            .variants
-            .iter()
-            .find(|pattern| pattern.matches(version.variant()).is_some());
+        let mut patterns = tracked.variants.iter();
+        let pattern = patterns.find(|pattern| pattern.matches(version.variant()).is_some());
         let variant = pattern.map_or(version.variant(), VariantPattern::as_str);
-        let precision = version.precision();
-        let most = most_precise.entry(variant.to_owned()).or_insert(precision);
-        *most = precision.max(*most);
-        versions.push((*tag, variant.to_owned(), precision));
+        let variant = variant.to_owned();
+        variants.entry(variant).or_default().push((tag, version));
     }
-    versions
-        .into_iter()
-        .filter(|(_, variant, precision)| most_precise.get(variant) == Some(precision))
-        .map(|(tag, _, _)| tag.clone())
-        .collect()
+    let mut full = BTreeSet::new();
+    for versions in variants.into_values() {
+        let releases = || {
+            versions
+                .iter()
+                .filter(|(_, version)| !version.is_prerelease())
+        };
+        let most = releases().map(|(_, version)| version.precision()).max();
+        let coarse: BTreeSet<&[u64]> = releases()
+            .flat_map(|(_, version)| {
+                let numbers = version.numbers();
+                (1..numbers.len().min(3)).map(move |length| &numbers[..length])
+            })
+            .collect();
+        let is_full = |version: &Version| {
+            let precision = version.precision();
+            !coarse.contains(version.numbers())
+                && (precision > Precision::Major || most.is_none_or(|most| precision >= most))
+        };
+        full.extend(
+            versions
+                .iter()
+                .filter(|(_, version)| is_full(version))
+                .map(|(tag, _)| (*tag).clone()),
+        );
+    }
+    full
 }
 
 #[cfg(test)]
@@ -343,5 +361,32 @@ mod tests {
         assert_eq!(ask(&entry, &pins, &listed), tags(["18", "18.6"]));
         let plan = plan(&entry, &pins, &listed, false);
         assert_eq!(plan.keep().collect::<Vec<_>>(), [&"17.11".parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_full_version_is_one_that_nothing_says_more_precisely() {
+        let full = |names: &[&str]| {
+            let listed = tags(names.iter().copied());
+            plan(&tracked(r#""keep": 1"#), &Pins::new(), &listed, false).full
+        };
+        for (names, expected) in [
+            (
+                &["18", "18.6", "9.6", "9.6.24"][..],
+                &["18.6", "9.6.24"][..],
+            ),
+            (
+                &["12.1", "12.2", "12.3.0-rc1", "10.11.11", "10.11"],
+                &["12.1", "12.2", "12.3.0-rc1", "10.11.11"],
+            ),
+            (
+                &["35", "34", "34.0", "34.0.4", "34.0.4.1"],
+                &["34.0.4", "34.0.4.1"],
+            ),
+            (&["1", "2"], &["1", "2"]),
+            (&["v2", "v2.7.5", "2.7.5"], &["v2.7.5", "2.7.5"]),
+            (&["18", "19beta1"], &["18", "19beta1"]),
+        ] {
+            assert_eq!(full(names), tags(expected.iter().copied()), "{names:?}");
+        }
     }
 }

@@ -52,7 +52,12 @@ impl Report {
                     self.kept += 1;
                     continue;
                 }
-                (Some(old), Some(new)) if old.digest == new.digest && old.platforms.is_empty() => {
+                // Or the digest that was written down is one of its platforms'.
+                (Some(old), Some(new))
+                    if old.platforms.is_empty()
+                        && (old.digest == new.digest
+                            || new.platforms.values().any(|digest| *digest == old.digest)) =>
+                {
                     ChangeKind::Verified {
                         digest: new.digest.clone(),
                     }

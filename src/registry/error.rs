@@ -88,7 +88,7 @@ pub enum RegistryError {
         reason: &'static str,
     },
     /// The registry does not know the image.
-    #[error("the registry has no image {0}; check its name in images.json")]
+    #[error("the registry has no image {0}; check its name")]
     NoSuchImage(ImageName),
     /// The registry wants credentials, or hides that it has no such image.
     #[error(

@@ -60,10 +60,20 @@ fn temporary_prefix(target: &Path) -> OsString {
 
 /// Where a file is, or will be, behind all links.
 fn real_path(path: &Path) -> io::Result<PathBuf> {
-    match fs::canonicalize(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(path.to_owned()),
-        real => real,
+    let mut path = path.to_owned();
+    // As many as Linux follows.
+    for _ in 0..40 {
+        match fs::canonicalize(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            real => return real,
+        }
+        match fs::read_link(&path) {
+            // A link to a file that is yet to be made.
+            Ok(target) => path = folder_of(&path).join(target),
+            Err(_) => return Ok(path),
+        }
     }
+    Ok(path)
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -207,6 +217,13 @@ mod tests {
         drop(lock);
         drop(Lock::take(&link).unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        // A link to what is not there yet leads there all the same.
+        let early = folder.path().join("early.json");
+        symlink("late.json", &early).unwrap();
+        write(&early, b"new").unwrap();
+        assert_eq!(fs::read(folder.path().join("late.json")).unwrap(), b"new");
+        fs::remove_file(early).unwrap();
+        fs::remove_file(folder.path().join("late.json")).unwrap();
         // What a killed run leaves is a file that nobody has locked, and maybe
         // half a table.
         fs::write(folder.path().join("digests.json.lock"), "").unwrap();

@@ -90,9 +90,9 @@ impl Proposal {
 
 /// A pattern and its versions. A number that a release has several of (`-jdk17`
 /// beside `-jdk21`) is no rebuild's, and then the variant that most have counts.
-fn specific<'a>(
-    (pattern, versions): (VariantPattern, Vec<(&'a Tag, Version)>),
-) -> (VariantPattern, Vec<(&'a Tag, Version)>) {
+fn specific(
+    (pattern, versions): (VariantPattern, Vec<(&Tag, Version)>),
+) -> (VariantPattern, Vec<(&Tag, Version)>) {
     let releases: BTreeSet<&[u64]> = versions
         .iter()
         .map(|(_, version)| version.numbers())

@@ -151,6 +151,14 @@ impl Pin {
             })
     }
 
+    /// Whether the pin has one of `platforms`.
+    #[cfg(feature = "refresh")]
+    pub(crate) fn has_any(&self, platforms: &BTreeSet<Platform>) -> bool {
+        self.platforms
+            .keys()
+            .any(|platform| platforms.contains(platform))
+    }
+
     fn to_json(&self, depth: usize) -> String {
         let mut members = vec![format!("\"digest\": \"{}\"", self.digest)];
         if !self.platforms.is_empty() {

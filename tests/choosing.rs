@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 
 use nix_oci_hashes::images;
-use nix_oci_hashes::refresh::plan;
+use nix_oci_hashes::refresh::{Options, plan};
 use nix_oci_hashes::table::Pins;
 use nix_oci_hashes::tag::{Tag, by_version};
 use serde_json::Value;
@@ -31,7 +31,11 @@ fn asked(project: &str, fields: &str) -> Vec<String> {
     let tags: BTreeSet<Tag> = tags
         .map(|tag| tag.as_str().unwrap().parse().unwrap())
         .collect();
-    let plan = plan(&tracked, &Pins::new(), &tags, false);
+    let options = Options {
+        explain: true,
+        ..Options::default()
+    };
+    let plan = plan(&tracked, &Pins::new(), &tags, &options);
     assert!(
         tags.iter().all(|tag| plan.decisions.contains_key(tag)),
         "every tag has a reason"

@@ -155,7 +155,7 @@ fn missing_files_are_named() {
     workspace
         .run(&["refresh"])
         .code(1)
-        .error("images.json: No such file or directory; create it with a list of images");
+        .error("images.json: No such file or directory; create it with 'nix-oci-hashes add docker.io/nextcloud'");
     workspace
         .run(&["lookup", "a:1", "--digests", "nowhere.json"])
         .code(1)

@@ -234,7 +234,7 @@ fn tls_by_a_private_authority_and_a_password() {
     let refresh = || workspace.command(&["refresh", "--retries", "0"]);
 
     let outcome = Outcome::of(&mut refresh()).code(2);
-    let message = "invalid peer certificate: UnknownIssuer; name the file of its certificate authority in SSL_CERT_FILE";
+    let message = "invalid peer certificate: UnknownIssuer; if it is right, name the file of its certificate authority in NIX_SSL_CERT_FILE";
     assert!(outcome.stdout.contains(message), "{outcome:#?}");
 
     let outcome = Outcome::of(refresh().env("SSL_CERT_FILE", &authority)).code(2);
@@ -277,9 +277,7 @@ fn tls_by_a_private_authority_and_a_password() {
     )
     .code(2);
     assert!(
-        outcome
-            .stdout
-            .contains("it was asked with your credentials"),
+        outcome.stdout.contains("your stored login was refused"),
         "{outcome:#?}"
     );
     assert!(

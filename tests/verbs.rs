@@ -86,9 +86,9 @@ async fn add_leaves_the_rest_of_the_file_as_it_is() {
         fake.image()
     );
     let fields = entry
-        .replace("{ \"image", "{\n    \"image")
-        .replace(", \"", ",\n    \"")
-        .replace("true } }", "true }\n  }");
+        .replace("{ \"image", "{\n        \"image")
+        .replace(", \"", ",\n        \"")
+        .replace("true } }", "true }\n    }");
     assert_eq!(
         workspace.read("images.json"),
         old.replacen("[\n    ", &format!("[\n    {fields},\n\n    "), 1)

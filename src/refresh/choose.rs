@@ -1,6 +1,7 @@
 //! Which of the listed tags an entry of images.json takes, and why.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::decision::{Left, Taken};
 use crate::images::{Strategy, TrackedImage};
@@ -51,8 +52,9 @@ pub(super) fn choose<'a>(
                 outcomes.extend(newest(precision, tracked.keep, &candidates));
             }
             Some(Strategy::Matching(requirement)) => {
+                let requirement = Arc::new(requirement.clone());
                 outcomes.extend(candidates.iter().map(|candidate| {
-                    let requirement = requirement.clone();
+                    let requirement = Arc::clone(&requirement);
                     let outcome = if requirement.matches(&candidate.version) {
                         Ok(Taken::Satisfies {
                             precision,

@@ -1,5 +1,7 @@
 //! What a refresh does with a tag, and why, in words.
 
+use std::sync::Arc;
+
 use crate::requirement::Requirement;
 use crate::version::Precision;
 
@@ -34,7 +36,7 @@ pub enum Taken {
         /// The strategy.
         precision: Precision,
         /// The requirement.
-        requirement: Requirement,
+        requirement: Arc<Requirement>,
     },
     /// A lower bound takes it.
     #[error("no older than the bound of '{0}'")]
@@ -93,7 +95,7 @@ pub enum Left {
         /// The strategy.
         precision: Precision,
         /// The requirement.
-        requirement: Requirement,
+        requirement: Arc<Requirement>,
     },
     /// It is older than the lower bound.
     #[error("older than the bound of '{0}'")]

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::choose::choose;
 use super::decision::{Decision, Kept, Taken};
+use super::run::Options;
 use crate::images::TrackedImage;
-use crate::platform::Platform;
-use crate::table::{Pin, Pins};
+use crate::table::Pins;
 use crate::tag::Tag;
 use crate::variant::VariantPattern;
 use crate::version::{Precision, Version};
@@ -44,22 +44,28 @@ impl Plan {
 }
 
 /// Decides what to do with the tags of `tracked`, given the `pins` there are
-/// and the tags that the registry lists; with `all`, every pin is asked for.
-pub fn plan(tracked: &TrackedImage, pins: &Pins, listed: &BTreeSet<Tag>, all: bool) -> Plan {
+/// and the tags that the registry lists. With `all`, every pin is asked for;
+/// what is left is among the decisions only with `explain`.
+pub fn plan(
+    tracked: &TrackedImage,
+    pins: &Pins,
+    listed: &BTreeSet<Tag>,
+    Options { all, explain, .. }: &Options,
+) -> Plan {
     let known: BTreeSet<&Tag> = listed.iter().chain(pins.keys()).collect();
     let full = full_versions(&known, tracked);
-    let offered: BTreeSet<&Platform> = pins.values().flat_map(|pin| pin.platforms.keys()).collect();
     let mut decisions: BTreeMap<Tag, Decision> = choose(tracked, listed)
         .into_iter()
+        .filter(|(tag, outcome)| *explain || outcome.is_ok() || pins.contains_key(*tag))
         .map(|(tag, outcome)| {
             let decision = match (outcome, pins.get(tag)) {
                 (Ok(taken), _) => Decision::Ask(taken),
                 (Err(left), None) => Decision::Leave(left),
                 (Err(_), Some(_)) if !full.contains(tag) => Decision::Ask(Taken::Floating),
-                (Err(_), Some(pin)) if may_learn_more(pin, tracked, &offered) => {
+                (Err(_), Some(pin)) if !pin.has_any(&tracked.platforms) => {
                     Decision::Ask(Taken::Incomplete)
                 }
-                (Err(_), Some(_)) if all => Decision::Ask(Taken::All),
+                (Err(_), Some(_)) if *all => Decision::Ask(Taken::All),
                 (Err(_), Some(_)) => Decision::Keep(Kept::Full),
             };
             (tag.clone(), decision)
@@ -76,18 +82,6 @@ pub fn plan(tracked: &TrackedImage, pins: &Pins, listed: &BTreeSet<Tag>, all: bo
             .or_insert(Decision::Keep(Kept::Gone));
     }
     Plan { decisions, full }
-}
-
-/// Whether asking for an unchanged tag could complete its pin: where the pin has
-/// no tracked platform as yet, and where it lacks one that no pin of the image
-/// has, which images.json has just begun to list. A platform that other pins
-/// have is one that this tag was found not to offer.
-fn may_learn_more(pin: &Pin, tracked: &TrackedImage, offered: &BTreeSet<&Platform>) -> bool {
-    let has = |platform: &Platform| pin.platforms.contains_key(platform);
-    let mut platforms = tracked.platforms.iter();
-    !pin.is_complete(&tracked.platforms)
-        && (!tracked.platforms.iter().any(has)
-            || platforms.any(|platform| !has(platform) && !offered.contains(platform)))
 }
 
 /// Of `tags`, those that name a full version: where no tag of the variant says
@@ -138,6 +132,7 @@ fn full_versions(tags: &BTreeSet<&Tag>, tracked: &TrackedImage) -> BTreeSet<Tag>
 mod tests {
     use super::*;
     use crate::digest::{Algorithm, Digest};
+    use crate::table::Pin;
 
     fn tags<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<Tag> {
         names
@@ -174,7 +169,10 @@ mod tests {
     }
 
     fn ask(tracked: &TrackedImage, pins: &Pins, listed: &BTreeSet<Tag>) -> BTreeSet<Tag> {
-        plan(tracked, pins, listed, false).ask().cloned().collect()
+        plan(tracked, pins, listed, &Options::default())
+            .ask()
+            .cloned()
+            .collect()
     }
 
     #[test]
@@ -314,8 +312,12 @@ mod tests {
         let entry = tracked(r#""strategies": { "major-minor-patch": true }, "keep": 1"#);
         let pins = pins(&["33", "33.0", "33.0.9", "32.0.1", "edge"], true);
         let listed = tags(["33", "33.0", "33.0.9", "34.0.1", "edge"]);
-        let asking_all = plan(&entry, &pins, &listed, true);
-        let plan = plan(&entry, &pins, &listed, false);
+        let all = Options {
+            all: true,
+            ..Options::default()
+        };
+        let asking_all = plan(&entry, &pins, &listed, &all);
+        let plan = plan(&entry, &pins, &listed, &Options::default());
         let collect = |tags: &mut dyn Iterator<Item = &Tag>| tags.cloned().collect::<BTreeSet<_>>();
         assert_eq!(
             collect(&mut plan.ask()),
@@ -331,26 +333,15 @@ mod tests {
     }
 
     #[test]
-    fn a_pin_that_lacks_a_platform_is_asked_for() {
-        let mut entry = tracked(r#""strategies": {}"#);
-        entry.platforms.insert("linux/arm64".parse().unwrap());
-        let listed = tags(["1.2.3"]);
-        let mut pins = pins(&["1.2.3"], true);
-        let pin = pins.values_mut().next().unwrap();
-        pin.digest = Digest::of(Algorithm::Sha256, b"an index");
-        assert_eq!(ask(&entry, &pins, &listed), listed);
-        // The only manifest there is has no other platforms to learn of.
-        let pin = pins.values_mut().next().unwrap();
-        pin.digest = pin.platforms.values().next().unwrap().clone();
-        assert_eq!(ask(&entry, &pins, &listed), tags([]));
-    }
-
-    #[test]
     fn a_pin_without_platforms_is_asked_for() {
         let entry = tracked(r#""strategies": {}"#);
         let listed = tags(["1.2.3"]);
         assert_eq!(ask(&entry, &pins(&["1.2.3"], false), &listed), listed);
         assert_eq!(ask(&entry, &pins(&["1.2.3"], true), &listed), tags([]));
+        // Nor one that has none of those that are tracked now.
+        let mut entry = entry;
+        entry.platforms = ["linux/arm64".parse().unwrap()].into();
+        assert_eq!(ask(&entry, &pins(&["1.2.3"], true), &listed), listed);
     }
 
     #[test]
@@ -359,7 +350,7 @@ mod tests {
         let listed = tags(["18", "18.6", "17.11", "18.6-alpine"]);
         let pins = pins(&["18", "17.11"], true);
         assert_eq!(ask(&entry, &pins, &listed), tags(["18", "18.6"]));
-        let plan = plan(&entry, &pins, &listed, false);
+        let plan = plan(&entry, &pins, &listed, &Options::default());
         assert_eq!(plan.keep().collect::<Vec<_>>(), [&"17.11".parse().unwrap()]);
     }
 
@@ -367,7 +358,13 @@ mod tests {
     fn a_full_version_is_one_that_nothing_says_more_precisely() {
         let full = |names: &[&str]| {
             let listed = tags(names.iter().copied());
-            plan(&tracked(r#""keep": 1"#), &Pins::new(), &listed, false).full
+            plan(
+                &tracked(r#""keep": 1"#),
+                &Pins::new(),
+                &listed,
+                &Options::default(),
+            )
+            .full
         };
         for (names, expected) in [
             (

@@ -20,8 +20,8 @@ pub struct Report {
     pub kept: usize,
     /// Tags that their registry no longer has; pins of them are kept.
     pub gone: Vec<Gone>,
-    /// Tracked platforms that pinned tags do not offer. Each such tag that is
-    /// asked for costs one request more, every time.
+    /// Tracked platforms that pinned tags do not offer. Where no pin of an image
+    /// has one, a manifest is asked for every time, to see whether it has come.
     pub lacking: Vec<Lacking>,
     /// What could not be had; old pins are kept, save where a registry answered
     /// that nothing is left of them.
@@ -34,13 +34,14 @@ pub struct Report {
 
 impl Report {
     /// Adds what differs between the old and the new pins of `image`; `full`
-    /// are its tags that name a full version.
+    /// are its tags that name a full version, `platforms` those that are tracked.
     pub(super) fn compare(
         &mut self,
         image: &ImageName,
         old: &Table,
         new: &Table,
         full: &BTreeSet<Tag>,
+        platforms: &BTreeSet<Platform>,
     ) {
         let none = Pins::new();
         let old = old.images.get(image).unwrap_or(&none);
@@ -70,6 +71,10 @@ impl Report {
                     old: old.digest.clone(),
                     new: new.digest.clone(),
                     repushed: full.contains(tag),
+                    lost: platforms_only_in(old, new)
+                        .into_iter()
+                        .filter(|platform| platforms.contains(platform))
+                        .collect(),
                 },
                 (None, Some(new)) => ChangeKind::Added {
                     new: new.digest.clone(),
@@ -155,6 +160,8 @@ pub enum ChangeKind {
         new: Digest,
         /// Whether the tag is a full version, which its publisher has pushed again.
         repushed: bool,
+        /// Tracked platforms that it is no longer for.
+        lost: Vec<Platform>,
     },
     /// The tag's digest, which was all that was known, is right, and the
     /// platforms are recorded.

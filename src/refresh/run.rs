@@ -102,14 +102,14 @@ pub async fn refresh(
         report
             .problems
             .extend(problems.map(|problem| (image.clone(), problem)));
-        report.compare(image, old, &table, &outcome.full);
+        report.compare(image, old, &table, &outcome.full, &outcome.platforms);
         if options.explain {
             report.decisions.insert(outcome.image, outcome.decisions);
         }
     }
     for image in old.images.keys().filter(|image| scope.holds(image)) {
         if !table.images.contains_key(image) {
-            report.compare(image, old, &table, &BTreeSet::new());
+            report.compare(image, old, &table, &BTreeSet::new(), &BTreeSet::new());
         }
     }
     report.quotas = client.quotas();
@@ -129,6 +129,7 @@ async fn watch(client: &Client, progress: &impl Progress) -> Infallible {
 
 struct Outcome {
     image: ImageName,
+    platforms: BTreeSet<Platform>,
     pins: Pins,
     full: BTreeSet<Tag>,
     decisions: BTreeMap<Tag, Decision>,
@@ -153,6 +154,7 @@ async fn refresh_image(
         .unwrap_or_default();
     let mut outcome = Outcome {
         image: image.clone(),
+        platforms: tracked.platforms.clone(),
         pins: Pins::new(),
         full: BTreeSet::new(),
         decisions: BTreeMap::new(),
@@ -169,7 +171,7 @@ async fn refresh_image(
             return outcome;
         }
     };
-    let plan = plan(tracked, &old_pins, &listed, options.all);
+    let plan = plan(tracked, &old_pins, &listed, options);
     let ask: BTreeSet<&Tag> = plan.ask().collect();
     progress.listed(registry, ask.len());
     outcome.gone = plan.gone().cloned().collect();
@@ -181,8 +183,11 @@ async fn refresh_image(
 
     let heads = ask_digests(image, ask, client, progress).await;
     let is_stale = |tag: &Tag, digest: &Digest| {
-        let unchanged = |pin: &Pin| pin.digest == *digest && pin.is_complete(&tracked.platforms);
-        !old_pins.get(tag).is_some_and(unchanged)
+        let is_known = |pin: &Pin| {
+            pin.is_complete(&tracked.platforms) || (pin.has_any(&tracked.platforms) && !options.all)
+        };
+        let mut pin = old_pins.get(tag).into_iter();
+        !pin.any(|pin| pin.digest == *digest && is_known(pin))
     };
     let stale = heads.iter().filter_map(|(tag, head)| match head {
         Ok(Some(digest)) if is_stale(tag, digest) => Some(digest),
@@ -222,12 +227,79 @@ async fn refresh_image(
             }
         }
     }
+    complete(&mut outcome, &old_pins, &offers, tracked, client).await;
     outcome.lacking = lacking(&outcome.pins, tracked);
     outcome.full = plan.full;
     if options.explain {
         outcome.decisions = plan.decisions;
     }
     outcome
+}
+
+/// Adds a platform that images.json has just begun to list to the pins that
+/// offer it, which no tag has to be asked for: their digests are known. Where
+/// nothing has told whether the image is for it, the newest pin does.
+async fn complete(
+    outcome: &mut Outcome,
+    old_pins: &Pins,
+    offers: &BTreeMap<Digest, Offer>,
+    tracked: &TrackedImage,
+    client: &Client,
+) {
+    let known: BTreeSet<&Platform> = old_pins
+        .values()
+        .flat_map(|pin| pin.platforms.keys())
+        .collect();
+    let is_new = |platform: &&Platform| !known.contains(*platform);
+    let new: BTreeSet<&Platform> = tracked.platforms.iter().filter(is_new).collect();
+    let lacks = |pin: &Pin| {
+        let is_unchanged = !offers.contains_key(&pin.digest);
+        is_unchanged && !pin.platforms.is_empty() && !pin.is_complete(&tracked.platforms)
+    };
+    let open: Vec<(&Tag, &Pin)> = outcome.pins.iter().filter(|(_, pin)| lacks(pin)).collect();
+    let Some((_, newest)) = open.iter().max_by_key(|(tag, _)| {
+        let version = tag.version();
+        (version.is_some(), version, *tag)
+    }) else {
+        return;
+    };
+    if new.is_empty() {
+        return;
+    }
+    let mut told = BTreeMap::new();
+    let is_told = |offers: &BTreeMap<Digest, Offer>| {
+        let offered = offers.values().flatten();
+        offered
+            .flat_map(BTreeMap::keys)
+            .any(|platform| new.contains(platform))
+    };
+    if !offers.values().any(Result::is_ok) {
+        told = ask_platforms(&outcome.image, [&newest.digest].into(), client).await;
+    }
+    if is_told(offers) || is_told(&told) {
+        let digests = open.iter().map(|(_, pin)| &pin.digest);
+        let digests = digests
+            .filter(|digest| !told.contains_key(*digest))
+            .collect();
+        let more = ask_platforms(&outcome.image, digests, client).await;
+        told.extend(more);
+    }
+    for (tag, pin) in &mut outcome.pins {
+        match told.get(&pin.digest) {
+            Some(Ok(offered)) => {
+                let taken = offered
+                    .iter()
+                    .filter(|(platform, _)| tracked.platforms.contains(*platform));
+                pin.platforms
+                    .extend(taken.map(|(platform, digest)| (platform.clone(), digest.clone())));
+            }
+            Some(Err(error)) => outcome.problems.push(Problem::Tag {
+                tag: tag.clone(),
+                error: error.clone(),
+            }),
+            None => {}
+        }
+    }
 }
 
 /// What each tag points to.

@@ -67,6 +67,30 @@ pub(super) fn same_site(a: &Url, b: &Url) -> bool {
     }
 }
 
+/// `next` over https where only the scheme tells it from what `url` asks: a
+/// registry behind a proxy that speaks TLS for it may not know of that.
+pub(super) fn upgraded(mut next: Url, url: &Url) -> Url {
+    let is_same = next.host_str() == url.host_str() && next.port().is_none();
+    if next.scheme() == "http" && url.scheme() == "https" && is_same {
+        // Neither fails between these two schemes.
+        let _ = next.set_scheme("https");
+        let _ = next.set_port(url.port());
+    }
+    next
+}
+
+/// `next` at the server of `url` where both name one host, by whatever scheme
+/// and port: likewise.
+pub(super) fn rebased(next: Url, url: &Url) -> Url {
+    if next.host_str() != url.host_str() || !matches!(next.scheme(), "http" | "https") {
+        return next;
+    }
+    let mut there = url.clone();
+    there.set_path(next.path());
+    there.set_query(next.query());
+    there
+}
+
 fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }

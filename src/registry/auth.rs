@@ -10,12 +10,12 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use serde::Deserialize;
 
-use super::address::{is_loopback_url, is_private_place, same_site};
+use super::address::{is_loopback_url, is_private_place, same_site, upgraded};
 use super::credentials::Credential;
 use crate::text::{Plain, Quoted};
 
 /// Largest answer of a token service, in bytes.
-pub(super) const LARGEST_TOKEN: usize = 256 << 10;
+pub(super) const LARGEST_TOKEN: usize = 64 << 10;
 /// Who asks a token service that speaks `OAuth2`.
 pub(super) const CLIENT_ID: &str = "nix-oci-hashes";
 
@@ -71,7 +71,7 @@ impl Challenge {
             )
         })?;
         Ok(Self::Bearer {
-            realm,
+            realm: upgraded(realm, base),
             service: parameter("service"),
             scope: parameter("scope"),
         })

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,12 +10,12 @@ use reqwest::{Method, StatusCode, Url};
 
 use super::connection::{Ask, Connection, Reply};
 use super::credentials::Credentials;
-use super::error::RegistryError;
+use super::error::{RegistryError, without_query};
 use super::limits::Quota;
 use super::manifest::{Manifest, accepted, platform_of_config};
 use super::pages::{Next, PAGE_SIZE, Page};
 use super::transport::{Network, Transport};
-use crate::digest::{Algorithm, Digest, DigestError};
+use crate::digest::{Algorithm, Digest};
 use crate::name::ImageName;
 use crate::platform::Platform;
 use crate::tag::Tag;
@@ -23,6 +24,8 @@ use crate::tag::Tag;
 const LARGEST_MANIFEST: usize = 4 << 20;
 /// Largest tag list of an image, all pages together, in bytes.
 const LARGEST_TAG_LIST: usize = 64 << 20;
+/// Most tags of an image; no project comes near.
+const MOST_TAGS: usize = 1_000_000;
 /// Most pages of a tag list.
 const MOST_PAGES: usize = 10_000;
 /// Most manifests that are read for one digest, where indexes hold indexes.
@@ -143,6 +146,7 @@ impl Client {
             };
             let Reply {
                 status,
+                url: from,
                 headers,
                 body,
             } = connection.ask(&ask).await?;
@@ -152,20 +156,29 @@ impl Client {
             budget -= body.len();
             let bad = |reason: String| RegistryError::malformed(image, WHAT, &reason);
             let page = Page::parse(&body).map_err(bad)?;
-            let next = page.next(&url, &headers).map_err(bad)?;
-            let before = tags.len();
+            let next = page.next(&from, &headers).map_err(bad)?;
+            let (before, names) = (tags.len(), page.names);
             tags.extend(page.tags);
+            if tags.len() > MOST_TAGS {
+                return Err(bad(format!("it has more than {MOST_TAGS} tags")));
+            }
+            let is_new = tags.len() > before;
             url = match next {
                 Some(Next::Link(next)) => next,
                 // Nothing new: the registry does not heed `last` either.
-                Some(Next::Guess(next)) if tags.len() > before => next,
+                Some(Next::Guess(next)) if is_new => next,
                 _ => return Ok(tags),
             };
-            if !connection.serves(&url) {
-                let (image, next) = (image.clone(), url.to_string());
+            if !connection.serves(&url) && url.origin() != from.origin() {
+                let image = image.clone();
+                let next = without_query(url.as_str());
                 return Err(RegistryError::ForeignPage { image, next });
             }
+            budget = budget.saturating_sub(url.as_str().len());
             if !seen.insert(url.clone()) {
+                if names > 0 && !is_new {
+                    return Err(bad("its pages go round".to_owned()));
+                }
                 return Ok(tags);
             }
             if seen.len() > MOST_PAGES {
@@ -186,26 +199,40 @@ impl Client {
     ) -> Result<Option<Digest>, RegistryError> {
         let connection = self.connection(image);
         let url = connection.url(image, &format!("manifests/{tag}")).await?;
-        let head = manifest_ask(image, Method::HEAD, url.clone());
-        match connection.ask(&head).await {
-            Ok(reply) if reply.status == StatusCode::NOT_FOUND => return Ok(None),
-            Ok(reply) => {
-                if let Some(header) = reply.headers.get(DIGEST_HEADER) {
-                    let text = String::from_utf8_lossy(header.as_bytes());
-                    let digest = text.parse().map_err(|error: DigestError| {
-                        RegistryError::malformed(image, "a digest", &error.to_string())
-                    })?;
-                    return Ok(Some(digest));
+        let mut refusal = None;
+        if !connection.has_no_head.load(Ordering::Relaxed) {
+            let head = manifest_ask(image, Method::HEAD, url.clone());
+            match connection.ask(&head).await {
+                Ok(reply) if reply.status == StatusCode::NOT_FOUND => return Ok(None),
+                Ok(reply) => {
+                    let header = reply.headers.get(DIGEST_HEADER);
+                    let text = header.and_then(|value| value.to_str().ok());
+                    if let Some(digest) = text.and_then(|text| text.parse().ok()) {
+                        return Ok(Some(digest));
+                    }
                 }
+                Err(
+                    error @ (RegistryError::NoSuchMethod { .. }
+                    | RegistryError::Denied { .. }
+                    | RegistryError::Status { code: 400..500, .. }),
+                ) => refusal = Some(error),
+                Err(error) => return Err(error),
             }
-            Err(RegistryError::NoSuchMethod { .. }) => {}
-            Err(error) => return Err(error),
         }
         // Both the header and, in practice, the method are optional: the bytes
         // themselves say the same (distribution spec, "Pulling manifests").
-        let reply = connection
-            .ask(&manifest_ask(image, Method::GET, url))
-            .await?;
+        let get = manifest_ask(image, Method::GET, url);
+        let reply = match (connection.ask(&get).await, refusal) {
+            (Ok(reply), refusal) => {
+                if refusal.is_some() {
+                    connection.has_no_head.store(true, Ordering::Relaxed);
+                }
+                reply
+            }
+            (Err(RegistryError::NoSuchMethod { .. }), Some(error)) | (Err(error), _) => {
+                return Err(error);
+            }
+        };
         if reply.status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -248,8 +275,12 @@ impl Client {
                         found.entry(platform).or_insert(manifest);
                     }
                     for index in nested.into_iter().rev() {
-                        if asked.len() < MOST_NESTED && asked.insert(index.clone()) {
+                        if asked.insert(index.clone()) {
                             open.push(index);
+                        }
+                        if asked.len() > MOST_NESTED {
+                            let reason = format!("it holds more than {MOST_NESTED} indexes");
+                            return Err(RegistryError::malformed(image, MANIFEST, &reason));
                         }
                     }
                 }

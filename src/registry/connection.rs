@@ -2,22 +2,28 @@
 //! and how often it is asked again.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode, Url};
 use tokio::sync::{OnceCell, Semaphore};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
-use super::address::{is_loopback_registry, is_loopback_url};
+use super::access::{Login, Slot};
+use super::address::is_loopback_registry;
 use super::auth::Challenge;
 use super::client::{Options, Shared};
 use super::error::RegistryError;
+use super::exchange::Followed;
 use super::limits::{Quota, backoff, retry_after};
-use super::transport::{Failure, FailureKind, Request, Response, Route};
+use super::transport::{Failure, FailureKind, Request};
 use crate::name::ImageName;
+
+/// How many more tries there are where the registry wants to be asked less: up
+/// to a limit of requests a minute, the waits go on growing.
+const MORE_IF_LIMITED: u32 = 3;
 
 /// A request, as the registry's interface puts it.
 pub(super) struct Ask<'a> {
@@ -35,6 +41,8 @@ pub(super) struct Ask<'a> {
 
 /// An answer: a success, or that there is no such thing.
 pub(super) struct Reply {
+    /// Where it came from, behind all redirects.
+    pub(super) url: Url,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
@@ -45,11 +53,11 @@ pub(super) struct Connection {
     pub(super) registry: String,
     pub(super) shared: Arc<Shared>,
     /// The address under which every repository is.
-    base: OnceCell<Url>,
+    pub(super) base: OnceCell<Url>,
     permits: Semaphore,
     deadline: Instant,
-    /// What requests carry, by the host they go to and by repository.
-    pub(super) slots: Mutex<HashMap<(String, String), Arc<Slot>>>,
+    /// What requests carry, by repository.
+    pub(super) slots: Mutex<HashMap<String, Arc<Slot>>>,
     /// How the registry wants to be told who is asking, once it has said so.
     pub(super) challenge: Mutex<Option<Challenge>>,
     pub(super) quota: Mutex<Option<Quota>>,
@@ -59,16 +67,23 @@ pub(super) struct Connection {
     /// Why it is not asked any more.
     given_up: Mutex<Option<RegistryError>>,
     pub(super) answers: AtomicU64,
+    successes: AtomicU64,
+    /// The first repository for which nothing has come at all.
+    silent: Mutex<Option<String>>,
+    /// Whether the user's login has been refused, and is not to be sent again.
+    pub(super) is_refused: AtomicBool,
+    /// Whether the user's login has opened something.
+    pub(super) is_proven: AtomicBool,
+    /// Whether the registry answers GET where it does not answer HEAD.
+    pub(super) has_no_head: AtomicBool,
 }
-
-pub(super) type Slot = tokio::sync::Mutex<Option<HeaderValue>>;
 
 /// Why one try has no reply.
 pub(super) enum Fault {
     /// Another try would end the same.
     Final(RegistryError),
-    /// Another try may do better.
-    Passing(RegistryError),
+    /// Another try may do better, after the time that the registry names.
+    Passing(RegistryError, Option<Duration>),
     /// The registry says that it has been asked too often.
     Limited(RegistryError, Option<Duration>),
 }
@@ -97,6 +112,11 @@ impl Connection {
             pause: Mutex::default(),
             given_up: Mutex::default(),
             answers: AtomicU64::new(0),
+            successes: AtomicU64::new(0),
+            silent: Mutex::default(),
+            is_refused: AtomicBool::new(false),
+            is_proven: AtomicBool::new(false),
+            has_no_head: AtomicBool::new(false),
         }
     }
 
@@ -135,32 +155,50 @@ impl Connection {
     }
 
     async fn ask_again(&self, ask: &Ask<'_>) -> Result<Reply, RegistryError> {
+        let retries = self.shared.options.retries;
         let answers_before = self.answers.load(Ordering::Relaxed);
-        let mut tried = 0;
+        let mut successes = self.successes.load(Ordering::Relaxed);
+        let (mut tried, mut limited) = (0, 0);
         loop {
             let fault = match self.ask_once(ask).await {
                 Ok(reply) => return Ok(reply),
                 Err(fault) => fault,
             };
-            let (error, wait) = match fault {
+            let (error, wait, is_over) = match fault {
                 Fault::Final(error) => return Err(error),
-                Fault::Passing(error) => (error, None),
-                Fault::Limited(error, wait) => (error, wait),
+                Fault::Passing(error, wait) => {
+                    let wait = wait.unwrap_or_default().max(backoff(tried));
+                    tried += 1;
+                    (error, wait, tried > retries)
+                }
+                Fault::Limited(error, wait) => {
+                    let now = self.successes.load(Ordering::Relaxed);
+                    if now > successes {
+                        // Others get through: it is a question of pace.
+                        (successes, limited) = (now, 0);
+                    }
+                    let wait = wait.unwrap_or_default().max(backoff(limited));
+                    limited += 1;
+                    let most = if retries == 0 {
+                        0
+                    } else {
+                        retries + MORE_IF_LIMITED
+                    };
+                    (error, wait, limited > most)
+                }
             };
-            let told_to_wait = wait.is_some();
-            let wait = wait.unwrap_or_else(|| backoff(tried));
-            let is_over = tried >= self.shared.options.retries;
-            if is_over || self.deadline.saturating_duration_since(Instant::now()) <= wait {
-                // A registry that sends nothing at all, or has had enough, is
-                // not asked the same for every image.
+            let is_late = self.deadline.saturating_duration_since(Instant::now()) <= wait;
+            let is_limited = matches!(error, RegistryError::RateLimited { .. });
+            if is_over || is_late {
+                // A registry that has had enough, or sends nothing at all for
+                // one repository and another, is not asked for all the others.
                 let silent = self.answers.load(Ordering::Relaxed) == answers_before;
-                if silent || matches!(error, RegistryError::RateLimited { .. }) {
+                if is_limited || (silent && self.is_second_silence(ask.image)) {
                     lock(&self.given_up).get_or_insert_with(|| error.clone());
                 }
                 return Err(error);
             }
-            tried += 1;
-            if told_to_wait {
+            if is_limited {
                 self.pause_for(wait);
             }
             sleep(wait).await;
@@ -178,45 +216,41 @@ impl Connection {
         } else {
             None
         };
-        let response = self.follow(ask).await?;
-        let Response {
-            status,
-            headers,
-            body,
-        } = response;
-        let mut response = Response {
-            status,
-            headers: HeaderMap::new(),
-            body,
-        };
-        if status.is_success() {
-            let body = self.read(ask, &headers, &mut response).await?;
+        let Followed {
+            mut response,
+            url,
+            login,
+        } = self.follow(ask).await?;
+        let status = response.status;
+        if status.is_success() || status == StatusCode::NOT_FOUND {
+            let body = if status.is_success() {
+                self.read(ask, &mut response).await?
+            } else {
+                Vec::new()
+            };
+            self.successes.fetch_add(1, Ordering::Relaxed);
+            if login == Login::Used {
+                self.is_proven.store(true, Ordering::Relaxed);
+            }
             return Ok(Reply {
                 status,
-                headers,
+                url,
+                headers: response.headers,
                 body,
-            });
-        }
-        if status == StatusCode::NOT_FOUND {
-            return Ok(Reply {
-                status,
-                headers,
-                body: Vec::new(),
             });
         }
         let said = self.reason(&mut response).await;
         let image = ask.image.clone();
-        let status_error = RegistryError::Status {
-            image: image.clone(),
+        let wait = retry_after(&response.headers, SystemTime::now());
+        let status_error = |image| RegistryError::Status {
+            image,
+            code: status.as_u16(),
             status: format!("{status}{said}"),
         };
         Err(match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                let reason = format!(
-                    "it answers {status}{said}{}",
-                    self.login_hint(ask.image).await
-                );
-                Fault::Final(RegistryError::Denied { image, reason })
+                let reason = format!("it answers {status}{said}{login}");
+                Fault::Final(RegistryError::denied(&image, &reason))
             }
             StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
                 Fault::Final(RegistryError::NoSuchMethod {
@@ -225,20 +259,20 @@ impl Connection {
                 })
             }
             StatusCode::TOO_MANY_REQUESTS => {
-                let wait = retry_after(&headers, SystemTime::now());
                 let registry = self.registry.clone();
                 Fault::Limited(RegistryError::limited(registry, &said, wait), wait)
             }
-            StatusCode::REQUEST_TIMEOUT => Fault::Passing(status_error),
-            status if status.is_server_error() => {
-                match retry_after(&headers, SystemTime::now()) {
-                    // Whatever is wrong there, it is so for every request.
-                    Some(wait) => Fault::Limited(status_error, Some(wait)),
-                    None => Fault::Passing(status_error),
-                }
-            }
-            _ => Fault::Final(status_error),
+            StatusCode::REQUEST_TIMEOUT => Fault::Passing(status_error(image), wait),
+            status if status.is_server_error() => Fault::Passing(status_error(image), wait),
+            _ => Fault::Final(status_error(image)),
         })
+    }
+
+    /// Whether nothing has come from the registry for another repository too.
+    fn is_second_silence(&self, image: &ImageName) -> bool {
+        let mut silent = lock(&self.silent);
+        let first = silent.get_or_insert_with(|| image.repository());
+        *first != image.repository()
     }
 
     /// The address of the registry's interface. Where plain http is allowed,
@@ -263,16 +297,19 @@ impl Connection {
                     return Ok(secure);
                 }
                 let probe = Request {
-                    route: route(&secure, true),
+                    route: self.route(&secure, true),
                     method: Method::GET,
                     url: secure.clone(),
                     headers: HeaderMap::new(),
                     form: None,
                 };
                 match self.shared.transport.send(probe).await {
-                    Ok(_) => Ok(secure),
-                    // What is wrong with it is told by the request that follows.
-                    Err(failure) if failure.kind == FailureKind::Certificate => Ok(secure),
+                    // What is wrong with a certificate is told by the request that follows.
+                    Ok(_)
+                    | Err(Failure {
+                        kind: FailureKind::Certificate | FailureKind::UnknownAuthority,
+                        ..
+                    }) => Ok(secure),
                     Err(_) => address("http"),
                 }
             })
@@ -301,20 +338,24 @@ impl Connection {
         *pause = Some(pause.map_or(until, |before| before.max(until)));
     }
 
+    /// Waits until the registry may be asked, and a moment that is left to
+    /// chance, so that not all come back at once.
     async fn wait_for_pause(&self) {
-        let pause = *lock(&self.pause);
-        if let Some(until) = pause {
-            sleep_until(until).await;
+        while let Some(left) = self.pause() {
+            sleep(
+                left + (left / 4)
+                    .min(Duration::from_secs(2))
+                    .mul_f64(fastrand::f64()),
+            )
+            .await;
         }
     }
 
     pub(super) fn unreachable(&self, host: &str, failure: &Failure) -> Fault {
         let error = RegistryError::unreachable(&self.registry, host, failure);
         match failure.kind {
-            FailureKind::Passing => Fault::Passing(error),
-            FailureKind::NotTls | FailureKind::Certificate | FailureKind::NoSuchHost => {
-                Fault::Final(error)
-            }
+            FailureKind::Passing => Fault::Passing(error, None),
+            _ => Fault::Final(error),
         }
     }
 
@@ -332,14 +373,6 @@ struct Pull<'a>(&'a AtomicU64);
 impl Drop for Pull<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-pub(super) fn route(url: &Url, is_trusted: bool) -> Route {
-    match (is_loopback_url(url), is_trusted) {
-        (true, _) => Route::Loopback,
-        (false, true) => Route::Home,
-        (false, false) => Route::Away,
     }
 }
 

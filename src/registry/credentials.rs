@@ -1,11 +1,11 @@
 //! Credentials as docker and podman keep them: `config.json`, `auth.json`
 //! (containers-auth.json(5)) and credential helpers.
 
-use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
-use tokio::sync::Mutex;
+use tokio::sync::OnceCell;
 
 use crate::json::{self, FileError};
 use crate::name::ImageName;
@@ -56,23 +56,26 @@ impl fmt::Debug for Credential {
 pub(super) struct Credentials {
     files: Vec<AuthFile>,
     /// What helpers have said, by helper and registry: each is asked once.
-    answers: Mutex<HashMap<(String, String), Answer>>,
+    answers: Mutex<HashMap<(String, String), Asked>>,
 }
 
-/// What a helper said, or why it said nothing.
+/// A helper that is being asked, or has been.
+type Asked = Arc<OnceCell<Answer>>;
+
+/// A credential, if there is one, or why that cannot be said.
 type Answer = Result<Option<Credential>, String>;
 
 #[derive(Debug)]
 struct AuthFile {
     /// By registry, or by registry and the start of a repository.
-    auths: HashMap<String, Credential>,
+    auths: HashMap<String, Result<Credential, String>>,
     helpers: BTreeMap<String, String>,
     store: Option<String>,
 }
 
 /// Where a credential is to be had.
 enum Source<'a> {
-    Here(&'a Credential),
+    Here(&'a Result<Credential, String>),
     Helper(&'a str),
 }
 
@@ -109,7 +112,7 @@ impl Credentials {
     #[cfg(test)]
     pub(super) fn of_one(registry: &str, credential: Credential) -> Self {
         let file = AuthFile {
-            auths: [(registry.to_owned(), credential)].into(),
+            auths: [(registry.to_owned(), Ok(credential))].into(),
             helpers: BTreeMap::new(),
             store: None,
         };
@@ -125,17 +128,19 @@ impl Credentials {
         for file in &self.files {
             match file.source(image) {
                 None => {}
-                Some(Source::Here(credential)) => return Ok(Some(credential.clone())),
+                Some(Source::Here(entry)) => return entry.clone().map(Some),
                 Some(Source::Helper(helper)) => {
-                    let registry = image.registry().to_owned();
-                    let mut answers = self.answers.lock().await;
-                    let answer = match answers.entry((helper.to_owned(), registry)) {
-                        Occupied(known) => known.get().clone(),
-                        Vacant(new) => {
-                            let answer = ask_helper(helper, image.registry()).await;
-                            new.insert(answer).clone()
-                        }
+                    let registry = image.registry();
+                    let key = (helper.to_owned(), registry.to_owned());
+                    let cell = {
+                        let mut answers =
+                            self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+                        Arc::clone(answers.entry(key).or_default())
                     };
+                    let answer = cell
+                        .get_or_init(|| ask_helper(helper, registry))
+                        .await
+                        .clone();
                     if let Some(credential) = answer? {
                         return Ok(Some(credential));
                     }
@@ -168,41 +173,43 @@ fn paths(variable: &dyn Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
-    #[serde(default)]
-    auths: BTreeMap<String, Entry>,
-    #[serde(default)]
-    cred_helpers: BTreeMap<String, String>,
-    #[serde(default)]
-    creds_store: String,
+    // What is `null` is not there, as docker has it.
+    auths: Option<BTreeMap<String, Option<Entry>>>,
+    cred_helpers: Option<BTreeMap<String, Option<String>>>,
+    creds_store: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Entry {
-    auth: String,
-    username: String,
-    password: String,
-    identitytoken: String,
+    auth: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+    identitytoken: Option<String>,
 }
 
 impl AuthFile {
     fn parse(content: &[u8], origin: &str) -> Result<Self, FileError> {
         let document: Document = json::parse(content, origin, REMEDY)?;
         let mut auths = HashMap::new();
-        for (key, entry) in document.auths {
-            let credential = entry.credential().map_err(|reason| {
-                let message = format!("the entry of '{}' {reason}", Plain(&key));
-                FileError::new(origin, message, REMEDY)
-            })?;
-            auths.extend(credential.map(|credential| (normal(&key), credential)));
+        for (key, entry) in document.auths.unwrap_or_default() {
+            let Some(registry) = normal(&key) else {
+                continue;
+            };
+            let entry = entry.unwrap_or_default().credential();
+            let entry =
+                entry.map_err(|reason| format!("{}: '{}' {reason}", Plain(origin), Plain(&key)));
+            if let Some(entry) = entry.transpose() {
+                auths.insert(registry, entry);
+            }
         }
-        let helpers = document.cred_helpers.into_iter();
+        let helpers = document.cred_helpers.unwrap_or_default().into_iter();
         Ok(Self {
             auths,
             helpers: helpers
-                .map(|(key, helper)| (normal(&key), helper))
+                .filter_map(|(key, helper)| Some((normal(&key)?, helper?)))
                 .collect(),
-            store: (!document.creds_store.is_empty()).then_some(document.creds_store),
+            store: document.creds_store.filter(|store| !store.is_empty()),
         })
     }
 
@@ -219,20 +226,21 @@ impl AuthFile {
 
 impl Entry {
     fn credential(self) -> Result<Option<Credential>, &'static str> {
-        if !self.identitytoken.is_empty() {
-            return Ok(Some(Credential::IdentityToken(self.identitytoken)));
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        if let Some(token) = given(self.identitytoken) {
+            return Ok(Some(Credential::IdentityToken(token)));
         }
-        if !self.username.is_empty() {
+        if let Some(user) = given(self.username) {
             return Ok(Some(Credential::Password {
-                user: self.username,
-                password: self.password,
+                user,
+                password: self.password.unwrap_or_default(),
             }));
         }
-        if self.auth.is_empty() {
-            // How a login that a helper keeps is noted.
+        // Without any, a helper keeps the login.
+        let Some(auth) = given(self.auth) else {
             return Ok(None);
-        }
-        let decoded = STANDARD.decode(self.auth.trim()).ok();
+        };
+        let decoded = STANDARD.decode(auth.trim()).ok();
         let text = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
         let text = text.ok_or("has an 'auth' that is not base64 of text")?;
         let (user, password) = text
@@ -256,25 +264,32 @@ fn keys(image: &ImageName) -> impl Iterator<Item = String> {
 }
 
 /// A key without scheme and, as docker writes them, without the path behind a
-/// host that has a scheme; Docker Hub under its one name.
-fn normal(key: &str) -> String {
+/// host that has a scheme; Docker Hub under its one name. `None` for what docker
+/// keeps there beside the logins (`https://index.docker.io/v1/access-token`).
+fn normal(key: &str) -> Option<String> {
     let with_scheme = ["https://", "http://"];
     let rest = with_scheme
         .iter()
         .find_map(|scheme| key.strip_prefix(scheme));
-    let key = match rest {
-        Some(rest) => rest.split('/').next().unwrap_or_default(),
-        None => key.trim_end_matches('/'),
-    };
-    let (host, path) = key.split_once('/').unwrap_or((key, ""));
+    let trimmed = rest.unwrap_or(key).trim_end_matches('/');
+    let (host, path) = trimmed.split_once('/').unwrap_or((trimmed, ""));
     let host = match host.to_ascii_lowercase().as_str() {
         "index.docker.io" | "registry-1.docker.io" => "docker.io".to_owned(),
         host => host.to_owned(),
     };
     match path {
         // `index.docker.io/v1/` is how docker writes Docker Hub.
-        "" | "v1" | "v2" => host,
-        path => format!("{host}/{path}"),
+        "" | "v1" | "v2" => Some(host),
+        _ if rest.is_some() => None,
+        path => Some(format!("{host}/{path}")),
+    }
+}
+
+/// What a helper calls a registry.
+fn server_of(registry: &str) -> &str {
+    match registry {
+        "docker.io" => DOCKER_HUB_KEY,
+        registry => registry,
     }
 }
 
@@ -285,11 +300,7 @@ async fn ask_helper(helper: &str, registry: &str) -> Answer {
     if helper.contains('/') {
         return Err(failed("a helper is a name, not a path"));
     }
-    let server = if registry == "docker.io" {
-        DOCKER_HUB_KEY
-    } else {
-        registry
-    };
+    let server = server_of(registry);
     let exchange = async {
         let mut child = Command::new(&program)
             .arg("get")
@@ -362,8 +373,9 @@ mod tests {
 
     fn user_for(file: &AuthFile, name: &str) -> Option<String> {
         match file.source(&image(name))? {
-            Source::Here(Credential::Password { user, .. }) => Some(user.clone()),
-            Source::Here(Credential::IdentityToken(token)) => Some(format!("token {token}")),
+            Source::Here(Ok(Credential::Password { user, .. })) => Some(user.clone()),
+            Source::Here(Ok(Credential::IdentityToken(token))) => Some(format!("token {token}")),
+            Source::Here(Err(reason)) => Some(reason.clone()),
             Source::Helper(helper) => Some(format!("helper {helper}")),
         }
     }
@@ -376,6 +388,10 @@ mod tests {
                 "ghcr.io": { "auth": auth("github") },
                 "quay.io/org": { "auth": auth("org") },
                 "quay.io/org/app": { "auth": auth("app") },
+                "https://index.docker.io/v1/access-token": { "auth": auth("not-a-login") },
+                "https://index.docker.io/v1/refresh-token": { "auth": auth("not-a-login") },
+                "null.example": null,
+                "nulls.example": { "auth": null },
                 "https://old.example/v1/": { "username": "old", "password": "old's" },
                 "token.example": { "identitytoken": "abc", "auth": "" },
                 "stored.example": {},
@@ -397,6 +413,8 @@ mod tests {
             ("old.example/a", Some("old")),
             ("token.example/a", Some("token abc")),
             ("stored.example/a", None),
+            ("null.example/a", None),
+            ("nulls.example/a", None),
             ("gcr.io/a", Some("helper gcloud")),
             ("localhost:5000/a", Some("helper pass")),
             ("ghcr.io.evil.example/a", None),
@@ -410,25 +428,32 @@ mod tests {
 
     #[test]
     fn bad_files_are_named_and_their_secrets_are_not() {
-        for (content, part) in [
-            ("", "the file is empty"),
-            ("[", "config.json:1:1: EOF"),
-            (
-                r#"{"auths":{"a.io":{"auth":"%%"}}}"#,
-                "'a.io' has an 'auth' that is not base64",
-            ),
-            (
-                r#"{"auths":{"a.io":{"auth":"c2VjcmV0"}}}"#,
-                "without a colon",
-            ),
-        ] {
+        for (content, part) in [("", "the file is empty"), ("[", "config.json:1:1: EOF")] {
             let error = AuthFile::parse(content.as_bytes(), "config.json").unwrap_err();
             let error = error.to_string();
             assert!(error.contains(part), "{error}");
             assert!(error.ends_with(REMEDY), "{error}");
-            assert!(!error.contains("secret"), "{error}");
+        }
+        // One bad entry is the affair of its own registry.
+        for (entry, part) in [
+            (
+                "%%",
+                "config.json: 'a.io' has an 'auth' that is not base64 of text",
+            ),
+            (
+                "c2VjcmV0",
+                "config.json: 'a.io' has an 'auth' without a colon",
+            ),
+        ] {
+            let content =
+                format!(r#"{{"auths":{{"a.io":{{"auth":"{entry}"}}}},"credHelpers":null}}"#);
+            let file = AuthFile::parse(content.as_bytes(), "config.json").unwrap();
+            assert_eq!(user_for(&file, "a.io/a").as_deref(), Some(part));
+            assert_eq!(user_for(&file, "b.io/a"), None);
         }
         assert!(!format!("{:?}", password("me")).contains("me"));
+        assert_eq!(server_of("docker.io"), "https://index.docker.io/v1/");
+        assert_eq!(server_of("ghcr.io"), "ghcr.io");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Url;
+
 use super::limits::Quota;
 use super::transport::{Failure, FailureKind};
 use crate::digest::Digest;
@@ -36,6 +38,14 @@ pub enum RegistryError {
         reason: String,
         /// What to do about it.
         remedy: &'static str,
+    },
+    /// The service that gives out a registry's tokens gives none.
+    #[error("the token service of {registry} answers {reason}; try again later")]
+    TokenService {
+        /// The registry, as images.json names it.
+        registry: String,
+        /// What the service said.
+        reason: String,
     },
     /// The registry was not done within the time that it is given.
     #[error(
@@ -105,7 +115,9 @@ pub enum RegistryError {
     Status {
         /// The image.
         image: ImageName,
-        /// The HTTP status, with its name.
+        /// The HTTP status.
+        code: u16,
+        /// The same with its name, and what the registry said.
         status: String,
     },
     /// The body is not what was asked for.
@@ -184,7 +196,7 @@ impl RegistryError {
     pub(super) fn astray(image: &ImageName, to: &str, reason: &'static str) -> Self {
         Self::Redirect {
             image: image.clone(),
-            to: to.to_owned(),
+            to: without_query(to),
             reason,
         }
     }
@@ -198,9 +210,10 @@ impl RegistryError {
 
     pub(super) fn unreachable(registry: &str, host: &str, failure: &Failure) -> Self {
         let mut reason = Plain(&failure.reason).to_string();
-        // Docker Hub aside, a host with another name is one the registry named.
-        let is_registry = registry.contains(host) || registry == "docker.io";
-        if !is_registry {
+        // A host with another name is one that the registry has named.
+        let bare = registry.rsplit_once(':').map_or(registry, |(name, _)| name);
+        let hub = (registry, host) == ("docker.io", "registry-1.docker.io");
+        if host != registry && host != bare && !hub {
             reason = format!("it points to {}: {reason}", Quoted(host));
         }
         Self::Unreachable {
@@ -211,8 +224,12 @@ impl RegistryError {
                 FailureKind::NotTls => {
                     "it speaks no TLS; name it with --insecure-registry if plain http is right"
                 }
-                FailureKind::Certificate => {
-                    "name the file of its certificate authority in SSL_CERT_FILE"
+                FailureKind::UnknownAuthority => {
+                    "if it is right, name the file of its certificate authority in NIX_SSL_CERT_FILE"
+                }
+                FailureKind::Certificate => "tell the registry's operator",
+                FailureKind::Inwards => {
+                    "no registry has a reason to point there; tell its operator"
                 }
             },
             reason,
@@ -223,5 +240,14 @@ impl RegistryError {
         let wait = wait.map(|wait| format!(", for {} seconds", wait.as_secs()));
         let reason = format!("{said}{}", wait.unwrap_or_default());
         Self::RateLimited { registry, reason }
+    }
+}
+
+/// An address as it may be printed: what is behind the path may be a secret, as
+/// the signature of a link to a storage is.
+pub(super) fn without_query(address: &str) -> String {
+    match Url::parse(address) {
+        Ok(url) => format!("{}{}", url.origin().ascii_serialization(), url.path()),
+        Err(_) => address.split('?').next().unwrap_or_default().to_owned(),
     }
 }

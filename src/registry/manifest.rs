@@ -9,6 +9,7 @@ use oci_client::manifest::{
     OCI_IMAGE_MEDIA_TYPE, OciManifest,
 };
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::digest::Digest;
 use crate::platform::Platform;
@@ -47,8 +48,19 @@ pub(super) enum Manifest {
 impl Manifest {
     /// Parses a manifest's bytes; the error says what is wrong with them.
     pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
-        let manifest: OciManifest = serde_json::from_slice(body)
-            .map_err(|_| "it is neither an image index nor an image manifest".to_owned())?;
+        #[derive(Deserialize)]
+        struct Members {
+            manifests: Option<IgnoredAny>,
+            layers: Option<IgnoredAny>,
+            config: Option<IgnoredAny>,
+        }
+        let neither = |_| "it is neither an image index nor an image manifest".to_owned();
+        let members: Members = serde_json::from_slice(body).map_err(neither)?;
+        if members.manifests.is_some() && (members.layers.is_some() || members.config.is_some()) {
+            // Runtimes may read it either way (CVE-2021-41190).
+            return Err("it is an image index and an image manifest at once".to_owned());
+        }
+        let manifest: OciManifest = serde_json::from_slice(body).map_err(neither)?;
         match manifest {
             OciManifest::ImageIndex(index) => {
                 let mut platforms = BTreeMap::new();
@@ -87,11 +99,11 @@ impl Manifest {
 
 /// The platform that an image configuration is for, if it names one.
 pub(super) fn platform_of_config(body: &[u8]) -> Result<Option<Platform>, String> {
-    #[derive(Deserialize)]
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
     struct Config {
         os: String,
         architecture: String,
-        #[serde(default)]
         variant: String,
     }
     let config: Config = serde_json::from_slice(body).map_err(|error| error.to_string())?;
@@ -179,6 +191,7 @@ mod tests {
     fn refuses_what_is_no_manifest() {
         for body in [
             "", "{}", "[]", "null", "<html></html>", "{\"schemaVersion\":1}",
+            &serde_json::json!({ "schemaVersion": 2, "config": { "mediaType": "x", "digest": digest('a'), "size": 1 }, "layers": [], "manifests": [] }).to_string(),
             &serde_json::json!({ "schemaVersion": 2, "manifests": [{ "mediaType": "x", "digest": "sha256:0", "size": 1, "platform": { "os": "linux", "architecture": "amd64" } }] }).to_string(),
         ] {
             assert!(Manifest::parse(body.as_bytes()).is_err(), "{body}");

@@ -10,6 +10,7 @@
 //! follows no `Link` of a tag list, knows no `Retry-After`, reads a body of any
 //! size, and sends a credential to whatever token service is named.
 
+mod access;
 mod address;
 mod auth;
 mod client;

@@ -4,6 +4,7 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, LINK};
 use serde::Deserialize;
 
+use super::address::rebased;
 use crate::tag::Tag;
 
 /// Tags asked for a page. Registries may send fewer, or all of them at once.
@@ -12,7 +13,7 @@ pub(super) const PAGE_SIZE: usize = 1000;
 /// The tags on one page, and what the next one needs to know of it.
 pub(super) struct Page {
     pub(super) tags: Vec<Tag>,
-    names: usize,
+    pub(super) names: usize,
     last: Option<String>,
 }
 
@@ -44,7 +45,7 @@ impl Page {
             let next = url
                 .join(&target)
                 .map_err(|error| format!("its next page '{target}' is no address: {error}"))?;
-            return Ok(Some(Next::Link(upgraded(next, url))));
+            return Ok(Some(Next::Link(rebased(next, url))));
         }
         // More names than asked for are all there are: `n` was not heeded.
         let Some(last) = self.last.as_deref().filter(|_| self.names == PAGE_SIZE) else {
@@ -57,20 +58,6 @@ impl Page {
             .append_pair("last", last);
         Ok(Some(Next::Guess(next)))
     }
-}
-
-/// `next` as `url` was asked for, where they differ in the scheme alone: a
-/// registry behind a proxy that speaks TLS for it may not know of that.
-fn upgraded(next: Url, url: &Url) -> Url {
-    let is_same = next.host_str() == url.host_str()
-        && (next.port() == url.port() || next.port_or_known_default() == Some(80));
-    if next.scheme() == "http" && url.scheme() == "https" && is_same {
-        let mut there = url.clone();
-        there.set_path(next.path());
-        there.set_query(next.query());
-        return there;
-    }
-    next
 }
 
 /// The address of the next page.

@@ -18,7 +18,7 @@ use reqwest::{Certificate, ClientBuilder, Method, StatusCode, Url};
 
 use super::address::is_private_address;
 use super::error::RegistryError;
-use crate::text::Plain;
+use crate::text::{Plain, Quoted};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest silence within an answer.
@@ -70,8 +70,12 @@ pub(super) enum FailureKind {
     Passing,
     /// The other side speaks no TLS.
     NotTls,
-    /// The certificate is not trusted.
+    /// The certificate is of an authority that is not known.
+    UnknownAuthority,
+    /// The certificate is not good for this server now.
     Certificate,
+    /// A name leads into this machine's own network, where it must not.
+    Inwards,
     /// There is no such host.
     NoSuchHost,
 }
@@ -142,8 +146,8 @@ impl Transport for Network {
     }
 }
 
-/// The certificates that Nix is told to trust: `SSL_CERT_FILE` and `SSL_CERT_DIR`
-/// are read with the system's own, `NIX_SSL_CERT_FILE` comes on top.
+/// The certificates of `NIX_SSL_CERT_FILE`, which come on top of the system's.
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR`, which are read elsewhere, replace those.
 fn extra_certificates() -> Result<Vec<Certificate>, RegistryError> {
     const VARIABLE: &str = "NIX_SSL_CERT_FILE";
     /// What Nix sets where there are no certificates.
@@ -180,13 +184,17 @@ impl Resolve for Guarded {
                 .filter(|address| trusted || !is_private_address(address.ip()))
                 .collect();
             if addresses.is_empty() {
-                let reason = format!("{} leads into this machine's own network", name.as_str());
-                return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason).into());
+                return Err(LeadsInwards(name.as_str().to_owned()).into());
             }
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
 }
+
+/// Why a name is not resolved.
+#[derive(Debug, thiserror::Error)]
+#[error("{} leads into this machine's own network", Quoted(.0))]
+struct LeadsInwards(String);
 
 fn proxy_hosts() -> BTreeSet<String> {
     ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"]
@@ -203,9 +211,13 @@ fn proxy_hosts() -> BTreeSet<String> {
 fn failure(error: &reqwest::Error) -> Failure {
     let mut reason = innermost(error);
     let kind = match tls_error(error) {
+        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
+            FailureKind::UnknownAuthority
+        }
         Some(rustls::Error::InvalidCertificate(_)) => FailureKind::Certificate,
         Some(rustls::Error::InvalidMessage(_)) => FailureKind::NotTls,
         _ if reason.contains("Name or service not known") => FailureKind::NoSuchHost,
+        _ if causes(error).any(<dyn Error>::is::<LeadsInwards>) => FailureKind::Inwards,
         _ => FailureKind::Passing,
     };
     if error.is_timeout() {
@@ -245,4 +257,23 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
     };
     let known = text.strip_prefix("failed to lookup address information: ");
     Plain(known.unwrap_or(&text)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_leads_into_this_machine_is_not_resolved() {
+        let guarded = |proxies: &[&str]| Guarded {
+            proxies: proxies.iter().map(ToString::to_string).collect(),
+        };
+        let name = || "localhost".parse::<Name>().unwrap();
+        let Err(error) = guarded(&[]).resolve(name()).await else {
+            panic!("localhost is this machine");
+        };
+        assert!(error.is::<LeadsInwards>(), "{error}");
+        // Unless it is the user's own proxy.
+        assert!(guarded(&["localhost"]).resolve(name()).await.is_ok());
+    }
 }

@@ -69,9 +69,13 @@ fn change(Change { image, tag, kind }: &Change) -> Value {
     let mut value = json!({ "kind": word(kind), "image": image.as_str(), "tag": tag.as_str() });
     match kind {
         ChangeKind::Added { new } => value["new"] = new.to_string().into(),
-        ChangeKind::Moved { old, new, .. } => {
+        ChangeKind::Moved { old, new, lost, .. } => {
             value["old"] = old.to_string().into();
             value["new"] = new.to_string().into();
+            if !lost.is_empty() {
+                let lost = lost.iter().map(ToString::to_string);
+                value["platformsRemoved"] = lost.collect::<Vec<_>>().into();
+            }
         }
         ChangeKind::Verified { digest } => value["new"] = digest.to_string().into(),
         ChangeKind::Platforms { added, removed } => {

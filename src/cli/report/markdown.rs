@@ -6,7 +6,7 @@ use nix_oci_hashes::digest::Digest;
 use nix_oci_hashes::name::ImageName;
 use nix_oci_hashes::refresh::{Change, ChangeKind, Report};
 
-use super::{platforms, sum, word};
+use super::{lost_words, platforms, sum, word};
 
 /// From how many rows on a table is folded away.
 const LONG: usize = 12;
@@ -103,7 +103,9 @@ const MOVED: &[&str] = &["image", "tag", "old -> new"];
 
 fn moved(Change { image, tag, kind }: &Change) -> [String; 3] {
     let how = match kind {
-        ChangeKind::Moved { old, new, .. } => format!("{} -> {}", short(old), short(new)),
+        ChangeKind::Moved { old, new, lost, .. } => {
+            format!("{} -> {}{}", short(old), short(new), lost_words(lost))
+        }
         _ => String::new(),
     };
     [link(image), code(tag.as_str()), how]

@@ -6,6 +6,7 @@ pub(super) mod terminal;
 
 use std::fmt;
 
+use nix_oci_hashes::platform::Platform;
 use nix_oci_hashes::refresh::{ChangeKind, Report};
 
 /// What became of the table.
@@ -70,6 +71,15 @@ fn word(kind: &ChangeKind) -> &'static str {
         ChangeKind::Platforms { .. } => "platforms",
         ChangeKind::Removed { .. } => "removed",
     }
+}
+
+/// `, no longer for linux/arm64`, or nothing.
+fn lost_words(lost: &[Platform]) -> String {
+    if lost.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = lost.iter().map(Platform::as_str).collect();
+    format!(", no longer for {}", names.join(", "))
 }
 
 /// `+linux/arm64, -linux/386`

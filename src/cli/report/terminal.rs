@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use nix_oci_hashes::refresh::{Change, ChangeKind, Decision, Report};
 
-use super::{platforms, sum, word};
+use super::{lost_words, platforms, sum, word};
 use crate::cli::columns::{Cell, align};
 
 const YELLOW: Style = AnsiColor::Yellow.on_default();
@@ -78,8 +78,13 @@ fn decisions(report: &Report) -> Vec<Vec<Cell>> {
 fn change(Change { image, tag, kind }: &Change) -> Vec<Cell> {
     let (colour, how) = match kind {
         ChangeKind::Added { new } => (AnsiColor::Green, new.short().to_owned()),
-        ChangeKind::Moved { old, new, repushed } => {
-            let how = format!("{} -> {}", old.short(), new.short());
+        ChangeKind::Moved {
+            old,
+            new,
+            repushed,
+            lost,
+        } => {
+            let how = format!("{} -> {}{}", old.short(), new.short(), lost_words(lost));
             if *repushed {
                 (
                     AnsiColor::Red,

@@ -42,6 +42,11 @@ fn report() -> Report {
         old: digest("old"),
         new: digest("new"),
         repushed,
+        lost: if repushed {
+            vec!["linux/arm64".parse().unwrap()]
+        } else {
+            Vec::new()
+        },
     };
     Report {
         changes: vec![
@@ -170,7 +175,7 @@ fn why_each_tag_was_taken_or_left() {
             "9",
             Decision::Leave(Left::Unsatisfied {
                 precision: Precision::Major,
-                requirement: ">=33".parse().unwrap(),
+                requirement: std::sync::Arc::new(">=33".parse().unwrap()),
             }),
         ),
         ("33.0.1", Decision::Keep(Kept::Full)),

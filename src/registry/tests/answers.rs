@@ -51,13 +51,16 @@ async fn a_registry_on_this_machine_is_asked_over_what_it_speaks() {
     );
 
     // A certificate that is not trusted is no reason to go without.
-    let fake = Fake::new(|_, _, _| Said::failure(FailureKind::Certificate));
+    let fake = Fake::new(|_, _, _| Said::failure(FailureKind::UnknownAuthority));
     let error = fake
         .client()
         .tags(&image("localhost:5000/app"))
         .await
         .unwrap_err();
-    assert!(error.to_string().ends_with("in SSL_CERT_FILE"), "{error}");
+    assert!(
+        error.to_string().ends_with("in NIX_SSL_CERT_FILE"),
+        "{error}"
+    );
     assert!(
         fake.lines()
             .iter()
@@ -167,7 +170,7 @@ async fn a_list_of_ever_new_pages_comes_to_an_end() {
 async fn a_refused_head_costs_one_get_and_no_second_one() {
     let manifest = index(&[("linux/amd64", &digest("amd64"))]);
     let expected = digest(&manifest);
-    for refuses in [405, 501, 200] {
+    for refuses in [405, 501, 400, 401, 403, 406, 200] {
         let manifest = manifest.clone();
         let fake = Fake::new(move |asked, _, _| match asked.method.as_str() {
             "HEAD" => Said::status(refuses),
@@ -232,11 +235,13 @@ async fn an_index_of_very_many_indexes_is_not_followed_for_ever() {
             .find(|body| asked.url.path().ends_with(&digest(body).to_string()));
         found.map_or(Said::status(404), Said::body)
     });
-    fake.client()
+    let asked = fake
+        .client()
         .platforms(&image("r.example/app"), &digest(&outer))
-        .await
-        .unwrap();
-    assert_eq!(fake.asked().len(), 32);
+        .await;
+    let error = asked.unwrap_err().to_string();
+    assert!(error.contains("it holds more than 32 indexes"), "{error}");
+    assert_eq!(fake.asked().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -304,4 +309,55 @@ async fn a_host_that_ignores_n_is_asked_once() {
     });
     let tags = fake.client().tags(&image("r.example/app")).await.unwrap();
     assert_eq!((tags.len(), fake.asked().len()), (5000, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_repeats_itself_is_no_list() {
+    let fake = Fake::new(|_, _, _| {
+        Said::tags(&["1", "2"]).header("link", "</v2/app/tags/list?last=2>; rel=\"next\"")
+    });
+    let error = fake
+        .client()
+        .tags(&image("r.example/app"))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("its pages go round"), "{error}");
+    // An empty page that names itself is an end.
+    let fake = Fake::new(|asked, _, _| {
+        let first = asked.url.query() == Some("n=1000");
+        Said::tags(if first { &["1"] } else { &[] })
+            .header("link", "</v2/app/tags/list?last=2>; rel=\"next\"")
+    });
+    assert_eq!(
+        fake.client()
+            .tags(&image("r.example/app"))
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_container_image_is_for_no_platform() {
+    let config = r#"{"name":"a chart","version":"1.0.0"}"#;
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": [],
+        "config": { "mediaType": "application/vnd.cncf.helm.config.v1+json", "digest": digest(config).to_string(), "size": 1 },
+    })
+    .to_string();
+    let of_manifest = digest(&manifest);
+    let fake = Fake::new(move |_, at, _| {
+        if at.contains("/blobs/") {
+            Said::body(config)
+        } else {
+            Said::body(&manifest)
+        }
+    });
+    let found = fake
+        .client()
+        .platforms(&image("r.example/chart"), &of_manifest)
+        .await
+        .unwrap();
+    assert!(found.is_empty());
 }

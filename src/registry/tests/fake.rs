@@ -144,7 +144,7 @@ pub(crate) type Answers = dyn Fn(&Asked, &str, usize) -> Said + Send + Sync;
 
 #[derive(Clone)]
 pub(crate) struct Fake {
-    answers: Arc<Answers>,
+    pub(crate) answers: Arc<Answers>,
     asked: Arc<Mutex<Vec<Asked>>>,
     under_way: Arc<AtomicUsize>,
     most_under_way: Arc<AtomicUsize>,

@@ -18,6 +18,7 @@ async fn passing_faults_are_tried_again_after_growing_waits() {
         || Said::status(500),
         || Said::status(503),
         || Said::status(429),
+        || Said::status(429).header("retry-after", "0"),
         || Said::status(408),
         || Said::cut("{\"tags\":"),
         || Said::failure(FailureKind::Passing),
@@ -30,7 +31,7 @@ async fn passing_faults_are_tried_again_after_growing_waits() {
         // 1, 2 and 4 seconds, of each of which half is left to chance.
         let waited = start.elapsed();
         assert!(waited >= Duration::from_millis(3500), "{waited:?}");
-        assert!(waited <= Duration::from_secs(7), "{waited:?}");
+        assert!(waited <= Duration::from_secs(9), "{waited:?}");
     }
 }
 
@@ -57,15 +58,6 @@ async fn retry_after_is_heeded_by_every_request() {
         ("a/tags/list", 0) => Said::status(429).header("retry-after", "20"),
         _ => Said::tags(&["1"]),
     });
-    let client = fake.client();
-    let start = Instant::now();
-    client.tags(&image("r.example/a")).await.unwrap();
-    assert_eq!(start.elapsed(), Duration::from_secs(20));
-
-    let fake = Fake::new(|_, at, nth| match (at, nth) {
-        ("a/tags/list", 0) => Said::status(503).header("retry-after", "20"),
-        _ => Said::tags(&["1"]),
-    });
     let options = Options {
         jobs: NonZeroUsize::MIN,
         ..Options::default()
@@ -77,7 +69,10 @@ async fn retry_after_is_heeded_by_every_request() {
         client.tags(&b).await.unwrap();
         start.elapsed()
     });
-    assert_eq!(other, Duration::from_secs(20), "the other one waits too");
+    assert!(
+        (20..=22).contains(&other.as_secs()),
+        "the other one waits too: {other:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,7 +87,7 @@ async fn retry_after_may_be_a_date() {
     let start = Instant::now();
     fake.client().tags(&image("r.example/app")).await.unwrap();
     let waited = start.elapsed().as_secs();
-    assert!((55..=60).contains(&waited), "{waited}");
+    assert!((55..=62).contains(&waited), "{waited}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,7 +121,7 @@ async fn a_registry_that_is_down_is_not_asked_for_every_image() {
         let error = client.tags(&image(&format!("r.example/{name}"))).await;
         assert!(matches!(error, Err(RegistryError::Unreachable { .. })));
     }
-    assert_eq!(fake.asked().len(), 5, "one request and its four retries");
+    assert_eq!(fake.asked().len(), 10, "two requests and their retries");
 }
 
 #[tokio::test(start_paused = true)]
@@ -230,4 +225,80 @@ async fn pulls_stop_before_the_quota_is_spent() {
     );
     // What is not counted goes on.
     client.digest(&image, &tag("1")).await.unwrap();
+}
+
+/// A server that answers so many requests a second, and 429 to the rest.
+fn paced(a_second: usize, header: Option<&'static str>) -> Fake {
+    let start = Instant::now();
+    let answered = std::sync::Mutex::new((0_u64, 0_usize));
+    Fake::new(move |_, _, _| {
+        let now = start.elapsed().as_secs();
+        let mut answered = answered.lock().unwrap();
+        if answered.0 != now {
+            *answered = (now, 0);
+        }
+        answered.1 += 1;
+        match (answered.1 <= a_second, header) {
+            (true, _) => Said::tags(&["1"]),
+            (false, Some(wait)) => Said::status(429).header("retry-after", wait),
+            (false, None) => Said::status(429),
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_wants_to_be_asked_slowly_is_asked_slowly() {
+    for (a_second, header) in [
+        (6, Some("1")),
+        (2, Some("1")),
+        (2, Some("0")),
+        (6, None),
+        (2, None),
+    ] {
+        let fake = paced(a_second, header);
+        let client = fake.client();
+        let images: Vec<_> = (0..100)
+            .map(|n| image(&format!("r.example/i{n}")))
+            .collect();
+        let start = Instant::now();
+        let outcomes = join_all(images.iter().map(|image| client.tags(image))).await;
+        let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+        assert_eq!(
+            failed,
+            0,
+            "{a_second} a second, {header:?}, {:?}",
+            start.elapsed()
+        );
+    }
+    // A limit of requests a minute, which says nothing of itself.
+    let start = Instant::now();
+    let fake = Fake::new(move |_, _, _| {
+        if start.elapsed() < Duration::from_secs(60) {
+            Said::status(429)
+        } else {
+            Said::tags(&["1"])
+        }
+    });
+    let client = fake.client();
+    let images: Vec<_> = (0..40).map(|n| image(&format!("r.example/i{n}"))).collect();
+    let outcomes = join_all(images.iter().map(|image| client.tags(image))).await;
+    assert!(outcomes.iter().all(Result::is_ok));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_of_one_repository_is_not_that_of_all() {
+    let fake = Fake::new(|_, at, nth| match at {
+        "bad/tags/list" if nth < 2 => Said::status(503).header("retry-after", "300"),
+        _ => Said::tags(&["1"]).after(Duration::from_millis(50)),
+    });
+    let client = fake.client();
+    let (bad, good) = (image("r.example/bad"), image("r.example/good"));
+    let start = Instant::now();
+    let (bad, good) = tokio::join!(client.tags(&bad), async {
+        client.tags(&good).await.unwrap();
+        start.elapsed()
+    });
+    assert!(good < Duration::from_secs(1), "{good:?}");
+    bad.unwrap();
+    assert_eq!(start.elapsed().as_secs(), 600);
 }

@@ -443,7 +443,7 @@ async fn a_page_on_another_host_is_not_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_tags_reach_neither_the_table_nor_the_terminal() {
+async fn hostile_tags_reach_neither_the_table_nor_any_report() {
     let fake = Fake::start().await;
     fake.tags(&[
         "../../../etc/passwd",
@@ -457,10 +457,21 @@ async fn hostile_tags_reach_neither_the_table_nor_the_terminal() {
     fake.head("1", &digest_of("old")).await;
     let workspace = fake.workspace();
     let outcome = refresh(&workspace).code(0);
-    assert_eq!(
-        outcome.stdout,
-        "0 added, 0 moved, 0 removed, 1 kept: digests.json is up to date\n"
-    );
+    let line = "0 added, 0 moved, 0 removed, 1 kept: digests.json is up to date\n";
+    assert_eq!(outcome.stdout, line);
+    // Nor, with every tag accounted for, any other form of the report.
+    let report = ["refresh", "--verbose", "--summary", "summary.md"];
+    let json = [&report[..], &["--json"]].concat();
+    for arguments in [&report[..], &json] {
+        let outcome = tokio::task::block_in_place(|| workspace.run(arguments)).code(0);
+        let texts = [outcome.stdout, workspace.read("summary.md")];
+        for hostile in ["passwd", "owned", "\u{1b}", "\\u001b", "a b", "\u{7}"] {
+            assert!(
+                texts.iter().all(|text| !text.contains(hostile)),
+                "{hostile:?} {texts:?}"
+            );
+        }
+    }
     let table = workspace.table();
     assert_eq!(table["images"][fake.image()].as_object().unwrap().len(), 1);
 }

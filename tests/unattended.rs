@@ -222,6 +222,9 @@ async fn the_report_goes_where_it_is_wanted() {
     .code(0);
     let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!(report["outcome"], "written");
+    let schema = std::fs::read(support::project().join("docs/schema/report.schema.json")).unwrap();
+    let schema: Value = serde_json::from_slice(&schema).unwrap();
+    assert!(jsonschema::is_valid(&schema, &report), "{report:#}");
     assert_eq!(report["counts"]["added"], 2);
     assert_eq!(report["decisions"].as_array().unwrap().len(), 2);
     let summary = workspace.read("summary.md");

@@ -27,6 +27,10 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
 }
 
 fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
+    if is_special(path) {
+        // A pipe or a device has nothing to keep, and is not to be replaced.
+        return File::options().write(true).open(path)?.write_all(content);
+    }
     let target = real_path(path)?;
     let folder = folder_of(&target);
     // Opened before anything is changed: a folder that cannot be synced is an
@@ -50,6 +54,11 @@ fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether something other than a file or a folder is there.
+fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
+}
+
 /// How the name of the new file begins, before it takes the place of the old.
 fn temporary_prefix(target: &Path) -> OsString {
     let mut prefix = OsString::from(".");
@@ -59,7 +68,10 @@ fn temporary_prefix(target: &Path) -> OsString {
 }
 
 /// Where a file is, or will be, behind all links.
-fn real_path(path: &Path) -> io::Result<PathBuf> {
+///
+/// # Errors
+/// Where a folder on the way cannot be read.
+pub fn real_path(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     // As many as Linux follows.
     for _ in 0..40 {
@@ -88,9 +100,10 @@ fn folder_of(path: &Path) -> &Path {
 /// dropped; one that a killed run has left is no hindrance.
 #[derive(Debug)]
 pub struct Lock {
-    path: PathBuf,
+    /// Nothing, for what is no file and has no lock beside it.
+    path: Option<PathBuf>,
     /// The lock ends when this is closed.
-    _file: File,
+    _file: Option<File>,
 }
 
 impl Lock {
@@ -103,6 +116,12 @@ impl Lock {
             let message = format!("cannot be locked: {}", json::plain(error));
             FileError::new(path.display(), message, "see that its folder is writable")
         };
+        if is_special(path) {
+            return Ok(Self {
+                path: None,
+                _file: None,
+            });
+        }
         let mut name = real_path(path).map_err(|e| failed(&e))?.into_os_string();
         name.push(".lock");
         let lock_path = PathBuf::from(name);
@@ -130,8 +149,8 @@ impl Lock {
             if fs::metadata(&lock_path).is_ok_and(|there| there.ino() == here.ino()) {
                 remove_leftovers(&lock_path.with_extension(""));
                 return Ok(Self {
-                    path: lock_path,
-                    _file: file,
+                    path: Some(lock_path),
+                    _file: Some(file),
                 });
             }
         }
@@ -161,7 +180,9 @@ fn remove_leftovers(target: &Path) {
 impl Drop for Lock {
     fn drop(&mut self) {
         // Whoever comes next makes another; one that stays does no harm.
-        let _ = fs::remove_file(&self.path);
+        if let Some(path) = &self.path {
+            let _ = fs::remove_file(path);
+        }
     }
 }
 

@@ -88,28 +88,31 @@ impl Proposal {
     }
 }
 
-/// A pattern and its versions. A number that a release has several of (`-jdk17`
-/// beside `-jdk21`) is no rebuild's, and then the variant that most have counts.
+/// A pattern and its versions. A number that comes again from one release to
+/// the next beside others (`-jdk17`, `-jdk21`) is no rebuild's, and then the
+/// variant that most have counts.
 fn specific(
     (pattern, versions): (VariantPattern, Vec<(&Tag, Version)>),
 ) -> (VariantPattern, Vec<(&Tag, Version)>) {
-    let releases: BTreeSet<&[u64]> = versions
-        .iter()
-        .map(|(_, version)| version.numbers())
-        .collect();
-    if !pattern.as_str().contains('#') || versions.len() < releases.len() * 3 / 2 {
+    let numbers = versions.iter().map(|(_, version)| version.numbers());
+    let releases = numbers.collect::<BTreeSet<&[u64]>>().len();
+    let mut variants: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, version) in &versions {
+        *variants.entry(version.variant()).or_default() += 1;
+    }
+    let most = variants.iter().max_by_key(|(_, count)| **count);
+    let Some((variant, count)) = most.map(|(variant, count)| ((*variant).to_owned(), *count))
+    else {
         return (pattern, versions);
+    };
+    let is_several = versions.len() * 2 >= releases * 3;
+    match variant.parse() {
+        Ok(literal) if is_several && count > 1 => {
+            let of_variant = |(_, version): &(&Tag, Version)| version.variant() == variant;
+            (literal, versions.into_iter().filter(of_variant).collect())
+        }
+        _ => (pattern, versions),
     }
-    let mut variants: BTreeMap<String, Vec<(&Tag, Version)>> = BTreeMap::new();
-    for (tag, version) in versions {
-        let variant = version.variant().to_owned();
-        variants.entry(variant).or_default().push((tag, version));
-    }
-    let most = variants
-        .into_iter()
-        .max_by_key(|(_, versions)| versions.len());
-    let (variant, versions) = most.unwrap_or_default();
-    (variant.parse().unwrap_or(pattern), versions)
 }
 
 #[cfg(test)]

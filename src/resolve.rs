@@ -85,7 +85,9 @@ pub async fn resolve(
             found: digest,
         });
     }
+    let is_kept = reference.digest.as_ref() == Some(&digest);
     pinned.digest = Some(match platform {
+        Some(platform) if is_kept && offered.contains_key(platform) => digest,
         None => digest,
         Some(platform) => {
             let manifest = offered.get(platform).cloned();

@@ -334,7 +334,7 @@ async fn a_platform_that_nothing_offers_is_noticed() {
     let body = index(&[("linux", "amd64")]);
     fake.serve(&body).await;
     let outcome = refresh(&fake.workspace()).code(0);
-    let line = "1 of its pins lack linux/arm64, which the registry does not offer there";
+    let line = "1 of its pins lack linux/arm64; 'refresh --all' asks for it anew";
     assert!(outcome.stdout.contains(line), "{outcome:#?}");
 }
 
@@ -590,6 +590,88 @@ async fn a_platform_that_a_tag_has_lost_is_named() {
     let outcome = refresh(&workspace).code(0);
     assert!(
         outcome.stdout.contains(", no longer for linux/arm64"),
+        "{outcome:#?}"
+    );
+}
+
+/// A platform is added while a manifest cannot be had: the next run makes up
+/// for it. A tag that is gone for good is no failure.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_that_could_not_be_completed_is_completed_later() {
+    let fake = Fake::start().await;
+    let tags = ["1.0.0", "1.0.1", "1.0.2", "1.0.3"];
+    fake.tags(&tags).await;
+    let body = |tag: &str| {
+        format!(
+            "{}{}",
+            both(),
+            " ".repeat(usize::from(tag.as_bytes()[4] - b'0'))
+        )
+    };
+    for tag in tags {
+        fake.head(tag, &digest_of(&body(tag))).await;
+        fake.manifest(&digest_of(&body(tag)), &body(tag)).await;
+    }
+    let entry = |platforms: &[&str]| {
+        json!([{ "image": fake.image(), "platforms": platforms, "keep": 4 }]).to_string()
+    };
+    let workspace = Workspace::tracking(&entry(&["linux/amd64"]));
+    refresh(&workspace).code(0);
+
+    let half = Fake::start().await;
+    half.tags(&["1.0.1", "1.0.2", "1.0.3"]).await;
+    for tag in tags {
+        half.head(tag, &digest_of(&body(tag))).await;
+        match tag {
+            "1.0.0" => {}
+            "1.0.1" => {
+                let broken = ResponseTemplate::new(500);
+                let at = format!("manifests/{}", digest_of(&body(tag)));
+                half.answer("GET", &at, broken).await;
+            }
+            _ => half.manifest(&digest_of(&body(tag)), &body(tag)).await,
+        }
+    }
+    let there = |text: String, a: &Fake, b: &Fake| text.replace(&a.image(), &b.image());
+    workspace.write(
+        "images.json",
+        there(entry(&["linux/amd64", "linux/arm64"]), &fake, &half),
+    );
+    workspace.write(
+        "digests.json",
+        there(workspace.read("digests.json"), &fake, &half),
+    );
+    let outcome = refresh(&workspace).code(2);
+    assert!(
+        outcome.stdout.contains("1.0.1: the registry answered 500"),
+        "{outcome:#?}"
+    );
+
+    workspace.write(
+        "images.json",
+        there(workspace.read("images.json"), &half, &fake),
+    );
+    workspace.write(
+        "digests.json",
+        there(workspace.read("digests.json"), &half, &fake),
+    );
+    refresh(&workspace).code(0);
+    for tag in tags {
+        let pin = workspace.table()["images"][fake.image()][tag].clone();
+        assert_eq!(pin["platforms"].as_object().unwrap().len(), 2, "{tag}");
+    }
+    // What is gone, manifest and all, is kept and told, and is no failure.
+    workspace.write(
+        "images.json",
+        there(entry(&["linux/amd64", "linux/s390x"]), &fake, &half),
+    );
+    workspace.write(
+        "digests.json",
+        there(workspace.read("digests.json"), &fake, &half),
+    );
+    let outcome = refresh(&workspace).code(0);
+    assert!(
+        outcome.stdout.contains("1.0.0  no longer in the registry"),
         "{outcome:#?}"
     );
 }

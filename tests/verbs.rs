@@ -159,7 +159,7 @@ async fn resolve_asks_the_registry_and_not_the_table() {
         ),
         (
             &[&*format!("{image}@{index}"), "--platform", "linux/amd64"],
-            format!("{image}@{amd64}\n"),
+            format!("{image}@{index}\n"),
         ),
     ] {
         let outcome = run(&workspace, &[&["resolve"][..], arguments].concat()).code(0);
@@ -580,4 +580,31 @@ async fn what_is_typed_while_add_asks_is_kept() {
         images.contains("docker.io/typed") && images.contains(&fake.image()),
         "{images}"
     );
+}
+
+#[test]
+fn what_is_no_file_is_written_to_and_not_replaced() {
+    use std::os::unix::fs::FileTypeExt as _;
+    let workspace = Workspace::new();
+    workspace.write("a.json", "{ \"version\": 1, \"images\": {} }");
+    let pipe = workspace.path("pipe");
+    let made = std::process::Command::new("mkfifo")
+        .arg(&pipe)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read_to_string(pipe).unwrap()
+    });
+    workspace
+        .run(&["merge", "a.json", "--output", "pipe"])
+        .code(0);
+    assert!(reader.join().unwrap().contains("\"version\": 1"));
+    assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    let outcome = workspace
+        .run(&["merge", "a.json", "--output", "/dev/stdout"])
+        .code(0);
+    assert!(outcome.stdout.contains("\"version\": 1"), "{outcome:#?}");
+    assert_eq!(workspace.files(), ["a.json", "pipe"]);
 }

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use nix_oci_hashes::file::Lock;
+use nix_oci_hashes::file::{self, Lock};
 use nix_oci_hashes::images::edit::Editor;
 use nix_oci_hashes::images::{self, TrackedImage};
 use nix_oci_hashes::json::plain;
@@ -64,7 +64,8 @@ pub(super) fn check_apart(files: &[(&str, &Path)]) -> Result<()> {
 /// Whether two paths lead to one file, which need not exist yet.
 fn is_same(a: &Path, b: &Path) -> bool {
     let real = |path: &Path| {
-        std::fs::canonicalize(path).ok().or_else(|| {
+        let path = file::real_path(path).ok()?;
+        std::fs::canonicalize(&path).ok().or_else(|| {
             let folder = path
                 .parent()
                 .filter(|folder| !folder.as_os_str().is_empty());

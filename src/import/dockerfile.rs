@@ -103,7 +103,8 @@ fn instructions(text: &str) -> Vec<(usize, String)> {
     while let Some(line) = lines.get(number) {
         number += 1;
         let trimmed = line.trim();
-        if trimmed.starts_with('#') || (trimmed.is_empty() && open.is_none()) {
+        // Neither ends an instruction that goes on.
+        if trimmed.starts_with('#') || trimmed.is_empty() {
             continue;
         }
         let (first, mut instruction) = open.take().unwrap_or((number, String::new()));
@@ -131,23 +132,21 @@ fn instructions(text: &str) -> Vec<(usize, String)> {
 fn heredocs(instruction: &str) -> Vec<String> {
     let mut words = instruction.split_whitespace();
     let may_have = words.any(|word| {
-        ["run", "copy", "add"]
-            .iter()
-            .any(|name| word.eq_ignore_ascii_case(name))
+        let names = ["run", "copy", "add"];
+        names.iter().any(|name| word.eq_ignore_ascii_case(name))
     });
-    let marks = words.filter_map(|word| {
-        let word = word.trim_start_matches(|c: char| c.is_ascii_digit());
-        let name = word.strip_prefix("<<")?;
-        let name = unquoted(name.strip_prefix('-').unwrap_or(name));
-        let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        is_name.then(|| name.to_owned())
-    });
-    if may_have {
-        marks.collect()
-    } else {
-        Vec::new()
+    if !may_have {
+        return Vec::new();
     }
+    let marks = instruction.split("<<").skip(1).filter_map(|after| {
+        let name = after
+            .strip_prefix('-')
+            .unwrap_or(after)
+            .trim_start_matches(['"', '\'']);
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let end = name.find(|c| !is_part(c)).unwrap_or(name.len());
+        let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        starts.then(|| name[..end].to_owned())
+    });
+    marks.collect()
 }

@@ -17,6 +17,9 @@ const DEEPEST: usize = 100;
 /// Longest run of signs that is read; the tokenizer goes through it for each.
 const LONGEST_RUN: usize = 1000;
 
+/// Most tokens of a value that is looked at.
+const LONGEST_VALUE: usize = 64;
+
 pub(super) fn parse(text: &str) -> Result<Imported, String> {
     let mut runs = text.split(|c| !matches!(c, '+' | '-' | '.'));
     if runs.any(|run| run.len() > LONGEST_RUN) {
@@ -63,16 +66,43 @@ fn is_image(before: &[(usize, SyntaxKind, &str)]) -> bool {
     )
 }
 
-/// Takes the value that these tokens begin with.
+/// Takes the value that these tokens begin with: a string, or a function of one
+/// such as `lib.mkDefault`.
 fn take(imported: &mut Imported, value: &[(usize, SyntaxKind, &str)]) {
-    match value {
+    let mut depth = 0_usize;
+    let expression = value.iter().take(LONGEST_VALUE).take_while(|(_, kind, _)| {
+        depth += usize::from(*kind == SyntaxKind::TOKEN_INTERPOL_START);
+        depth -= usize::from(*kind == SyntaxKind::TOKEN_INTERPOL_END && depth > 0);
+        *kind != TOKEN_SEMICOLON || depth > 0
+    });
+    let expression: Vec<_> = expression.copied().collect();
+    let written = || {
+        expression
+            .iter()
+            .map(|(_, _, token)| *token)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let Some((line, ..)) = expression
+        .iter()
+        .find(|(_, kind, _)| *kind == TOKEN_STRING_START)
+    else {
+        // What has no text in it is for Nix to evaluate.
+        return;
+    };
+    let is_path = |(_, kind, _): &(usize, SyntaxKind, &str)| {
+        matches!(kind, TOKEN_IDENT | SyntaxKind::TOKEN_DOT)
+    };
+    match &expression[..] {
+        [path @ .., _, _, _] if path.iter().any(|(_, _, token)| *token == "ociHash") => {
+            imported.leave(*line, &written(), "ociHash pins it already");
+        }
         [
-            (line, TOKEN_STRING_START, _),
+            path @ ..,
+            (_, TOKEN_STRING_START, _),
             (_, TOKEN_STRING_CONTENT, image),
             (_, TOKEN_STRING_END, _),
-            (_, TOKEN_SEMICOLON, _),
-            ..,
-        ] => {
+        ] if path.iter().all(is_path) && expression.len() < value.len() => {
             let image = image.trim();
             match image.parse::<Reference>() {
                 // A picture, a disk, a name: much is called an image.
@@ -82,26 +112,12 @@ fn take(imported: &mut Imported, value: &[(usize, SyntaxKind, &str)]) {
                     ..
                 })
                 | Err(_) => {
-                    imported.leave(
-                        *line,
-                        image,
-                        "it has neither tag nor digest, and may be something else",
-                    );
+                    let reason = "it has neither tag nor digest, and may be something else";
+                    imported.leave(*line, image, reason);
                 }
                 Ok(_) => imported.take(*line, image),
             }
         }
-        [(line, TOKEN_STRING_START, _), ..] => {
-            let mut depth = 0_usize;
-            let expression = value.iter().take_while(|(_, kind, _)| {
-                depth += usize::from(*kind == SyntaxKind::TOKEN_INTERPOL_START);
-                depth -= usize::from(*kind == SyntaxKind::TOKEN_INTERPOL_END && depth > 0);
-                *kind != TOKEN_SEMICOLON || depth > 0
-            });
-            let written: String = expression.map(|(_, _, token)| *token).collect();
-            imported.leave(*line, &written, "it is not a literal string");
-        }
-        // What else it may be is for Nix to evaluate.
-        _ => {}
+        _ => imported.leave(*line, &written(), "it is not a literal string"),
     }
 }

@@ -173,7 +173,9 @@ RUN <<EOT
 FROM inside:1
 EOT
 ONBUILD COPY --from=busybox:2 /a /a
-RUN echo $((1<<8)) <<NOEND
+RUN echo $((1<<8)) <<NOEND && cat<<EOF >/x
+FROM hidden:1
+EOF
 ARG DEBIAN=12
 FROM "debian:${{DEBIAN:-sid}}" AS shift
 RUN --mount=type=bind,"from=${{TOOL}}",target=/x true
@@ -191,15 +193,15 @@ RUN --mount=type=bind,"from=${{TOOL}}",target=/x true
             format!("13 ghcr.io/astral-sh/uv@{DIGEST}"),
             "16 docker.io/busybox:1".to_owned(),
             "20 docker.io/busybox:2".to_owned(),
-            "23 docker.io/debian:sid".to_owned(),
-            "26 a.io/tool:1".to_owned(),
+            "25 docker.io/debian:sid".to_owned(),
+            "28 a.io/tool:1".to_owned(),
         ]
     );
     assert_eq!(
         left,
         [
             "8 ${UNKNOWN}/x: the variable 'UNKNOWN' has no value here",
-            "24 ${TOOL}: the variable 'TOOL' has no value here"
+            "26 ${TOOL}: the variable 'TOOL' has no value here"
         ]
     );
 }
@@ -219,6 +221,9 @@ let version = "34"; in
     long.image = ''ghcr.io/a/b:1'';
     call.image = builtins.ociHash "docker.io/caddy:2";
     stylix.image = "wallpaper.png";
+    default.image = lib.mkDefault "caddy:2.11";
+    computed.image = "a" + "b";
+    set.image = {{ name = "a"; }};
   }};
 }}
 "#
@@ -230,13 +235,17 @@ let version = "34"; in
             format!("6 docker.io/nextcloud:34@{DIGEST}"),
             "7 docker.io/caddy:2".to_owned(),
             "10 ghcr.io/a/b:1".to_owned(),
+            "13 docker.io/caddy:2.11".to_owned(),
         ]
     );
     assert_eq!(
         left,
         [
-            "8 \"nextcloud:${version}\": it is not a literal string",
-            "12 wallpaper.png: it has neither tag nor digest, and may be something else"
+            "8 \" nextcloud: ${ version } \": it is not a literal string",
+            "11 builtins . ociHash \" docker.io/caddy:2 \": ociHash pins it already",
+            "12 wallpaper.png: it has neither tag nor digest, and may be something else",
+            "14 \" a \" + \" b \": it is not a literal string",
+            "15 { name = \" a \": it is not a literal string"
         ]
     );
     for part in ["{ image = ", "{ image = \"", "image", "= \"a\";"] {

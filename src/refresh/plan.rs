@@ -107,15 +107,18 @@ fn full_versions(tags: &BTreeSet<&Tag>, tracked: &TrackedImage) -> BTreeSet<Tag>
                 .filter(|(_, version)| !version.is_prerelease())
         };
         let most = releases().map(|(_, version)| version.precision()).max();
-        let coarse: BTreeSet<&[u64]> = releases()
+        // What a more precise release, or prerelease, is one of.
+        let coarse: BTreeSet<(bool, &[u64])> = versions
+            .iter()
             .flat_map(|(_, version)| {
                 let numbers = version.numbers();
-                (1..numbers.len().min(3)).map(move |length| &numbers[..length])
+                let lengths = 1..numbers.len().min(3);
+                lengths.map(move |length| (version.is_prerelease(), &numbers[..length]))
             })
             .collect();
         let is_full = |version: &Version| {
             let precision = version.precision();
-            !coarse.contains(version.numbers())
+            !coarse.contains(&(version.is_prerelease(), version.numbers()))
                 && (precision > Precision::Major || most.is_none_or(|most| precision >= most))
         };
         full.extend(
@@ -382,6 +385,10 @@ mod tests {
             (&["1", "2"], &["1", "2"]),
             (&["v2", "v2.7.5", "2.7.5"], &["v2.7.5", "2.7.5"]),
             (&["18", "19beta1"], &["18", "19beta1"]),
+            (
+                &["3.14-rc", "3.14.0rc1", "3.14.0rc2", "3.13"],
+                &["3.14.0rc1", "3.14.0rc2", "3.13"],
+            ),
         ] {
             assert_eq!(full(names), tags(expected.iter().copied()), "{names:?}");
         }

@@ -20,8 +20,8 @@ pub struct Report {
     pub kept: usize,
     /// Tags that their registry no longer has; pins of them are kept.
     pub gone: Vec<Gone>,
-    /// Tracked platforms that pinned tags do not offer. Where no pin of an image
-    /// has one, a manifest is asked for every time, to see whether it has come.
+    /// Tracked platforms that pinned tags do not offer. Where the newest pin of
+    /// an image lacks one, its manifest is asked for every time.
     pub lacking: Vec<Lacking>,
     /// What could not be had; old pins are kept, save where a registry answered
     /// that nothing is left of them.

@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -43,7 +42,7 @@ pub(super) enum Login {
     #[default]
     None,
     /// It was sent.
-    Used,
+    Used(Credential),
     /// It was refused, and is not sent again.
     Refused,
     /// It was not sent.
@@ -56,7 +55,7 @@ impl fmt::Display for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => Ok(()),
-            Self::Used => f.write_str("; it was asked with your stored login"),
+            Self::Used(_) => f.write_str("; it was asked with your stored login"),
             Self::Refused => f.write_str("; your stored login was refused"),
             Self::Withheld(why) => write!(f, "; your stored login was not sent {why}"),
             Self::Failed(reason) => write!(f, "; your stored login could not be read: {reason}"),
@@ -111,23 +110,20 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes note that what a request carried was refused, when there is nothing
-    /// else to try, and says what became of the login.
-    pub(super) async fn refused(&self, slot: &Slot, what: Authorization) -> Option<Login> {
+    /// Takes note that a password which a request carried was refused, and no
+    /// longer sends it. Says so, unless what was refused is a token.
+    pub(super) async fn refuse(&self, slot: &Slot, what: &Authorization) -> bool {
+        let Login::Used(credential) = &what.login else {
+            return false;
+        };
         if !what.is_basic() {
-            return Some(what.login);
+            return false;
         }
         let mut current = slot.lock().await;
-        if current.as_ref() == Some(&what) {
+        if current.as_ref() == Some(what) {
             *current = None;
         }
-        self.note_refusal();
-        let is_refused = self.is_refused.load(Ordering::Relaxed);
-        Some(if is_refused {
-            Login::Refused
-        } else {
-            what.login
-        })
+        self.note_refusal(credential)
     }
 
     /// What answers `challenge`, which the host of `url` has made.
@@ -178,12 +174,11 @@ impl Connection {
         match first {
             // Whoever may not log in may still come in without.
             Err(Refusal::Login(status)) if credential.is_some() => {
-                let login = if status == StatusCode::UNAUTHORIZED {
-                    self.note_refusal();
-                    Login::Refused
-                } else {
-                    login
-                };
+                let is_wrong = status == StatusCode::UNAUTHORIZED
+                    && credential
+                        .as_ref()
+                        .is_some_and(|login| self.note_refusal(login));
+                let login = if is_wrong { Login::Refused } else { login };
                 let second = self.token(request(None), image, &login).await;
                 let header = second.map_err(|refusal| refusal.into_fault(image, &login))?;
                 Ok(Authorization { header, login })
@@ -203,6 +198,8 @@ impl Connection {
         login: &Login,
     ) -> Result<HeaderValue, Refusal> {
         let host = request.url.host_str().unwrap_or_default().to_owned();
+        // Whoever has just waited for another token may have learnt of one.
+        self.wait_for_pause().await;
         let mut response = self.exchange(request).await.map_err(Refusal::Other)?;
         let status = response.status;
         let denied = |reason: &str| {
@@ -235,12 +232,15 @@ impl Connection {
         auth::bearer(&body).map_err(|reason| denied(&reason))
     }
 
-    /// Does not send the login again, unless it has opened something before:
-    /// then it is right, and has no access to one repository.
-    fn note_refusal(&self) {
-        if !self.is_proven.load(Ordering::Relaxed) {
-            self.is_refused.store(true, Ordering::Relaxed);
+    /// Does not send a login again, unless it has opened something before: then
+    /// it is right, and has no access to one repository.
+    fn note_refusal(&self, credential: &Credential) -> bool {
+        let is_proven = lock(&self.proven).contains(credential);
+        let mut refused = lock(&self.refused);
+        if !is_proven && !refused.contains(credential) {
+            refused.push(credential.clone());
         }
+        !is_proven
     }
 
     /// The user's login for what `url` asks, if it may be sent there.
@@ -251,12 +251,14 @@ impl Connection {
         match self.shared.credentials.find(image).await {
             Err(reason) => (None, Login::Failed(reason)),
             Ok(None) => (None, Login::None),
-            Ok(Some(_)) if self.is_refused.load(Ordering::Relaxed) => (None, Login::Refused),
+            Ok(Some(credential)) if lock(&self.refused).contains(&credential) => {
+                (None, Login::Refused)
+            }
             // Without TLS it does not leave this machine.
             Ok(Some(_)) if url.scheme() != "https" && !is_loopback_url(url) => {
                 (None, Login::Withheld("without TLS"))
             }
-            Ok(Some(credential)) => (Some(credential), Login::Used),
+            Ok(Some(credential)) => (Some(credential.clone()), Login::Used(credential)),
         }
     }
 }

@@ -224,7 +224,7 @@ impl Client {
         let get = manifest_ask(image, Method::GET, url);
         let reply = match (connection.ask(&get).await, refusal) {
             (Ok(reply), refusal) => {
-                if refusal.is_some() {
+                if matches!(refusal, Some(RegistryError::NoSuchMethod { .. })) {
                     connection.has_no_head.store(true, Ordering::Relaxed);
                 }
                 reply

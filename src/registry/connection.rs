@@ -15,6 +15,7 @@ use super::access::{Login, Slot};
 use super::address::is_loopback_registry;
 use super::auth::Challenge;
 use super::client::{Options, Shared};
+use super::credentials::Credential;
 use super::error::RegistryError;
 use super::exchange::Followed;
 use super::limits::{Quota, backoff, retry_after};
@@ -24,6 +25,25 @@ use crate::name::ImageName;
 /// How many more tries there are where the registry wants to be asked less: up
 /// to a limit of requests a minute, the waits go on growing.
 const MORE_IF_LIMITED: u32 = 3;
+
+/// How many pauses that a request brings about are for all.
+const SHARED_PAUSES: u32 = 2;
+/// How long a request that was refused lets those pass that were not: longer
+/// than these wait for each other.
+const LAST_IN_LINE: Duration = Duration::from_secs(3);
+/// How often requests for one repository may fail for good.
+const OFTEN: u32 = 5;
+
+/// What has come of the requests of one kind.
+#[derive(Default)]
+struct Kind {
+    /// Requests that have failed for good.
+    failed: u32,
+    /// The repository of the first of them.
+    first: Option<String>,
+    /// Why no more of them are sent.
+    given_up: Option<RegistryError>,
+}
 
 /// A request, as the registry's interface puts it.
 pub(super) struct Ask<'a> {
@@ -64,16 +84,14 @@ pub(super) struct Connection {
     pulls_under_way: AtomicU64,
     /// When it may be asked again, as it said.
     pause: Mutex<Option<Instant>>,
-    /// Why it is not asked any more.
-    given_up: Mutex<Option<RegistryError>>,
+    /// What has come of requests that are no pulls, and of pulls.
+    kinds: [Mutex<Kind>; 2],
     pub(super) answers: AtomicU64,
     successes: AtomicU64,
-    /// The first repository for which nothing has come at all.
-    silent: Mutex<Option<String>>,
-    /// Whether the user's login has been refused, and is not to be sent again.
-    pub(super) is_refused: AtomicBool,
-    /// Whether the user's login has opened something.
-    pub(super) is_proven: AtomicBool,
+    /// Logins that have been refused, and are not to be sent again.
+    pub(super) refused: Mutex<Vec<Credential>>,
+    /// Logins that have opened something.
+    pub(super) proven: Mutex<Vec<Credential>>,
     /// Whether the registry answers GET where it does not answer HEAD.
     pub(super) has_no_head: AtomicBool,
 }
@@ -110,12 +128,11 @@ impl Connection {
             quota: Mutex::default(),
             pulls_under_way: AtomicU64::new(0),
             pause: Mutex::default(),
-            given_up: Mutex::default(),
+            kinds: Default::default(),
             answers: AtomicU64::new(0),
             successes: AtomicU64::new(0),
-            silent: Mutex::default(),
-            is_refused: AtomicBool::new(false),
-            is_proven: AtomicBool::new(false),
+            refused: Mutex::default(),
+            proven: Mutex::default(),
             has_no_head: AtomicBool::new(false),
         }
     }
@@ -158,7 +175,7 @@ impl Connection {
         let retries = self.shared.options.retries;
         let answers_before = self.answers.load(Ordering::Relaxed);
         let mut successes = self.successes.load(Ordering::Relaxed);
-        let (mut tried, mut limited) = (0, 0);
+        let (mut tried, mut limited, mut in_vain) = (0, 0, 0);
         loop {
             let fault = match self.ask_once(ask).await {
                 Ok(reply) => return Ok(reply),
@@ -175,42 +192,48 @@ impl Connection {
                     let now = self.successes.load(Ordering::Relaxed);
                     if now > successes {
                         // Others get through: it is a question of pace.
-                        (successes, limited) = (now, 0);
+                        (successes, in_vain) = (now, 0);
                     }
                     let wait = wait.unwrap_or_default().max(backoff(limited));
                     limited += 1;
+                    in_vain += 1;
                     let most = if retries == 0 {
                         0
                     } else {
                         retries + MORE_IF_LIMITED
                     };
-                    (error, wait, limited > most)
+                    (error, wait, in_vain > most)
                 }
             };
             let is_late = self.deadline.saturating_duration_since(Instant::now()) <= wait;
             let is_limited = matches!(error, RegistryError::RateLimited { .. });
             if is_over || is_late {
-                // A registry that has had enough, or sends nothing at all for
-                // one repository and another, is not asked for all the others.
-                let silent = self.answers.load(Ordering::Relaxed) == answers_before;
-                if is_limited || (silent && self.is_second_silence(ask.image)) {
-                    lock(&self.given_up).get_or_insert_with(|| error.clone());
+                // A registry that has had enough, or sends nothing at all, for
+                // one repository after another is not asked for all the others.
+                if is_limited {
+                    self.give_up_if_again(&[ask.is_pull], ask.image, &error);
+                } else if self.answers.load(Ordering::Relaxed) == answers_before {
+                    self.give_up_if_again(&[true, false], ask.image, &error);
                 }
                 return Err(error);
             }
-            if is_limited {
+            // What is refused again and again while others get through is so
+            // for itself: the others need not wait for it.
+            if is_limited && limited <= SHARED_PAUSES {
                 self.pause_for(wait);
             }
-            sleep(wait).await;
+            // Those who have not been refused come first.
+            let behind = (wait / 2).min(LAST_IN_LINE);
+            sleep(if is_limited { wait + behind } else { wait }).await;
         }
     }
 
     async fn ask_once(&self, ask: &Ask<'_>) -> Result<Reply, Fault> {
         // Closed by no one, so that a permit always comes.
         let _permit = self.permits.acquire().await.ok();
-        self.check_given_up()?;
+        self.check_given_up(ask)?;
         self.wait_for_pause().await;
-        self.check_given_up()?;
+        self.check_given_up(ask)?;
         let _pull = if ask.is_pull {
             Some(self.take_pull()?)
         } else {
@@ -229,8 +252,11 @@ impl Connection {
                 Vec::new()
             };
             self.successes.fetch_add(1, Ordering::Relaxed);
-            if login == Login::Used {
-                self.is_proven.store(true, Ordering::Relaxed);
+            if let Login::Used(credential) = login {
+                let mut proven = lock(&self.proven);
+                if !proven.contains(&credential) {
+                    proven.push(credential);
+                }
             }
             return Ok(Reply {
                 status,
@@ -268,11 +294,18 @@ impl Connection {
         })
     }
 
-    /// Whether nothing has come from the registry for another repository too.
-    fn is_second_silence(&self, image: &ImageName) -> bool {
-        let mut silent = lock(&self.silent);
-        let first = silent.get_or_insert_with(|| image.repository());
-        *first != image.repository()
+    /// Takes note of a request that has failed for good, and asks no more of its
+    /// kind where that has been so for another repository, or often.
+    fn give_up_if_again(&self, kinds: &[bool], image: &ImageName, error: &RegistryError) {
+        for is_pull in kinds {
+            let mut kind = lock(&self.kinds[usize::from(*is_pull)]);
+            kind.failed += 1;
+            let repository = image.repository();
+            let is_other = *kind.first.get_or_insert_with(|| repository.clone()) != repository;
+            if is_other || kind.failed >= OFTEN {
+                kind.given_up.get_or_insert_with(|| error.clone());
+            }
+        }
     }
 
     /// The address of the registry's interface. Where plain http is allowed,
@@ -328,8 +361,9 @@ impl Connection {
         }
     }
 
-    fn check_given_up(&self) -> Result<(), RegistryError> {
-        lock(&self.given_up).clone().map_or(Ok(()), Err)
+    fn check_given_up(&self, ask: &Ask<'_>) -> Result<(), RegistryError> {
+        let kind = lock(&self.kinds[usize::from(ask.is_pull)]);
+        kind.given_up.clone().map_or(Ok(()), Err)
     }
 
     fn pause_for(&self, wait: Duration) {
@@ -340,7 +374,7 @@ impl Connection {
 
     /// Waits until the registry may be asked, and a moment that is left to
     /// chance, so that not all come back at once.
-    async fn wait_for_pause(&self) {
+    pub(super) async fn wait_for_pause(&self) {
         while let Some(left) = self.pause() {
             sleep(
                 left + (left / 4)

@@ -108,11 +108,12 @@ impl Credentials {
         })
     }
 
-    /// One credential, as if a file had it.
+    /// Credentials, as if a file had them.
     #[cfg(test)]
-    pub(super) fn of_one(registry: &str, credential: Credential) -> Self {
+    pub(super) fn of<const N: usize>(entries: [(&str, Credential); N]) -> Self {
+        let auths = entries.map(|(key, credential)| (key.to_owned(), Ok(credential)));
         let file = AuthFile {
-            auths: [(registry.to_owned(), Ok(credential))].into(),
+            auths: auths.into(),
             helpers: BTreeMap::new(),
             store: None,
         };

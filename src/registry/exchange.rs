@@ -39,17 +39,37 @@ impl Connection {
         let mut url = ask.url.clone();
         let mut redirects = 0;
         let mut answered = None;
+        // Whether the next request goes without what others carry.
+        let mut is_bare = false;
         // What another host, which a redirect has led to, wants to be told.
         let mut elsewhere: Option<Authorization> = None;
         loop {
             let is_home = self.serves(&url);
-            let authorization = if is_home {
+            let authorization = if is_home && is_bare {
+                is_bare = false;
+                None
+            } else if is_home {
                 self.authorization(&slot, &url, image).await?
             } else {
                 elsewhere.clone()
             };
             let response = self.send(ask, &url, authorization.as_ref()).await?;
             let status = response.status;
+            let mut login = authorization
+                .as_ref()
+                .map(|it| it.login.clone())
+                .unwrap_or_default();
+            if let Some(what) = authorization.as_ref().filter(|_| is_home)
+                && status == StatusCode::UNAUTHORIZED
+                && self.refuse(&slot, what).await
+            {
+                login = Login::Refused;
+                if answered.is_none() {
+                    // Sent before it was asked for: it may do without.
+                    is_bare = true;
+                    continue;
+                }
+            }
             if status == StatusCode::UNAUTHORIZED && answered.as_ref() != Some(&url) {
                 // No token yet, or one that has expired.
                 if let Ok(challenge) = Challenge::of(&response.headers, &url) {
@@ -77,16 +97,10 @@ impl Connection {
                 answered = None;
                 continue;
             }
-            let login = match authorization {
-                Some(authorization) if is_home && status == StatusCode::UNAUTHORIZED => {
-                    self.refused(&slot, authorization).await
-                }
-                authorization => authorization.map(|authorization| authorization.login),
-            };
             return Ok(Followed {
                 response,
                 url,
-                login: login.unwrap_or_default(),
+                login,
             });
         }
     }

@@ -26,8 +26,8 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
     }));
     rows.extend(report.lacking.iter().map(|lacking| {
         let how = format!(
-            "{} of its pins lack {}, which the registry does not offer there; if none should have \
-             it, take it out of 'platforms' in images.json",
+            "{} of its pins lack {}; 'refresh --all' asks for it anew, and if none should have it, take \
+             it out of 'platforms' in images.json",
             lacking.pins, lacking.platform
         );
         row("notice", YELLOW, lacking.image.to_string(), how)

@@ -241,7 +241,7 @@ async fn a_password_does_not_go_out_without_tls() {
         insecure_registries: ["10.0.0.7:5000".to_owned()].into(),
         ..Options::default()
     };
-    let credentials = Credentials::of_one("10.0.0.7:5000", password());
+    let credentials = Credentials::of([("10.0.0.7:5000", password())]);
     let client = fake.client_with(options, credentials);
     let error = client.tags(&image("10.0.0.7:5000/app")).await.unwrap_err();
     assert!(
@@ -594,4 +594,55 @@ async fn what_is_behind_the_path_of_an_address_is_not_told() {
         .await
         .unwrap_err();
     assert!(!error.to_string().contains("hidden"), "{error}");
+}
+
+/// Logins for parts of a registry, of which one is wrong.
+#[tokio::test(start_paused = true)]
+async fn a_wrong_login_for_one_part_leaves_another_alone() {
+    let fake = Fake::new(|asked, at, _| match asked.authorization.as_deref() {
+        Some(BASIC) if at.starts_with("org2/") => Said::tags(&["1"]),
+        None if at.starts_with("public/") => Said::tags(&["1"]),
+        _ => Said::status(401).header("www-authenticate", "Basic realm=\"r\""),
+    });
+    let wrong = Credential::Password {
+        user: "me".to_owned(),
+        password: "old".to_owned(),
+    };
+    let credentials = Credentials::of([
+        ("r.example/org1", wrong.clone()),
+        ("r.example/org2", password()),
+        ("r.example/public", wrong),
+    ]);
+    let client = fake.client_with(Options::default(), credentials);
+    let error = client.tags(&image("r.example/org1/a")).await.unwrap_err();
+    assert!(
+        error.to_string().contains("your stored login was refused"),
+        "{error}"
+    );
+    client.tags(&image("r.example/org2/a")).await.unwrap();
+    // Nor is what is public refused for a login that is sent ahead.
+    for n in 0..5 {
+        client
+            .tags(&image(&format!("r.example/public/{n}")))
+            .await
+            .unwrap();
+    }
+    client.tags(&image("r.example/org1/b")).await.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_sent_ahead_that_is_refused_is_tried_without() {
+    // The first repository takes the login, and so it is sent ahead to others.
+    let fake = Fake::new(|asked, at, _| match asked.authorization.as_deref() {
+        None if at.starts_with("public/") => Said::tags(&["1"]),
+        Some(BASIC) if at.starts_with("private/") => Said::tags(&["1"]),
+        _ => Said::status(401).header("www-authenticate", "Basic realm=\"r\""),
+    });
+    let client = fake.client_as("r.example", password());
+    client.tags(&image("r.example/private/a")).await.unwrap();
+    client
+        .tags(&image("r.example/public/b"))
+        .await
+        .unwrap_or_default();
+    client.tags(&image("r.example/private/c")).await.unwrap();
 }

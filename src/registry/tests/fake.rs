@@ -173,7 +173,7 @@ impl Fake {
     }
 
     pub(in crate::registry) fn client_as(&self, registry: &str, credential: Credential) -> Client {
-        let credentials = Credentials::of_one(registry, credential);
+        let credentials = Credentials::of([(registry, credential)]);
         self.client_with(Options::default(), credentials)
     }
 

@@ -2,6 +2,7 @@
 //! and a report out.
 
 mod choose;
+mod complete;
 mod decision;
 mod plan;
 mod report;

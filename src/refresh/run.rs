@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::{Either, join_all, select};
 use futures_util::stream::{self, StreamExt as _};
 
+use super::complete::complete;
 use super::decision::Decision;
 use super::plan::plan;
 use super::report::{Gone, Lacking, Problem, Report};
@@ -127,15 +128,15 @@ async fn watch(client: &Client, progress: &impl Progress) -> Infallible {
     }
 }
 
-struct Outcome {
-    image: ImageName,
+pub(super) struct Outcome {
+    pub(super) image: ImageName,
     platforms: BTreeSet<Platform>,
-    pins: Pins,
+    pub(super) pins: Pins,
     full: BTreeSet<Tag>,
     decisions: BTreeMap<Tag, Decision>,
-    gone: BTreeSet<Tag>,
+    pub(super) gone: BTreeSet<Tag>,
     lacking: Vec<(Platform, usize)>,
-    problems: Vec<Problem>,
+    pub(super) problems: Vec<Problem>,
 }
 
 async fn refresh_image(
@@ -236,88 +237,6 @@ async fn refresh_image(
     outcome
 }
 
-/// Adds a platform that images.json has just begun to list to the pins that
-/// offer it, which no tag has to be asked for: their digests are known. Whether
-/// there is anything to add the newest pin tells, which gets its own last: until
-/// then all that could not be had is tried again in the next run.
-async fn complete(
-    outcome: &mut Outcome,
-    old_pins: &Pins,
-    offers: &BTreeMap<Digest, Offer>,
-    tracked: &TrackedImage,
-    client: &Client,
-) {
-    let there = |tag: &Tag| !outcome.gone.contains(tag);
-    let verified = outcome
-        .pins
-        .iter()
-        .filter(|(tag, pin)| there(tag) && !pin.platforms.is_empty());
-    let Some((_, newest)) = verified.clone().max_by_key(|(tag, _)| {
-        let version = tag.version();
-        (version.is_some(), version, *tag)
-    }) else {
-        return;
-    };
-    let lacks =
-        |pin: &Pin| !offers.contains_key(&pin.digest) && !pin.is_complete(&tracked.platforms);
-    let open: BTreeSet<Digest> = verified
-        .filter(|(_, pin)| lacks(pin))
-        .map(|(_, pin)| pin.digest.clone())
-        .collect();
-    let newest = newest.digest.clone();
-    let known: BTreeSet<&Platform> = old_pins
-        .values()
-        .flat_map(|pin| pin.platforms.keys())
-        .collect();
-    let offers_new = |offers: &BTreeMap<Digest, Offer>, known: &dyn Fn(&Platform) -> bool| {
-        let offered = offers.values().flatten().flat_map(BTreeMap::keys);
-        let mut tracked_ones = offered.filter(|platform| tracked.platforms.contains(*platform));
-        tracked_ones.any(|platform| !known(platform))
-    };
-    let mut told = BTreeMap::new();
-    let is_worth_it = if open.contains(&newest) {
-        told = ask_platforms(&outcome.image, [&newest].into(), client).await;
-        // That it cannot be told now is nothing to report: it is no tag's digest
-        // that is missing.
-        let pin = outcome.pins.values().find(|pin| pin.digest == newest);
-        offers_new(&told, &|platform| {
-            pin.is_some_and(|pin| pin.platforms.contains_key(platform))
-        })
-    } else {
-        // A release that is new has a platform that no pin had before.
-        !open.is_empty() && offers_new(offers, &|platform| known.contains(platform))
-    };
-    if !is_worth_it {
-        return;
-    }
-    let others = open.iter().filter(|digest| **digest != newest).collect();
-    let others = ask_platforms(&outcome.image, others, client).await;
-    let is_lost = |offer: &Offer| matches!(offer, Err(RegistryError::NoSuchDigest { .. }));
-    if others.values().all(|offer| offer.is_ok() || is_lost(offer)) {
-        told.extend(others);
-    } else {
-        told = others;
-    }
-    for (tag, pin) in &mut outcome.pins {
-        match told.get(&pin.digest) {
-            Some(Ok(offered)) => {
-                let taken = offered
-                    .iter()
-                    .filter(|(platform, _)| tracked.platforms.contains(*platform));
-                pin.platforms
-                    .extend(taken.map(|(platform, digest)| (platform.clone(), digest.clone())));
-            }
-            Some(Err(error)) if !matches!(error, RegistryError::NoSuchDigest { .. }) => {
-                outcome.problems.push(Problem::Tag {
-                    tag: tag.clone(),
-                    error: error.clone(),
-                });
-            }
-            _ => {}
-        }
-    }
-}
-
 /// What each tag points to.
 async fn ask_digests<'a>(
     image: &ImageName,
@@ -337,10 +256,10 @@ async fn ask_digests<'a>(
 }
 
 /// What a digest stands for: the manifest of each platform.
-type Offer = Result<BTreeMap<Platform, Digest>, RegistryError>;
+pub(super) type Offer = Result<BTreeMap<Platform, Digest>, RegistryError>;
 
 /// What each digest stands for, asked once however many tags share it.
-async fn ask_platforms(
+pub(super) async fn ask_platforms(
     image: &ImageName,
     digests: BTreeSet<&Digest>,
     client: &Client,

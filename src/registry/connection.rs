@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode, Url};
 use tokio::sync::{OnceCell, Semaphore};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::access::{Login, Slot};
 use super::address::is_loopback_registry;
@@ -18,32 +18,10 @@ use super::client::{Options, Shared};
 use super::credentials::Credential;
 use super::error::RegistryError;
 use super::exchange::Followed;
-use super::limits::{Quota, backoff, retry_after};
+use super::limits::{Quota, retry_after};
+use super::pace::Kind;
 use super::transport::{Failure, FailureKind, Request};
 use crate::name::ImageName;
-
-/// How many more tries there are where the registry wants to be asked less: up
-/// to a limit of requests a minute, the waits go on growing.
-const MORE_IF_LIMITED: u32 = 3;
-
-/// How many pauses that a request brings about are for all.
-const SHARED_PAUSES: u32 = 2;
-/// How long a request that was refused lets those pass that were not: longer
-/// than these wait for each other.
-const LAST_IN_LINE: Duration = Duration::from_secs(3);
-/// How often requests for one repository may fail for good.
-const OFTEN: u32 = 5;
-
-/// What has come of the requests of one kind.
-#[derive(Default)]
-struct Kind {
-    /// Requests that have failed for good.
-    failed: u32,
-    /// The repository of the first of them.
-    first: Option<String>,
-    /// Why no more of them are sent.
-    given_up: Option<RegistryError>,
-}
 
 /// A request, as the registry's interface puts it.
 pub(super) struct Ask<'a> {
@@ -75,7 +53,7 @@ pub(super) struct Connection {
     /// The address under which every repository is.
     pub(super) base: OnceCell<Url>,
     permits: Semaphore,
-    deadline: Instant,
+    pub(super) deadline: Instant,
     /// What requests carry, by repository.
     pub(super) slots: Mutex<HashMap<String, Arc<Slot>>>,
     /// How the registry wants to be told who is asking, once it has said so.
@@ -83,11 +61,11 @@ pub(super) struct Connection {
     pub(super) quota: Mutex<Option<Quota>>,
     pulls_under_way: AtomicU64,
     /// When it may be asked again, as it said.
-    pause: Mutex<Option<Instant>>,
+    pub(super) pause: Mutex<Option<Instant>>,
     /// What has come of requests that are no pulls, and of pulls.
-    kinds: [Mutex<Kind>; 2],
+    pub(super) kinds: [Mutex<Kind>; 2],
     pub(super) answers: AtomicU64,
-    successes: AtomicU64,
+    pub(super) successes: AtomicU64,
     /// Logins that have been refused, and are not to be sent again.
     pub(super) refused: Mutex<Vec<Credential>>,
     /// Logins that have opened something.
@@ -142,13 +120,6 @@ impl Connection {
         *lock(&self.quota)
     }
 
-    /// How long the registry has asked to be left alone, from now on.
-    pub(super) fn pause(&self) -> Option<Duration> {
-        let pause = *lock(&self.pause);
-        let left = pause?.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then_some(left)
-    }
-
     /// The address of `end` within the repository of `image`.
     pub(super) async fn url(&self, image: &ImageName, end: &str) -> Result<Url, RegistryError> {
         let base = timeout_at(self.deadline, self.base())
@@ -171,64 +142,7 @@ impl Connection {
         reply.unwrap_or_else(|_| Err(self.late()))
     }
 
-    async fn ask_again(&self, ask: &Ask<'_>) -> Result<Reply, RegistryError> {
-        let retries = self.shared.options.retries;
-        let answers_before = self.answers.load(Ordering::Relaxed);
-        let mut successes = self.successes.load(Ordering::Relaxed);
-        let (mut tried, mut limited, mut in_vain) = (0, 0, 0);
-        loop {
-            let fault = match self.ask_once(ask).await {
-                Ok(reply) => return Ok(reply),
-                Err(fault) => fault,
-            };
-            let (error, wait, is_over) = match fault {
-                Fault::Final(error) => return Err(error),
-                Fault::Passing(error, wait) => {
-                    let wait = wait.unwrap_or_default().max(backoff(tried));
-                    tried += 1;
-                    (error, wait, tried > retries)
-                }
-                Fault::Limited(error, wait) => {
-                    let now = self.successes.load(Ordering::Relaxed);
-                    if now > successes {
-                        // Others get through: it is a question of pace.
-                        (successes, in_vain) = (now, 0);
-                    }
-                    let wait = wait.unwrap_or_default().max(backoff(limited));
-                    limited += 1;
-                    in_vain += 1;
-                    let most = if retries == 0 {
-                        0
-                    } else {
-                        retries + MORE_IF_LIMITED
-                    };
-                    (error, wait, in_vain > most)
-                }
-            };
-            let is_late = self.deadline.saturating_duration_since(Instant::now()) <= wait;
-            let is_limited = matches!(error, RegistryError::RateLimited { .. });
-            if is_over || is_late {
-                // A registry that has had enough, or sends nothing at all, for
-                // one repository after another is not asked for all the others.
-                if is_limited {
-                    self.give_up_if_again(&[ask.is_pull], ask.image, &error);
-                } else if self.answers.load(Ordering::Relaxed) == answers_before {
-                    self.give_up_if_again(&[true, false], ask.image, &error);
-                }
-                return Err(error);
-            }
-            // What is refused again and again while others get through is so
-            // for itself: the others need not wait for it.
-            if is_limited && limited <= SHARED_PAUSES {
-                self.pause_for(wait);
-            }
-            // Those who have not been refused come first.
-            let behind = (wait / 2).min(LAST_IN_LINE);
-            sleep(if is_limited { wait + behind } else { wait }).await;
-        }
-    }
-
-    async fn ask_once(&self, ask: &Ask<'_>) -> Result<Reply, Fault> {
+    pub(super) async fn ask_once(&self, ask: &Ask<'_>) -> Result<Reply, Fault> {
         // Closed by no one, so that a permit always comes.
         let _permit = self.permits.acquire().await.ok();
         self.check_given_up(ask)?;
@@ -294,20 +208,6 @@ impl Connection {
         })
     }
 
-    /// Takes note of a request that has failed for good, and asks no more of its
-    /// kind where that has been so for another repository, or often.
-    fn give_up_if_again(&self, kinds: &[bool], image: &ImageName, error: &RegistryError) {
-        for is_pull in kinds {
-            let mut kind = lock(&self.kinds[usize::from(*is_pull)]);
-            kind.failed += 1;
-            let repository = image.repository();
-            let is_other = *kind.first.get_or_insert_with(|| repository.clone()) != repository;
-            if is_other || kind.failed >= OFTEN {
-                kind.given_up.get_or_insert_with(|| error.clone());
-            }
-        }
-    }
-
     /// The address of the registry's interface. Where plain http is allowed,
     /// https is tried first: nothing else tells a registry that has it.
     pub(super) async fn base(&self) -> Result<&Url, RegistryError> {
@@ -358,30 +258,6 @@ impl Connection {
                 quota,
             }),
             _ => Ok(pull),
-        }
-    }
-
-    fn check_given_up(&self, ask: &Ask<'_>) -> Result<(), RegistryError> {
-        let kind = lock(&self.kinds[usize::from(ask.is_pull)]);
-        kind.given_up.clone().map_or(Ok(()), Err)
-    }
-
-    fn pause_for(&self, wait: Duration) {
-        let until = Instant::now() + wait;
-        let mut pause = lock(&self.pause);
-        *pause = Some(pause.map_or(until, |before| before.max(until)));
-    }
-
-    /// Waits until the registry may be asked, and a moment that is left to
-    /// chance, so that not all come back at once.
-    pub(super) async fn wait_for_pause(&self) {
-        while let Some(left) = self.pause() {
-            sleep(
-                left + (left / 4)
-                    .min(Duration::from_secs(2))
-                    .mul_f64(fastrand::f64()),
-            )
-            .await;
         }
     }
 

@@ -20,6 +20,7 @@ mod error;
 mod exchange;
 mod limits;
 mod manifest;
+mod pace;
 mod pages;
 mod transport;
 

@@ -168,6 +168,28 @@ async fn any_split_merges_to_what_one_run_makes() {
         assert_eq!(workspace.read("digests.json"), one_run, "{count} parts");
         assert_ne!(one_run, whole);
     }
+    // As the jobs of a pipeline do it, each in a checkout of its own.
+    let jobs: Vec<Workspace> = (0..2)
+        .map(|_| Workspace::tracking(&workspace.read("images.json")))
+        .collect();
+    let mut parts = Vec::new();
+    for (job, shard) in jobs.iter().zip(["1/2", "2/2"]) {
+        job.write("digests.json", old.to_string());
+        let outcome = run(job, &["refresh", "--shard", shard]).code(0);
+        assert!(
+            outcome
+                .stderr
+                .contains(&format!("has part {shard} alone; join the parts")),
+            "{outcome:#?}"
+        );
+        parts.push(job.path("digests.json").display().to_string());
+    }
+    let outcome = run(
+        &workspace,
+        &["merge", &parts[0], &parts[1], "--images", "images.json"],
+    )
+    .code(0);
+    assert_eq!(outcome.stdout, workspace.read("digests.json"));
     // A part that is missing is missed.
     let outcome = run(
         &workspace,
@@ -180,7 +202,6 @@ async fn any_split_merges_to_what_one_run_makes() {
             &["--shard", "0/2", "--output", "x"][..],
             "invalid shard '0/2'",
         ),
-        (&["--shard", "1/2"], "--output <FILE>"),
         (
             &["--shard", "1/2", "--output", "x", "--image", "a"],
             "cannot be used with",

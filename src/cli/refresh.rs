@@ -39,8 +39,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "IMAGE", conflicts_with = "shard")]
     image: Vec<ImageName>,
 
-    /// Only one part of the images, such as 1/4; the parts are joined by 'merge'
-    #[arg(long, value_name = "K/N", requires = "output")]
+    /// Only one part of the images, such as 1/4: the table then has this part alone, and 'merge' joins the parts
+    #[arg(long, value_name = "K/N")]
     shard: Option<Shard>,
 
     /// Write the new table here, and leave the old one as it is
@@ -136,6 +136,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     };
     let printed = super::print(&text);
     written?;
+    if let (Some(shard), Outcome::Written) = (arguments.shard, outcome) {
+        anstream::eprintln!(
+            "note: {name} has part {shard} alone; join the parts with 'nix-oci-hashes merge'"
+        );
+    }
     summarized?;
     printed?;
     Ok(if stale && arguments.check {

@@ -29,7 +29,8 @@ pub(super) struct Authorization {
 }
 
 impl Authorization {
-    fn is_basic(&self) -> bool {
+    /// Whether it is a password, which does not expire.
+    pub(super) fn is_basic(&self) -> bool {
         self.header.as_bytes().starts_with(b"Basic ")
     }
 }
@@ -110,20 +111,17 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes note that a password which a request carried was refused, and no
-    /// longer sends it. Says so, unless what was refused is a token.
+    /// Takes note that a password which a request carried was refused. Says
+    /// whether it is not sent any more.
     pub(super) async fn refuse(&self, slot: &Slot, what: &Authorization) -> bool {
-        let Login::Used(credential) = &what.login else {
-            return false;
-        };
-        if !what.is_basic() {
-            return false;
-        }
         let mut current = slot.lock().await;
         if current.as_ref() == Some(what) {
             *current = None;
         }
-        self.note_refusal(credential)
+        match &what.login {
+            Login::Used(credential) => self.note_refusal(credential),
+            _ => false,
+        }
     }
 
     /// What answers `challenge`, which the host of `url` has made.

@@ -59,11 +59,14 @@ impl Connection {
                 .as_ref()
                 .map(|it| it.login.clone())
                 .unwrap_or_default();
-            if let Some(what) = authorization.as_ref().filter(|_| is_home)
+            if let Some(what) = authorization
+                .as_ref()
+                .filter(|what| is_home && what.is_basic())
                 && status == StatusCode::UNAUTHORIZED
-                && self.refuse(&slot, what).await
             {
-                login = Login::Refused;
+                if self.refuse(&slot, what).await {
+                    login = Login::Refused;
+                }
                 if answered.is_none() {
                     // Sent before it was asked for: it may do without.
                     is_bare = true;

@@ -112,6 +112,23 @@ impl fmt::Display for Platform {
     }
 }
 
+/// `linux/arm64, windows/amd64`, or that there is none.
+#[cfg(feature = "refresh")]
+pub(crate) struct Offered<'a>(pub(crate) &'a [Platform]);
+
+#[cfg(feature = "refresh")]
+impl fmt::Display for Offered<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("no platform");
+        }
+        for (i, platform) in self.0.iter().enumerate() {
+            write!(f, "{}{platform}", if i == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
 deserialize_as_text!(Platform, "a platform such as \"linux/amd64\"");
 
 #[cfg(test)]

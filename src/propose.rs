@@ -12,7 +12,6 @@ use crate::version::{Precision, Version};
 
 /// Words by which projects point to a release, those that promise most first.
 const USUAL_TAGS: [&str; 6] = ["latest", "stable", "release", "main", "master", "edge"];
-const USUAL_KEEP: usize = 3;
 
 /// What there is of an image to choose from.
 #[derive(Debug)]
@@ -78,12 +77,11 @@ impl Proposal {
     /// The entry, for `platforms`.
     pub fn entry(self, image: ImageName, platforms: BTreeSet<Platform>) -> TrackedImage {
         TrackedImage {
-            image,
             platforms,
             strategies: self.strategies,
             variants: [self.variant].into(),
-            keep: USUAL_KEEP,
             tags: self.tags,
+            ..TrackedImage::new(image)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::digest::Digest;
 use crate::name::{ImageName, Reference};
-use crate::platform::Platform;
+use crate::platform::{Offered, Platform};
 use crate::registry::{Client, RegistryError};
 use crate::tag::Tag;
 
@@ -31,14 +31,14 @@ pub enum ResolveError {
         found: Digest,
     },
     /// The tag is not for that platform.
-    #[error("{reference} is not for {platform}; it is for {}", offered.join(", "))]
+    #[error("{reference} is not for {platform}; it is for {}", Offered(offered))]
     NoSuchPlatform {
         /// What was asked for.
         reference: Box<Reference>,
         /// The platform that was asked for.
         platform: Platform,
         /// The platforms there are.
-        offered: Vec<String>,
+        offered: Vec<Platform>,
     },
 }
 
@@ -85,18 +85,18 @@ pub async fn resolve(
             found: digest,
         });
     }
-    let is_kept = reference.digest.as_ref() == Some(&digest);
-    pinned.digest = Some(match platform {
-        Some(platform) if is_kept && offered.contains_key(platform) => digest,
+    let of_platform = match platform {
         None => digest,
         Some(platform) => {
             let manifest = offered.get(platform).cloned();
             manifest.ok_or_else(|| ResolveError::NoSuchPlatform {
                 reference: Box::new(pinned.clone()),
                 platform: platform.clone(),
-                offered: offered.keys().map(Platform::to_string).collect(),
+                offered: offered.keys().cloned().collect(),
             })?
         }
-    });
+    };
+    // One that it carries is right, and stays.
+    pinned.digest.get_or_insert(of_platform);
     Ok(pinned)
 }

@@ -14,6 +14,11 @@ pub enum Precision {
     MajorMinorPatch,
 }
 
+impl Precision {
+    /// All of them, from the coarsest on.
+    pub const ALL: [Self; 3] = [Self::Major, Self::MajorMinor, Self::MajorMinorPatch];
+}
+
 /// As the strategies of `images.json` are written.
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

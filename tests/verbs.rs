@@ -113,7 +113,7 @@ async fn add_says_why_it_cannot_and_writes_nothing() {
         (
             &words,
             &[],
-            "has no version among its 2 tags (commit-abc, pr-1); write an entry yourself, such as",
+            "has no version among its 2 tags: commit-abc, pr-1; write an entry yourself, such as",
         ),
         (&nothing, &[], "the registry has no image"),
     ] {

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, Result, bail};
 use nix_oci_hashes::digest::Digest;
 use nix_oci_hashes::file;
+use nix_oci_hashes::images::default_platforms;
 use nix_oci_hashes::images::edit::Editor;
+use nix_oci_hashes::lookup::TagList;
 use nix_oci_hashes::name::ImageName;
 use nix_oci_hashes::platform::Platform;
 use nix_oci_hashes::propose::Proposal;
@@ -17,12 +19,6 @@ use super::files::{Files, read_table};
 use super::network::{self, Network};
 use super::progress::Bars;
 use super::report::{self, Outcome};
-
-/// The platforms that are tracked where an image has them and nobody says more.
-const USUAL_PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
-
-/// How many tags an error names at most.
-const TAGS_SHOWN: usize = 10;
 
 /// Track an image: find its platforms and versions, write its entry, and pin it
 ///
@@ -130,14 +126,12 @@ async fn look_at(
 ) -> Result<(Proposal, BTreeMap<Platform, Digest>)> {
     let tags = client.tags(image).await?;
     let Some(proposal) = Proposal::from_tags(&tags) else {
-        let some: Vec<&str> = tags.iter().take(TAGS_SHOWN).map(Tag::as_str).collect();
+        let shown = TagList::of(&tags);
         bail!(
-            "{image} has no version among its {} tags ({}{}); write an entry yourself, such as {{ \"image\": \"{image}\", \
+            "{image} has no version among its {} tags: {shown}; write an entry yourself, such as {{ \"image\": \"{image}\", \
              \"strategies\": {{}}, \"tags\": [\"{}\"] }}, and run 'nix-oci-hashes refresh'",
             tags.len(),
-            some.join(", "),
-            if tags.len() > TAGS_SHOWN { ", ..." } else { "" },
-            some.first().unwrap_or(&"latest")
+            tags.first().map_or("latest", Tag::as_str)
         );
     };
     let sample = proposal.sample();
@@ -174,10 +168,8 @@ fn choose(
     if offered.is_empty() {
         bail!("{image} says of no platform that it is for it; it may be no container image");
     }
-    let usual = USUAL_PLATFORMS
-        .iter()
-        .filter_map(|platform| platform.parse().ok());
-    let usual: BTreeSet<Platform> = usual
+    let usual: BTreeSet<Platform> = default_platforms()
+        .into_iter()
         .filter(|platform| offered.contains_key(platform))
         .collect();
     Ok(if usual.is_empty() {

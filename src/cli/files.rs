@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use nix_oci_hashes::file::{self, Lock};
 use nix_oci_hashes::images::edit::Editor;
-use nix_oci_hashes::images::{self, TrackedImage};
 use nix_oci_hashes::json::plain;
 use nix_oci_hashes::table::Table;
 
@@ -37,12 +36,6 @@ impl Files {
         check_folder(&self.images)?;
         check_folder(&self.digests)?;
         Ok((Lock::take(&self.images)?, Lock::take(&self.digests)?))
-    }
-
-    /// What the text of an editor tracks.
-    pub(super) fn tracked(&self, editor: &Editor) -> Result<Vec<TrackedImage>> {
-        let origin = self.images.display().to_string();
-        Ok(images::parse(editor.text().as_bytes(), &origin)?)
     }
 }
 

@@ -7,23 +7,23 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use nix_oci_hashes::file;
 use nix_oci_hashes::images::edit::Editor;
-use nix_oci_hashes::images::{Strategy, TrackedImage};
+use nix_oci_hashes::images::{self, TrackedImage};
 use nix_oci_hashes::import::{self, Found, Imported};
 use nix_oci_hashes::name::{ImageName, Reference};
 use nix_oci_hashes::table::{Pin, Table};
 use nix_oci_hashes::tag::Tag;
 use nix_oci_hashes::variant::VariantPattern;
-use nix_oci_hashes::version::Precision;
 
 use super::columns::{Cell, align};
 use super::files::{Files, read_table};
 
 /// Track and pin the images of compose files, Dockerfiles, Kubernetes manifests and Nix files
 ///
-/// Exits with 0 when done, and with 2 if some files could not be read (the
-/// others are taken). Takes images.json and digests.json of the first nix-oci-hashes too. What is
+/// Takes images.json and digests.json of the first nix-oci-hashes too. What is
 /// tracked or pinned already stays as it is; a digest that is written down is
-/// pinned as it is, and verified by the next refresh.
+/// pinned as it is, and verified by the next refresh. Exits with 0 when done, 1
+/// if nothing could be read or written, 2 if some files could not be read (the
+/// others are taken).
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The files; what they are, their names say
@@ -76,7 +76,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         ]);
     }
     // The files are to be read again by whoever comes next.
-    files.tracked(&work.editor)?;
+    let origin = files.images.display().to_string();
+    images::parse(work.editor.text().as_bytes(), &origin)?;
     let outcome = if arguments.dry_run {
         "nothing written".to_owned()
     } else {
@@ -179,7 +180,9 @@ impl Work {
                 self.leave(place, text, &reason);
             }
             (Some(digest), None) => {
-                self.note(is_new, &image, &tag, true);
+                if is_new {
+                    self.note(&image, &tag, true);
+                }
                 let pin = Pin {
                     digest,
                     platforms: BTreeMap::new(),
@@ -192,7 +195,7 @@ impl Work {
                 self.leave(place, text, "tracked already");
             }
             (None, None) if is_new => {
-                self.note(is_new, &image, &tag, false);
+                self.note(&image, &tag, false);
                 self.table.images.entry(image).or_default();
                 self.took(place, text, "tracked");
             }
@@ -206,10 +209,8 @@ impl Work {
         }
     }
 
-    fn note(&mut self, is_new: bool, image: &ImageName, tag: &Tag, has_pin: bool) {
-        if !is_new {
-            return;
-        }
+    /// Notes a tag of an image that has no entry yet.
+    fn note(&mut self, image: &ImageName, tag: &Tag, has_pin: bool) {
         let new = self.new.entry(image.clone()).or_default();
         match tag.version() {
             Some(version) if !version.is_prerelease() => {
@@ -231,21 +232,10 @@ impl Work {
             if variants.is_empty() {
                 variants.insert(VariantPattern::plain());
             }
-            let all = [
-                Precision::Major,
-                Precision::MajorMinor,
-                Precision::MajorMinorPatch,
-            ];
-            let platforms = ["linux/amd64", "linux/arm64"].iter();
             let entry = TrackedImage {
-                image: image.clone(),
-                platforms: platforms
-                    .filter_map(|platform| platform.parse().ok())
-                    .collect(),
-                strategies: all.map(|precision| (precision, Strategy::Newest)).into(),
                 variants,
-                keep: 3,
                 tags,
+                ..TrackedImage::new(image)
             };
             self.editor.add(&entry);
         }

@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     /// Show the tags of this image
     image: Option<ImageName>,
 
-    /// Print JSON: the table's own, or that of the image
+    /// Print JSON: the pins by image and tag, or those of the image by tag
     #[arg(long)]
     json: bool,
 

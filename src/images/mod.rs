@@ -175,7 +175,7 @@ impl TryFrom<Entry> for TrackedImage {
                 return Err(format!("'{}' has an empty list of platforms", entry.image));
             }
             Some(platforms) => platforms.into_iter().collect(),
-            None => DEFAULT_PLATFORMS.iter().flat_map(|p| p.parse()).collect(),
+            None => default_platforms(),
         };
         let mut tracked = Self {
             image: entry.image,
@@ -219,7 +219,24 @@ impl TryFrom<Entry> for TrackedImage {
     }
 }
 
+/// The platforms of an entry that names none.
+pub fn default_platforms() -> BTreeSet<Platform> {
+    DEFAULT_PLATFORMS.iter().flat_map(|p| p.parse()).collect()
+}
+
 impl TrackedImage {
+    /// An entry that says nothing but which image is tracked.
+    pub fn new(image: ImageName) -> Self {
+        Self {
+            image,
+            platforms: default_platforms(),
+            strategies: Precision::ALL.map(|of| (of, Strategy::Newest)).into(),
+            variants: [VariantPattern::plain()].into(),
+            keep: DEFAULT_KEEP,
+            tags: BTreeSet::new(),
+        }
+    }
+
     /// The fields of the project this one replaces: each version tag is a lower
     /// bound for its variant, a word is a literal tag, an empty list is off.
     fn take_initial(&mut self, initial: [(Precision, Option<Vec<Tag>>); 3]) {

@@ -5,7 +5,6 @@ use std::fmt;
 use crate::name::{ImageName, Reference};
 use crate::platform::Platform;
 use crate::requirement::Requirement;
-use crate::table::Pins;
 use crate::tag::{Tag, by_version};
 use crate::variant::VariantPattern;
 
@@ -101,8 +100,9 @@ pub struct TagList {
 }
 
 impl TagList {
-    pub(super) fn of(pins: &Pins) -> Self {
-        let mut shown: Vec<Tag> = pins.keys().cloned().collect();
+    /// Some of `tags`.
+    pub fn of<'a>(tags: impl IntoIterator<Item = &'a Tag>) -> Self {
+        let mut shown: Vec<Tag> = tags.into_iter().cloned().collect();
         shown.sort_by_cached_key(by_version);
         let versions = shown.partition_point(|tag| tag.version().is_some());
         shown[..versions].reverse();

@@ -142,13 +142,13 @@ impl Query {
                     image: image.clone(),
                     requirement: Box::new(requirement.clone()),
                     variant: VariantPhrase(variant.clone()),
-                    tags: TagList::of(pins),
+                    tags: TagList::of(pins.keys()),
                 })?,
             (Wanted::Unsaid, Some(digest)) => return self.answer_for_digest(pins, digest),
             (Wanted::Unsaid, None) => Tag::latest(),
         };
         let Some(pin) = pins.get(&tag) else {
-            let (image, tags) = (image.clone(), TagList::of(pins));
+            let (image, tags) = (image.clone(), TagList::of(pins.keys()));
             return Err(match self.version {
                 Wanted::Unsaid => LookupError::NoLatest { image, tags },
                 _ => LookupError::NoSuchTag { image, tag, tags },
@@ -176,7 +176,7 @@ impl Query {
         if pins.values().any(|pin| self.is_digest_of(pin, digest)) {
             Ok(reference)
         } else {
-            let tags = TagList::of(pins);
+            let tags = TagList::of(pins.keys());
             Err(LookupError::UnknownDigest {
                 reference: Box::new(reference),
                 platform: self.platform.clone(),

@@ -44,8 +44,8 @@ pub enum Taken {
     /// It is pinned, and is no full version.
     #[error("pinned, and may move")]
     Floating,
-    /// It is pinned, and asking may complete its pin.
-    #[error("pinned, and its platforms are not all recorded")]
+    /// It is pinned, without any of the tracked platforms.
+    #[error("pinned, and none of its platforms is recorded")]
     Incomplete,
     /// It is pinned, and everything pinned is asked for.
     #[error("pinned, and every pin is asked for")]

@@ -1,12 +1,11 @@
 //! What a refresh did, for people and machines to read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use super::decision::Decision;
 use crate::digest::Digest;
 use crate::name::ImageName;
-use crate::platform::Platform;
+use crate::platform::{Offered, Platform};
 use crate::registry::{Quota, RegistryError};
 use crate::table::{Pin, Pins, Table};
 use crate::tag::{Tag, by_version};
@@ -212,19 +211,4 @@ pub enum Problem {
         /// The platforms it offers.
         offered: Vec<Platform>,
     },
-}
-
-/// `linux/arm64, windows/amd64`, or that there is none.
-struct Offered<'a>(&'a [Platform]);
-
-impl fmt::Display for Offered<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("no platform");
-        }
-        for (i, platform) in self.0.iter().enumerate() {
-            write!(f, "{}{platform}", if i == 0 { "" } else { ", " })?;
-        }
-        Ok(())
-    }
 }

@@ -196,7 +196,7 @@ impl Connection {
         login: &Login,
     ) -> Result<HeaderValue, Refusal> {
         let host = request.url.host_str().unwrap_or_default().to_owned();
-        // Whoever has just waited for another token may have learnt of one.
+        // One may have been asked for while this request waited for its turn.
         self.wait_for_pause().await;
         let mut response = self.exchange(request).await.map_err(Refusal::Other)?;
         let status = response.status;

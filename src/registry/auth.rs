@@ -12,12 +12,13 @@ use serde::Deserialize;
 
 use super::address::{is_loopback_url, is_private_place, same_site, upgraded};
 use super::credentials::Credential;
-use crate::text::{Plain, Quoted};
+use super::error::without_query;
+use crate::text::Quoted;
 
 /// Largest answer of a token service, in bytes.
 pub(super) const LARGEST_TOKEN: usize = 64 << 10;
 /// Who asks a token service that speaks `OAuth2`.
-pub(super) const CLIENT_ID: &str = "nix-oci-hashes";
+const CLIENT_ID: &str = "nix-oci-hashes";
 
 /// How a registry wants to be told who is asking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +83,7 @@ impl Challenge {
 /// registry at `base`, and if so whether with a credential. The error says why
 /// not.
 pub(super) fn may_be_asked(realm: &Url, base: &Url) -> Result<Trust, String> {
-    let at = Quoted(realm.as_str()).to_string();
+    let at = Quoted(&without_query(realm.as_str())).to_string();
     if is_loopback_url(base) {
         // Whatever runs on this machine, a token service elsewhere is not it.
         return if is_loopback_url(realm) && matches!(realm.scheme(), "http" | "https") {
@@ -171,12 +172,8 @@ pub(super) fn bearer(body: &[u8]) -> Result<HeaderValue, String> {
     let tokens = [answer.token, answer.access_token];
     let token = tokens.into_iter().flatten().find(|token| !token.is_empty());
     let token = token.ok_or("its token service answers without a token")?;
-    secret(&format!("Bearer {token}")).ok_or_else(|| {
-        format!(
-            "its token service answers with a token such as {}",
-            Plain("no header can hold")
-        )
-    })
+    secret(&format!("Bearer {token}"))
+        .ok_or_else(|| "its token service answers with a token that no header can hold".to_owned())
 }
 
 fn secret(value: &str) -> Option<HeaderValue> {

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode, Url};
 
-use super::connection::{Ask, Connection, Reply};
+use super::connection::{Ask, Connection, Reply, lock};
 use super::credentials::Credentials;
 use super::error::{RegistryError, without_query};
 use super::limits::Quota;
@@ -104,19 +104,18 @@ impl Client {
 
     /// What each registry that has a quota says is left of it.
     pub fn quotas(&self) -> BTreeMap<String, Quota> {
-        let connections = lock(&self.connections);
-        let quotas = connections.iter();
-        quotas
-            .filter_map(|(registry, connection)| Some((registry.clone(), connection.quota()?)))
-            .collect()
+        self.of_each(Connection::quota)
     }
 
     /// How long each registry that asks for a pause is left alone from now on.
     pub fn pauses(&self) -> BTreeMap<String, Duration> {
+        self.of_each(Connection::pause)
+    }
+
+    fn of_each<T>(&self, what: fn(&Connection) -> Option<T>) -> BTreeMap<String, T> {
         let connections = lock(&self.connections);
-        let pauses = connections.iter();
-        pauses
-            .filter_map(|(registry, connection)| Some((registry.clone(), connection.pause()?)))
+        let all = connections.iter();
+        all.filter_map(|(registry, connection)| Some((registry.clone(), what(connection)?)))
             .collect()
     }
 
@@ -352,8 +351,4 @@ fn manifest_ask(image: &ImageName, method: Method, url: Url) -> Ask<'_> {
 
 fn parse_manifest(image: &ImageName, body: &[u8]) -> Result<Manifest, RegistryError> {
     Manifest::parse(body).map_err(|reason| RegistryError::malformed(image, MANIFEST, &reason))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! One registry: its address, its tokens, how many requests it is sent at once,
-//! and how often it is asked again.
+//! One registry: its address, what is remembered of it, and how many requests
+//! it is sent at once.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

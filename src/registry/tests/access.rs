@@ -211,12 +211,13 @@ async fn a_token_service_that_must_not_be_asked_is_not() {
 
 #[tokio::test(start_paused = true)]
 async fn hostile_tokens_are_refused() {
-    for answer in [
-        || Said::endless(),
-        || Said::body(r#"{"token":"a\r\nX-Evil: 1"}"#),
-        || Said::body("<html>"),
-        || Said::redirect("https://evil.example/"),
-        || Said::status(403),
+    for (answer, requests) in [
+        ((|| Said::endless()) as fn() -> Said, 2),
+        (|| Said::body(r#"{"token":"a\r\nX-Evil: 1"}"#), 2),
+        (|| Said::body("<html>"), 2),
+        (|| Said::redirect("https://evil.example/"), 2),
+        // Asked once more without the login, which may be what is refused.
+        (|| Said::status(403), 3),
     ] {
         let fake = Fake::new(move |asked, _, _| match asked.url.path() {
             "/token" => answer(),
@@ -225,8 +226,8 @@ async fn hostile_tokens_are_refused() {
         let client = fake.client_as("r.example", password());
         let error = client.tags(&image("r.example/app")).await.unwrap_err();
         assert!(error.to_string().contains("its token service"), "{error}");
-        assert!(fake.asked().len() <= 3, "{:?}", fake.lines());
-        assert!(fake.told().len() <= 1);
+        assert_eq!(fake.asked().len(), requests, "{:?}", fake.lines());
+        assert_eq!(fake.told(), ["https://r.example"]);
         assert!(!error.to_string().contains("secret"));
     }
 }

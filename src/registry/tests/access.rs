@@ -1,6 +1,6 @@
 //! Tokens, passwords, redirects: who is told what.
 
-use super::fake::{Fake, Said, digest, image, tag};
+use super::fake::{Fake, Said, digest, image, refused, tag};
 use crate::registry::client::Options;
 use crate::registry::credentials::{Credential, Credentials};
 use crate::registry::error::RegistryError;
@@ -113,11 +113,7 @@ async fn a_token_that_is_never_good_is_an_error_not_a_loop() {
         "/token" => Said::body(r#"{"token":"bad"}"#),
         _ => Said::challenge("https://r.example/token"),
     });
-    let error = fake
-        .client()
-        .tags(&image("r.example/app"))
-        .await
-        .unwrap_err();
+    let error = refused(&fake.client()).await;
     assert!(
         error.to_string().contains("it answers 401 Unauthorized"),
         "{error}"
@@ -199,7 +195,7 @@ async fn a_token_service_that_must_not_be_asked_is_not() {
     ] {
         let fake = wants_token(realm);
         let client = fake.client_as("r.example", password());
-        let error = client.tags(&image("r.example/app")).await.unwrap_err();
+        let error = refused(&client).await;
         assert!(matches!(error, RegistryError::Denied { .. }), "{error}");
         assert_eq!(
             fake.lines(),
@@ -224,7 +220,7 @@ async fn hostile_tokens_are_refused() {
             _ => Said::challenge("https://r.example/token"),
         });
         let client = fake.client_as("r.example", password());
-        let error = client.tags(&image("r.example/app")).await.unwrap_err();
+        let error = refused(&client).await;
         assert!(error.to_string().contains("its token service"), "{error}");
         assert_eq!(fake.asked().len(), requests, "{:?}", fake.lines());
         assert_eq!(fake.told(), ["https://r.example"]);
@@ -335,11 +331,7 @@ async fn redirects_that_lead_astray_are_not_followed() {
         let reason = reason.replace("within", "into");
         let fake = Fake::new(move |_, _, _| Said::redirect(to));
         let client = fake.client_as("r.example", password());
-        let error = client
-            .tags(&image("r.example/app"))
-            .await
-            .unwrap_err()
-            .to_string();
+        let error = refused(&client).await.to_string();
         assert!(error.contains(&reason), "{to}: {error}");
         assert_eq!(
             fake.lines(),
@@ -350,18 +342,11 @@ async fn redirects_that_lead_astray_are_not_followed() {
     let fake = Fake::new(|_, _, nth| {
         Said::redirect(&format!("https://r.example/{nth}/{}", fastrand::u64(..)))
     });
-    let error = fake
-        .client()
-        .tags(&image("r.example/app"))
-        .await
-        .unwrap_err();
+    let error = refused(&fake.client()).await;
     assert!(error.to_string().contains("too many"), "{error}");
     assert_eq!(fake.asked().len(), 6);
     let fake = Fake::new(|_, _, _| Said::status(302));
-    fake.client()
-        .tags(&image("r.example/app"))
-        .await
-        .unwrap_err();
+    refused(&fake.client()).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -376,7 +361,7 @@ async fn a_next_page_on_another_host_is_not_asked() {
             _ => Said::status(401).header("www-authenticate", "Basic realm=\"r\""),
         });
         let client = fake.client_as("r.example", password());
-        let error = client.tags(&image("r.example/app")).await.unwrap_err();
+        let error = refused(&client).await;
         assert!(
             matches!(error, RegistryError::ForeignPage { .. }),
             "{error}"
@@ -481,11 +466,7 @@ async fn a_login_that_is_refused_is_not_sent_again() {
 async fn having_no_access_is_told_as_it_is() {
     let error = |fake: Fake, credential| async move {
         let client = fake.client_as("r.example", credential);
-        client
-            .tags(&image("r.example/app"))
-            .await
-            .unwrap_err()
-            .to_string()
+        refused(&client).await.to_string()
     };
     let elsewhere = || {
         Fake::new(|asked, _, _| match asked.url.path() {
@@ -574,11 +555,7 @@ async fn a_registry_on_this_machine_may_not_point_to_its_neighbours_either() {
 #[tokio::test(start_paused = true)]
 async fn what_is_behind_the_path_of_an_address_is_not_told() {
     let fake = Fake::new(|_, _, _| Said::redirect("http://cdn.example/blob?X-Signature=hidden"));
-    let error = fake
-        .client()
-        .tags(&image("r.example/app"))
-        .await
-        .unwrap_err();
+    let error = refused(&fake.client()).await;
     assert!(
         error.to_string().contains("'http://cdn.example/blob'"),
         "{error}"
@@ -589,11 +566,7 @@ async fn what_is_behind_the_path_of_an_address_is_not_told() {
             "<https://me:hidden@cdn.example/x?s=hidden>; rel=\"next\"",
         )
     });
-    let error = fake
-        .client()
-        .tags(&image("r.example/app"))
-        .await
-        .unwrap_err();
+    let error = refused(&fake.client()).await;
     assert!(!error.to_string().contains("hidden"), "{error}");
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::fake::{Fake, Said, digest, image, index, tag};
+use super::fake::{Fake, Said, digest, image, index, refused, tag};
 use crate::digest::{Algorithm, Digest};
 use crate::registry::error::RegistryError;
 
@@ -86,11 +86,7 @@ async fn a_registry_on_this_machine_is_asked_over_what_it_speaks() {
 #[tokio::test(start_paused = true)]
 async fn bodies_without_end_cost_no_more_than_their_limit() {
     let fake = Fake::new(|_, _, _| Said::endless());
-    let error = fake
-        .client()
-        .tags(&image("r.example/app"))
-        .await
-        .unwrap_err();
+    let error = refused(&fake.client()).await;
     assert!(
         error.to_string().contains("larger than 67108864 bytes"),
         "{error}"
@@ -132,11 +128,7 @@ async fn all_pages_together_have_one_limit() {
             format!("</v2/app/tags/list?last={}>; rel=\"next\"", rand_word()),
         )
     });
-    let error = fake
-        .client()
-        .tags(&image("r.example/app"))
-        .await
-        .unwrap_err();
+    let error = refused(&fake.client()).await;
     assert!(matches!(error, RegistryError::TooLarge { .. }), "{error}");
     assert_eq!(fake.asked().len(), 7);
 }
@@ -155,11 +147,7 @@ async fn a_list_of_ever_new_pages_comes_to_an_end() {
             format!("</v2/app/tags/list?last={}>; rel=\"next\"", rand_word()),
         )
     });
-    let error = fake
-        .client()
-        .tags(&image("r.example/app"))
-        .await
-        .unwrap_err();
+    let error = refused(&fake.client()).await;
     assert!(
         error.to_string().contains("more than 10000 pages"),
         "{error}"
@@ -193,13 +181,8 @@ async fn indexes_within_an_index_are_read() {
     let inner = index(&[("linux/arm64", &arm64), ("index", &digest(&innermost))]);
     // The first of two entries for a platform counts.
     let outer = index(&[("linux/amd64", &amd64), ("index", &digest(&inner))]);
-    let all = [innermost, inner, outer.clone()];
-    let fake = Fake::new(move |asked, _, _| {
-        let found = all
-            .iter()
-            .find(|body| asked.url.path().ends_with(&digest(body).to_string()));
-        found.map_or(Said::status(404), Said::body)
-    });
+    let all = vec![innermost, inner, outer.clone()];
+    let fake = Fake::holding(all);
     let found = fake
         .client()
         .platforms(&image("r.example/app"), &digest(&outer))
@@ -229,12 +212,7 @@ async fn an_index_of_very_many_indexes_is_not_followed_for_ever() {
     let entries: Vec<(&str, &Digest)> = digests.iter().map(|digest| ("index", digest)).collect();
     let outer = index(&entries);
     let all: Vec<String> = inner.into_iter().chain([outer.clone()]).collect();
-    let fake = Fake::new(move |asked, _, _| {
-        let found = all
-            .iter()
-            .find(|body| asked.url.path().ends_with(&digest(body).to_string()));
-        found.map_or(Said::status(404), Said::body)
-    });
+    let fake = Fake::holding(all);
     let asked = fake
         .client()
         .platforms(&image("r.example/app"), &digest(&outer))
@@ -316,11 +294,7 @@ async fn a_list_that_repeats_itself_is_no_list() {
     let fake = Fake::new(|_, _, _| {
         Said::tags(&["1", "2"]).header("link", "</v2/app/tags/list?last=2>; rel=\"next\"")
     });
-    let error = fake
-        .client()
-        .tags(&image("r.example/app"))
-        .await
-        .unwrap_err();
+    let error = refused(&fake.client()).await;
     assert!(error.to_string().contains("its pages go round"), "{error}");
     // An empty page that names itself is an end.
     let fake = Fake::new(|asked, _, _| {

@@ -15,6 +15,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::name::ImageName;
 use crate::registry::client::{Client, Options};
 use crate::registry::credentials::{Credential, Credentials};
+use crate::registry::error::RegistryError;
 use crate::registry::transport::{Failure, FailureKind, Request, Response, Route, Transport};
 use crate::tag::Tag;
 
@@ -164,6 +165,17 @@ impl Fake {
         }
     }
 
+    /// A registry that has these manifests, by their digests.
+    pub(crate) fn holding(manifests: Vec<String>) -> Self {
+        Self::new(move |asked, _, _| {
+            let path = asked.url.path();
+            let found = manifests
+                .iter()
+                .find(|body| path.ends_with(&digest(body).to_string()));
+            found.map_or(Said::status(404), Said::body)
+        })
+    }
+
     pub(crate) fn client(&self) -> Client {
         self.client_with(Options::default(), Credentials::default())
     }
@@ -275,6 +287,11 @@ pub(crate) fn digest(of: &str) -> Digest {
 
 pub(crate) fn image(name: &str) -> ImageName {
     name.parse().unwrap()
+}
+
+/// Why there is no list of the tags of `r.example/app`.
+pub(crate) async fn refused(client: &Client) -> RegistryError {
+    client.tags(&image("r.example/app")).await.unwrap_err()
 }
 
 pub(crate) fn tag(name: &str) -> Tag {

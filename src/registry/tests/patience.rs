@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::fake::{Fake, Said, digest, image, index, tag};
+use super::fake::{Fake, Said, digest, image, index, refused, tag};
 use crate::registry::client::Options;
 use crate::registry::credentials::Credentials;
 use crate::registry::error::RegistryError;
@@ -45,10 +45,7 @@ async fn what_another_try_cannot_mend_is_not_tried_again() {
         || Said::failure(FailureKind::NoSuchHost),
     ] {
         let fake = Fake::new(move |_, _, _| fault());
-        fake.client()
-            .tags(&image("r.example/app"))
-            .await
-            .unwrap_err();
+        refused(&fake.client()).await;
         assert_eq!(fake.asked().len(), 1);
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let Arguments { image, files } = arguments;
     let locks = files.lock()?;
     let mut editor = files.editor()?;
-    let (mut table, old_text) = read_table(&files.digests)?;
+    let (mut table, _) = read_table(&files.digests)?;
     let was_tracked = editor.remove(image);
     let pins = table.images.remove(image);
     if !was_tracked && pins.is_none() {
@@ -29,7 +29,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     if was_tracked {
         file::write(&files.images, editor.text().as_bytes())?;
     }
-    if pins.is_some() && old_text.is_some() {
+    if pins.is_some() {
         file::write(&files.digests, table.to_json().as_bytes())?;
     }
     drop(locks);

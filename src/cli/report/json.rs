@@ -1,10 +1,9 @@
 //! The report of a refresh as JSON, of docs/schema/report.schema.json.
 
-use nix_oci_hashes::refresh::{Change, ChangeKind, Decision, Problem, Report};
-use nix_oci_hashes::tag::by_version;
+use nix_oci_hashes::refresh::{Change, ChangeKind, Problem, Report};
 use serde_json::{Map, Value, json};
 
-use super::{Outcome, counts, word};
+use super::{Outcome, counts, decisions, word};
 
 /// The version of the schema.
 const VERSION: u64 = 1;
@@ -41,6 +40,9 @@ pub(in crate::cli) fn render(report: &Report, table: &str, outcome: Outcome) -> 
             "windowSeconds": quota.window,
         })
     });
+    let decisions = decisions(report).map(|(image, tag, word, reason)| {
+        json!({ "image": image.as_str(), "tag": tag.as_str(), "decision": word, "reason": reason })
+    });
     let document = json!({
         "version": VERSION,
         "table": table,
@@ -51,7 +53,7 @@ pub(in crate::cli) fn render(report: &Report, table: &str, outcome: Outcome) -> 
         "lacking": lacking.collect::<Vec<_>>(),
         "problems": problems.collect::<Vec<_>>(),
         "quotas": quotas.collect::<Vec<_>>(),
-        "decisions": decisions(report),
+        "decisions": decisions.collect::<Vec<_>>(),
     });
     format!("{document:#}\n")
 }
@@ -91,21 +93,4 @@ fn change(Change { image, tag, kind }: &Change) -> Value {
         ChangeKind::Removed { old } => value["old"] = old.to_string().into(),
     }
     value
-}
-
-fn decisions(report: &Report) -> Vec<Value> {
-    let images = report.decisions.iter();
-    let one = images.flat_map(|(image, tags)| {
-        let mut tags: Vec<_> = tags.iter().collect();
-        tags.sort_by_cached_key(|(tag, _)| by_version(tag));
-        tags.into_iter().map(move |(tag, decision)| {
-            let (word, reason) = match decision {
-                Decision::Ask(taken) => ("ask", taken.to_string()),
-                Decision::Keep(kept) => ("keep", kept.to_string()),
-                Decision::Leave(left) => ("leave", left.to_string()),
-            };
-            json!({ "image": image.as_str(), "tag": tag.as_str(), "decision": word, "reason": reason })
-        })
-    });
-    one.collect()
 }

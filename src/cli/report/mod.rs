@@ -6,8 +6,10 @@ pub(super) mod terminal;
 
 use std::fmt;
 
+use nix_oci_hashes::name::ImageName;
 use nix_oci_hashes::platform::Platform;
-use nix_oci_hashes::refresh::{ChangeKind, Report};
+use nix_oci_hashes::refresh::{ChangeKind, Decision, Report};
+use nix_oci_hashes::tag::{Tag, by_version};
 
 /// What became of the table.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +61,23 @@ fn sum(report: &Report) -> String {
         .map(|(_, (word, count))| format!("{count} {word}"))
         .collect();
     parts.join(", ")
+}
+
+/// What became of every tag, in one word, and why, by image and version.
+fn decisions(report: &Report) -> impl Iterator<Item = (&ImageName, &Tag, &'static str, String)> {
+    let images = report.decisions.iter();
+    images.flat_map(|(image, tags)| {
+        let mut tags: Vec<_> = tags.iter().collect();
+        tags.sort_by_cached_key(|(tag, _)| by_version(tag));
+        tags.into_iter().map(move |(tag, decision)| {
+            let (word, why) = match decision {
+                Decision::Ask(taken) => ("ask", taken.to_string()),
+                Decision::Keep(kept) => ("keep", kept.to_string()),
+                Decision::Leave(left) => ("leave", left.to_string()),
+            };
+            (image, tag, word, why)
+        })
+    })
 }
 
 /// One word for what became of a pin.

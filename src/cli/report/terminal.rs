@@ -4,16 +4,18 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use nix_oci_hashes::refresh::{Change, ChangeKind, Decision, Report};
+use nix_oci_hashes::name::ImageName;
+use nix_oci_hashes::refresh::{Change, ChangeKind, Report};
+use nix_oci_hashes::tag::Tag;
 
-use super::{lost_words, platforms, sum, word};
+use super::{decisions, lost_words, platforms, sum, word};
 use crate::cli::columns::{Cell, align};
 
 const YELLOW: Style = AnsiColor::Yellow.on_default();
 
 /// The report as text, with colour: `outcome` is what became of the table.
 pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
-    let mut rows = decisions(report);
+    let mut rows: Vec<Vec<Cell>> = decisions(report).map(decision).collect();
     rows.extend(report.changes.iter().map(change));
     rows.extend(report.gone.iter().map(|gone| {
         let pin = if gone.pinned { "; its pin is kept" } else { "" };
@@ -57,22 +59,13 @@ fn row(word: &str, style: Style, what: String, how: String) -> Vec<Cell> {
     ]
 }
 
-fn decisions(report: &Report) -> Vec<Vec<Cell>> {
-    let images = report.decisions.iter();
-    let tags = images.flat_map(|(image, tags)| {
-        let mut tags: Vec<_> = tags.iter().collect();
-        tags.sort_by_cached_key(|(tag, _)| nix_oci_hashes::tag::by_version(tag));
-        tags.into_iter().map(move |tag| (image, tag))
-    });
-    tags.map(|(image, (tag, decision))| {
-        let (word, style, why) = match decision {
-            Decision::Ask(taken) => ("ask", AnsiColor::Green.on_default(), taken.to_string()),
-            Decision::Keep(kept) => ("keep", Style::new(), kept.to_string()),
-            Decision::Leave(left) => ("leave", Style::new().dimmed(), left.to_string()),
-        };
-        row(word, style, format!("{image}:{tag}"), why)
-    })
-    .collect()
+fn decision((image, tag, word, why): (&ImageName, &Tag, &str, String)) -> Vec<Cell> {
+    let style = match word {
+        "ask" => AnsiColor::Green.on_default(),
+        "leave" => Style::new().dimmed(),
+        _ => Style::new(),
+    };
+    row(word, style, format!("{image}:{tag}"), why)
 }
 
 fn change(Change { image, tag, kind }: &Change) -> Vec<Cell> {

@@ -8,10 +8,24 @@ fn main() {
 
 #[cfg(feature = "plugin")]
 mod plugin {
+    use std::path::PathBuf;
     use std::process::exit;
 
-    /// The versions of Nix that `cpp/compat.h` is written for.
-    const SUPPORTED: &str = "2.8.";
+    /// The releases of Nix that `cpp/compat.h` is written for.
+    const SUPPORTED: &str = "2.8, and from 2.18 on";
+
+    fn is_supported(nix: (u32, u32)) -> bool {
+        nix == (2, 8) || nix >= (2, 18)
+    }
+
+    /// The C++ that a release is written in, and its headers with it.
+    fn standard(nix: (u32, u32)) -> &'static str {
+        match nix {
+            (2, ..18) => "c++17",
+            (2, 18..31) => "c++20",
+            _ => "c++23",
+        }
+    }
 
     pub(crate) fn build() {
         println!("cargo:rerun-if-changed=cpp");
@@ -26,33 +40,69 @@ mod plugin {
                     "The feature 'plugin' needs Nix with its development files, and pkg-config \
                      does not find 'nix-expr'.\n\
                      Debian 12: run scripts/setup, then build through the Makefile ('make plugin').\n\
-                     Elsewhere: install Nix 2.8 with its headers, and put the folder of its \
-                     nix-expr.pc into PKG_CONFIG_PATH.\n\n{error}"
+                     Elsewhere: install Nix with its headers ({SUPPORTED}), and put the folder of \
+                     its nix-expr.pc into PKG_CONFIG_PATH.\n\n{error}"
                 );
                 exit(1)
             });
-        if !nix.version.starts_with(SUPPORTED) {
+        let version = series(&nix.version).filter(|&version| is_supported(version));
+        let Some(version) = version else {
             eprintln!(
-                "pkg-config finds Nix {}, and so far the plugin is built for Nix 2.8 only.\n\
-                 Put the folder of that version's nix-expr.pc first in PKG_CONFIG_PATH; on Debian \
-                 12, scripts/setup makes one.",
+                "pkg-config finds Nix {}, and the plugin can be built for Nix {SUPPORTED}.\n\
+                 Put the folder of such a version's nix-expr.pc first in PKG_CONFIG_PATH; on \
+                 Debian 12, scripts/setup makes one.",
                 nix.version
             );
             exit(1)
-        }
-        let mut build = cxx_build::bridge("src/plugin.rs");
+        };
+        let flavour = flavour(&nix.include_paths);
+        let (major, minor) = (version.0.to_string(), version.1.to_string());
+        let of_nix = |build: &mut cc::Build| {
+            build.include("cpp").flag_if_supported("-fvisibility=hidden");
+        };
+        let mut running_nix = cc::Build::new();
+        of_nix(&mut running_nix);
+        running_nix
+            .file("cpp/running_nix.c")
+            .std("c11")
+            .compile("running_nix");
+        let mut bridge = cxx_build::bridge("src/plugin.rs");
+        of_nix(&mut bridge);
         // System headers: their warnings are not ours to mend.
         for folder in &nix.include_paths {
-            build.flag("-isystem").flag(folder);
+            bridge.flag("-isystem").flag(folder);
         }
-        build
+        bridge
             .file("cpp/oci_hash.cc")
-            .include("cpp")
-            // As this version of Nix is built itself.
-            .std("c++17")
+            .file("cpp/settings.cc")
+            .file("cpp/tables.cc")
+            .define("OCI_HASH_NIX_MAJOR", &*major)
+            .define("OCI_HASH_NIX_MINOR", &*minor)
+            .define("OCI_HASH_NIX_SERIES", &*format!("\"{major}.{minor}\""))
+            .define("OCI_HASH_NIX_FLAVOUR", &*format!("\"{flavour}\""))
+            .std(standard(version))
             // Nix's structures are made for designated initialisers of some members.
             .flag_if_supported("-Wno-missing-field-initializers")
             .flag_if_supported("-Wno-unused-parameter")
             .compile("oci_hash");
+    }
+
+    /// The first two numbers of a version such as `2.26.3` or `2.36.0pre`.
+    fn series(version: &str) -> Option<(u32, u32)> {
+        let mut numbers = version.split('.');
+        let major = numbers.next()?.parse().ok()?;
+        let minor = numbers.next()?;
+        let digits = minor.find(|c: char| !c.is_ascii_digit());
+        Some((major, minor[..digits.unwrap_or(minor.len())].parse().ok()?))
+    }
+
+    /// Determinate Nix has CppNix's version and one of its own, which tells the
+    /// two apart in the running program too.
+    fn flavour(headers: &[PathBuf]) -> &'static str {
+        let is_determinate = headers.iter().any(|folder| {
+            let globals = std::fs::read_to_string(folder.join("nix/store/globals.hh"));
+            globals.is_ok_and(|text| text.contains("determinateNixVersion"))
+        });
+        if is_determinate { "determinate" } else { "nix" }
     }
 }

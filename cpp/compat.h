@@ -1,26 +1,90 @@
-// All that differs between the versions of Nix, as it is in 2.8; build.rs lets
-// no other in.
+// All that differs between the releases of Nix, each with the release that
+// brought it. build.rs defines OCI_HASH_NIX_MAJOR and OCI_HASH_NIX_MINOR from
+// the headers that it compiles against. Written for 2.8 and for 2.18 and later.
 #pragma once
 
-#include "config.h"
+#define NIX_AT_LEAST(major, minor)                                             \
+  (OCI_HASH_NIX_MAJOR > (major) ||                                             \
+   (OCI_HASH_NIX_MAJOR == (major) && OCI_HASH_NIX_MINOR >= (minor)))
 
+// 2.28: headers in a folder a library, each with the configuration it needs.
+#if NIX_AT_LEAST(2, 28)
+#include "nix/expr/eval-inline.hh"
+#include "nix/expr/eval-settings.hh"
+#include "nix/expr/eval.hh"
+#include "nix/expr/primops.hh"
+#include "nix/store/globals.hh"
+#include "nix/util/config-global.hh"
+#include "nix/util/logging.hh"
+#include "nix/util/signals.hh"
+#include "nix/util/terminal.hh"
+#else
+// 2.26: a configuration a library, to be included before anything else.
+#if NIX_AT_LEAST(2, 26)
+#include "config-util.hh"
+
+#include "config-store.hh"
+
+#include "config-expr.hh"
+#else
+#include "config.h"
+#endif
 #include "eval-inline.hh"
+#include "globals.hh"
+#include "logging.hh"
 #include "primops.hh"
 #include "util.hh"
+// 2.18: own headers for evaluation's settings.
+#if NIX_AT_LEAST(2, 18)
+#include "eval-settings.hh"
+#endif
+// 2.19: own headers for parts of util.hh.
+#if NIX_AT_LEAST(2, 19)
+#include "signals.hh"
+#include "terminal.hh"
+#endif
+// 2.22: what signals.hh declares, defined.
+#if NIX_AT_LEAST(2, 22)
+#include "signals-impl.hh"
+#endif
+// 2.24: own header for the settings of everything together.
+#if NIX_AT_LEAST(2, 24)
+#include "config-global.hh"
+#endif
+#endif
 
+#include <cstdint>
+#include <limits>
+#include <map>
 #include <string>
 #include <string_view>
 
 namespace oci_hash {
 
-// The position of a call; a PosIdx from 2.9 on.
+// The position of a call: an index from 2.9 on.
+#if NIX_AT_LEAST(2, 9)
+using Position = const nix::PosIdx;
+#else
 using Position = const nix::Pos &;
+#endif
 
 // Throws `message` as `builtins.throw` does, so that `tryEval` catches it.
-[[noreturn]] inline void throw_error(nix::EvalState &, Position pos,
-                                     const std::string &message) {
+[[noreturn]] inline void
+throw_error([[maybe_unused]] nix::EvalState &state, Position pos,
+            const std::string &message) {
+#if NIX_AT_LEAST(2, 21) // the kind of an error is chosen where it is begun
+  state.error<nix::ThrownError>("%1%", nix::Uncolored(message))
+      .atPos(pos)
+      .debugThrow();
+#elif NIX_AT_LEAST(2, 14) // errors are built by the evaluation
+  state.error("%1%", nix::normaltxt(message))
+      .atPos(pos)
+      .debugThrow<nix::ThrownError>();
+#else
   throw nix::ThrownError(
       {.msg = nix::hintfmt("%1%", nix::normaltxt(message)), .errPos = pos});
+#endif
+  std::abort(); // not reached; debugThrow is not marked everywhere
 }
 
 // The message of an error, without its kind, position and trace.
@@ -28,30 +92,78 @@ inline std::string message_of(const nix::BaseError &error) {
   return nix::filterANSIEscapes(error.info().msg.str(), true);
 }
 
+inline void warn(const std::string &message) { nix::logger->warn(message); }
+
+// Throws where the user has pressed Ctrl-C. Only once for each time, so that
+// whoever catches it has to throw it on.
+inline void check_interrupt() { nix::checkInterrupt(); }
+
+// 2.19: accessors for what is in a value; for sets, 2.22; for paths, 2.16.
 inline bool has_context(const nix::Value &value) {
+#if NIX_AT_LEAST(2, 19)
+  return value.context() != nullptr;
+#else
   return value.string.context != nullptr;
+#endif
 }
 
 // The text of a forced string.
 inline std::string_view text_of(const nix::Value &value) {
+#if NIX_AT_LEAST(2, 19)
+  return value.string_view();
+#else
   return value.string.s;
+#endif
 }
 
 // The text of a forced path.
-inline std::string_view path_of(const nix::Value &value) { return value.path; }
+inline std::string path_of(const nix::Value &value) {
+#if NIX_AT_LEAST(2, 16)
+  return value.path().path.abs();
+#else
+  return value.path;
+#endif
+}
+
+// The attributes of a forced set; constant where accessors are.
+inline auto *attributes_of(const nix::Value &set) {
+#if NIX_AT_LEAST(2, 22)
+  return set.attrs();
+#else
+  return set.attrs;
+#endif
+}
 
 // Calls `f` with name and value of each attribute of a forced set.
 template <typename F>
-void each_attribute(nix::EvalState &, nix::Value &set, F f) {
-  for (const nix::Attr &attr : *set.attrs)
+void each_attribute([[maybe_unused]] nix::EvalState &state, nix::Value &set,
+                    F f) {
+  for (const nix::Attr &attr : *attributes_of(set)) {
+#if NIX_AT_LEAST(2, 9) // symbols are indices into a table of the evaluation
+    f(std::string(std::string_view(state.symbols[attr.name])), *attr.value);
+#else
     f(static_cast<const std::string &>(attr.name), *attr.value);
+#endif
+  }
 }
 
 // The value of an attribute of a forced set, or null.
 inline nix::Value *attribute(nix::EvalState &state, nix::Value &set,
                              const char *name) {
-  auto *attr = set.attrs->get(state.symbols.create(name));
-  return attr ? attr->value : nullptr;
+  auto symbol = state.symbols.create(name);
+  for (const nix::Attr &attr : *attributes_of(set))
+    if (attr.name == symbol)
+      return attr.value;
+  return nullptr;
+}
+
+inline void make_string([[maybe_unused]] nix::EvalState &state,
+                        nix::Value &value, std::string_view text) {
+#if NIX_AT_LEAST(2, 33) // strings are allocated in the evaluation's memory
+  value.mkString(text, state.mem);
+#else
+  value.mkString(text);
+#endif
 }
 
 // The result of one of Nix's own builtins, forced.
@@ -68,15 +180,56 @@ inline std::string type_of(const nix::Value &value) {
   return nix::showType(value);
 }
 
+// 2.24: evaluations have settings of their own.
+inline bool is_pure([[maybe_unused]] nix::EvalState &state) {
+#if NIX_AT_LEAST(2, 24)
+  return state.settings.pureEval;
+#else
+  return nix::evalSettings.pureEval;
+#endif
+}
+
+// Whether `nix --offline` was said. Nix keeps that nowhere; what it does is set
+// these four, where the user has not.
+inline bool is_offline() {
+  std::map<std::string, nix::AbstractConfig::SettingInfo> all, by_user;
+  nix::globalConfig.getSettings(all);
+  nix::globalConfig.getSettings(by_user, true);
+  auto is = [&](const char *name, const std::string &value) {
+    auto found = all.find(name);
+    return found != all.end() && found->second.value == value &&
+           by_user.count(name) == 0;
+  };
+  auto forever = std::to_string(std::numeric_limits<unsigned int>::max());
+  return is("substitute", "false") || is("tarball-ttl", forever) ||
+         is("download-attempts", "0") || is("connect-timeout", "1");
+}
+
+// For how many seconds what was fetched counts as fresh.
+inline uint64_t tarball_ttl() {
+  std::map<std::string, nix::AbstractConfig::SettingInfo> all;
+  nix::globalConfig.getSettings(all);
+  auto found = all.find("tarball-ttl");
+  return found == all.end() ? 3600 : std::stoull(found->second.value);
+}
+
 // Adds a builtin of one argument to the ones Nix starts with. Names with two
 // underscores are not put into the scope of every expression without them.
 inline void register_builtin(const char *name, const char *argument,
-                             const char *doc, nix::PrimOpFun function) {
-  nix::RegisterPrimOp({.name = name,
-                       .args = {argument},
-                       .arity = 1,
-                       .doc = doc,
-                       .fun = function});
+                             const char *doc,
+                             void (*function)(nix::EvalState &, Position,
+                                              nix::Value **, nix::Value &)) {
+  nix::RegisterPrimOp({
+      .name = name,
+      .args = {argument},
+      .arity = 1,
+      .doc = doc,
+#if NIX_AT_LEAST(2, 34)
+      .impl = function,
+#else
+      .fun = function,
+#endif
+  });
 }
 
 } // namespace oci_hash

@@ -4,8 +4,12 @@
 #include "oci_hash.h"
 
 #include "compat.h"
-#include "nix-oci-hashes/src/plugin.rs.h"
-#include "rust/cxx.h"
+#include "running_nix.h"
+#include "settings.h"
+#include "tables.h"
+
+#include <exception>
+#include <utility>
 
 namespace oci_hash {
 namespace {
@@ -30,17 +34,14 @@ const char *documentation = R"(
     `"aarch64-linux"`. The answer then carries that platform's digest; without
     it, the digest of the index, which is right on every platform.
   - `digests`: the table: a path to a `digests.json`, or the set that
-    `builtins.fromJSON` makes of one. Without it, the table that the plugin was
-    built with.
+    `builtins.fromJSON` makes of one. Without it, that of the setting
+    `oci-hash-digests`, or the table that the plugin was built with.
 
   A reference that already carries a digest is checked against the table. What
   is not pinned is an error that says what is, and that `builtins.tryEval`
-  catches.
+  catches; with the setting `oci-hash-resolve`, impure evaluation asks the
+  registry for it instead.
 )";
-
-rust::Slice<const uint8_t> bytes(std::string_view text) {
-  return {reinterpret_cast<const uint8_t *>(text.data()), text.size()};
-}
 
 // The text of a value that has to be a string without context.
 std::string_view plain_string(nix::EvalState &state, Position pos,
@@ -58,90 +59,93 @@ std::string_view plain_string(nix::EvalState &state, Position pos,
   return text_of(value);
 }
 
-// A table of pins as text, and where it is from: a file's path, or empty for a
-// parsed set.
-struct Digests {
-  std::string_view file;
-  std::string_view text;
-};
+// The first of the URLs that evaluation allows; only with restrict-eval are
+// there any that it does not.
+void check_uris(nix::EvalState &state, Position pos, const Answer &answer) {
+  std::string problem;
+  for (const auto &url : answer.urls) {
+    try {
+      state.checkURI(std::string(url));
+      return;
+    } catch (nix::Error &error) {
+      problem = message_of(error);
+    }
+  }
+  throw_error(state, pos,
+              "builtins.ociHash: " + std::string(answer.miss) +
+                  ". Its registry was not asked: " +
+                  std::string(one_line(bytes(problem))) +
+                  "; the setting 'allowed-uris' allows it");
+}
 
-// Reads the attribute `digests` through builtins.readFile, which keeps to pure
-// and restricted evaluation and builds what a string's context names; or writes
-// a parsed table as JSON again.
-Digests read_digests(nix::EvalState &state, Position pos, nix::Value &value) {
-  state.forceValue(value, pos);
-  auto type = value.type();
-  if (type != nix::nPath && type != nix::nString && type != nix::nAttrs)
-    throw_error(state, pos,
-                "builtins.ociHash: the attribute 'digests' is " +
-                    type_of(value) +
-                    "; write the path of a digests.json, or its parsed set");
-  // A derivation or a flake input stands for its path, as everywhere in Nix.
-  auto *path =
-      type == nix::nAttrs ? attribute(state, value, "outPath") : &value;
-  // What the user's own expressions throw is thrown here, as it is; what comes
-  // out of the builtins below is about the table.
-  if (path)
-    state.forceValue(*path, pos);
-  else
-    state.forceValueDeep(value);
-  std::string_view file;
-  if (path && path->type() == nix::nPath)
-    file = path_of(*path);
-  else if (path && path->type() == nix::nString)
-    file = text_of(*path);
+// What the user's Ctrl-C has thrown, while Rust is at work.
+thread_local std::exception_ptr interruption;
+
+// Asks the registry, where the user allows it.
+std::string resolve(nix::EvalState &state, Position pos, const Pending &query,
+                    const Shared &table, const Answer &answer) {
+  const auto &set = settings();
+  if (answer.urls.empty() || !set.resolve || is_pure(state))
+    throw_error(state, pos, "builtins.ociHash: " + std::string(answer.miss));
+  check_uris(state, pos, answer);
+  Asking asking;
+  for (const auto &registry : set.registries.get())
+    asking.registries.push_back(rust::String::lossy(registry));
+  asking.timeout = set.timeout;
+  asking.ttl = tarball_ttl();
+  asking.offline = is_offline();
+  interruption = nullptr;
   try {
-    return {file, text_of(call_builtin(state, pos, path ? "readFile" : "toJSON",
-                                       value))};
-  } catch (nix::AssertionError &) {
+    auto resolved = query.resolve(table, asking);
+    for (const auto &warning : resolved.warnings)
+      warn(std::string(warning));
+    return std::string(resolved.pinned);
+  } catch (rust::Error &) {
+    if (interruption)
+      std::rethrow_exception(std::exchange(interruption, nullptr));
     throw;
-  } catch (nix::Abort &) {
-    throw;
-  } catch (nix::Error &error) {
-    throw_error(state, pos,
-                "builtins.ociHash: the attribute 'digests' cannot be read: " +
-                    std::string(one_line(bytes(message_of(error)))) +
-                    "; write the path of a digests.json or the set that "
-                    "builtins.fromJSON makes of it, or leave 'digests' out for "
-                    "the built-in table");
   }
 }
 
 std::string answer(nix::EvalState &state, Position pos, nix::Value &argument) {
   state.forceValue(argument, pos);
+  auto query = new_query();
+  nix::Value *digests = nullptr;
   if (argument.type() == nix::nString) {
     auto reference = plain_string(state, pos, argument, "the argument");
-    return std::string(answer_reference(bytes(reference)));
-  }
-  if (argument.type() != nix::nAttrs)
+    query->set_attribute(bytes("image"), bytes(reference));
+  } else if (argument.type() == nix::nAttrs) {
+    each_attribute(
+        state, argument, [&](const std::string &name, nix::Value &value) {
+          query->check_attribute(bytes(name));
+          if (name == "digests")
+            digests = &value;
+          else
+            query->set_attribute(
+                bytes(name),
+                bytes(plain_string(state, pos, value,
+                                   "the attribute '" + name + "'")));
+        });
+  } else {
     throw_error(state, pos,
                 "builtins.ociHash: the argument is " + type_of(argument) +
                     "; write a reference such as \"docker.io/nextcloud:34\", "
                     "or a set such as { image = \"docker.io/nextcloud\"; "
                     "version = \"34\"; }");
-  auto query = new_query();
-  nix::Value *digests = nullptr;
-  each_attribute(
-      state, argument, [&](const std::string &name, nix::Value &value) {
-        query->check_attribute(bytes(name));
-        if (name == "digests")
-          digests = &value;
-        else
-          query->set_attribute(
-              bytes(name), bytes(plain_string(state, pos, value,
-                                              "the attribute '" + name + "'")));
-      });
-  if (!digests)
-    return std::string(query->answer());
-  auto table = read_digests(state, pos, *digests);
-  return std::string(query->answer_from(bytes(table.file), bytes(table.text)));
+  }
+  auto table =
+      digests ? table_of(state, pos, *digests) : default_table(state, pos);
+  auto answer = query->look_up(*table);
+  if (!answer.pinned.empty())
+    return std::string(answer.pinned);
+  return resolve(state, pos, *query, *table, answer);
 }
 
 void oci_hash(nix::EvalState &state, Position pos, nix::Value **args,
               nix::Value &result) {
   std::string error;
   try {
-    result.mkString(answer(state, pos, *args[0]));
+    make_string(state, result, answer(state, pos, *args[0]));
     return;
   } catch (rust::Error &rust_error) {
     error = rust_error.what();
@@ -149,10 +153,49 @@ void oci_hash(nix::EvalState &state, Position pos, nix::Value **args,
   throw_error(state, pos, "builtins.ociHash: " + error);
 }
 
+// Whether the Nix that opens the plugin is the one that it is built for. A build
+// for another may open and crash later; the loader asks before, and this is for
+// builds that are named in plugin-files by themselves.
+bool is_fitting() {
+  constexpr const char *series = OCI_HASH_NIX_SERIES;
+  running_nix nix;
+  if (!oci_hash_running_nix(&nix)) {
+    oci_hash_warn("this plugin is for %s %s, and the running nix tells no "
+                  "version; builtins.ociHash is left out",
+                  OCI_HASH_NIX_FLAVOUR, series);
+    return false;
+  }
+  if (std::string_view(nix.flavour) == OCI_HASH_NIX_FLAVOUR &&
+      oci_hash_same_series(nix.version, series))
+    return true;
+  oci_hash_warn("this plugin is for %s %s, and the running %s is %s; "
+                "builtins.ociHash is left out; install the plugin for this "
+                "Nix, or take it out of 'plugin-files' in nix.conf",
+                OCI_HASH_NIX_FLAVOUR, series, nix.name, nix.version);
+  return false;
+}
+
 } // namespace
 
+bool interrupted() noexcept {
+  try {
+    check_interrupt();
+    return false;
+  } catch (...) {
+    interruption = std::current_exception();
+    return true;
+  }
+}
+
 void register_oci_hash() noexcept {
-  register_builtin("__ociHash", "argument", documentation, oci_hash);
+  try {
+    if (!is_fitting())
+      return;
+    settings();
+    register_builtin("__ociHash", "argument", documentation, oci_hash);
+  } catch (std::exception &error) {
+    oci_hash_warn("%s; builtins.ociHash is left out", error.what());
+  }
 }
 
 } // namespace oci_hash

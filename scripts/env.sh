@@ -4,11 +4,14 @@
 #
 # A Nix whose development files pkg-config finds is used as it is. Otherwise
 # PKG_CONFIG_PATH is pointed at the headers that scripts/setup keeps for the
-# Nix of Debian 12, whose packages hold none.
+# Nix of Debian 12, whose packages hold none. With NIX_OCI_HASHES_NIX=2.26 it is
+# the Nix that scripts/setup-nix26 keeps, whatever else is there.
 
 debian_nix=2.8.0
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/nix-oci-hashes"
 nix_dev="$cache/nix-$debian_nix-dev"
+nix26_version=2.26.3
+nix26="$cache/nix-$nix26_version"
 registry_bin="$cache/docker-registry/usr/bin"
 
 # True where the Nix that pkg-config names has its headers on disk.
@@ -23,7 +26,9 @@ nix_headers_found() {
   return 1
 }
 
-if ! nix_headers_found; then
+if [ "${NIX_OCI_HASHES_NIX:-}" = 2.26 ]; then
+  export PKG_CONFIG_PATH="$nix26/share/pkgconfig" PATH="$nix26/bin:$PATH"
+elif ! nix_headers_found; then
   export PKG_CONFIG_PATH="$nix_dev/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
 fi
 export PATH="$PATH:$registry_bin"

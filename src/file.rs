@@ -112,15 +112,27 @@ impl Lock {
     /// # Errors
     /// Where another run has it, and where the folder cannot be written to.
     pub fn take(path: &Path) -> Result<Self, FileError> {
+        Self::try_take(path)?.ok_or_else(|| {
+            let message = "another nix-oci-hashes is at work on it";
+            let remedy = "wait until that is done, then try again";
+            FileError::new(path.display(), message, remedy)
+        })
+    }
+
+    /// As [`Lock::take`], or nothing where another run has it.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written to.
+    pub fn try_take(path: &Path) -> Result<Option<Self>, FileError> {
         let failed = |error: &io::Error| {
             let message = format!("cannot be locked: {}", json::plain(error));
             FileError::new(path.display(), message, "see that its folder is writable")
         };
         if is_special(path) {
-            return Ok(Self {
+            return Ok(Some(Self {
                 path: None,
                 _file: None,
-            });
+            }));
         }
         let mut name = real_path(path).map_err(|e| failed(&e))?.into_os_string();
         name.push(".lock");
@@ -133,11 +145,7 @@ impl Lock {
                 .open(&lock_path)
                 .map_err(|e| failed(&e))?;
             match file.try_lock() {
-                Err(TryLockError::WouldBlock) => {
-                    let message = "another nix-oci-hashes is at work on it";
-                    let remedy = "wait until that is done, then try again";
-                    return Err(FileError::new(path.display(), message, remedy));
-                }
+                Err(TryLockError::WouldBlock) => return Ok(None),
                 // A file system without locks has nobody to lock out.
                 Err(TryLockError::Error(error)) if error.kind() != ErrorKind::Unsupported => {
                     return Err(failed(&error));
@@ -148,10 +156,10 @@ impl Lock {
             let here = file.metadata().map_err(|e| failed(&e))?;
             if fs::metadata(&lock_path).is_ok_and(|there| there.ino() == here.ino()) {
                 remove_leftovers(&lock_path.with_extension(""));
-                return Ok(Self {
+                return Ok(Some(Self {
                     path: Some(lock_path),
                     _file: Some(file),
-                });
+                }));
             }
         }
     }

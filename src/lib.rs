@@ -39,6 +39,7 @@ pub mod registry;
 pub mod requirement;
 #[cfg(feature = "refresh")]
 pub mod resolve;
+pub mod suggest;
 pub mod table;
 pub mod tag;
 mod text;

@@ -26,7 +26,7 @@ pub struct ImageName {
 
 /// A reference: an image, maybe a tag, maybe a digest, such as
 /// `docker.io/nextcloud:34@sha256:...`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Reference {
     /// The image.
     pub image: ImageName,

@@ -6,41 +6,94 @@
     reason = "what cxx writes is its own to check; the one static below says why it is sound"
 )]
 
+mod files;
+mod miss;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::json::FileError;
 use crate::lookup::{ATTRIBUTES, LookupError, Query, QueryError};
 use crate::table::Table;
 use crate::text::Plain;
+use files::Slot;
 
 #[cxx::bridge(namespace = "oci_hash")]
 mod ffi {
+    /// What the table says.
+    struct Answer {
+        /// The pinned reference; empty for a miss.
+        pinned: String,
+        /// What is wrong, and the way out.
+        miss: String,
+        /// The URLs at which the registry would be asked; none where that
+        /// makes no sense.
+        urls: Vec<String>,
+    }
+
+    /// The settings, as far as they are about asking registries.
+    struct Asking {
+        /// The only registries that may be asked, or none for any.
+        registries: Vec<String>,
+        /// For how many seconds one may be asked.
+        timeout: u32,
+        /// For how many seconds an answer is fresh.
+        ttl: u64,
+        /// Whether none may be asked.
+        offline: bool,
+    }
+
+    /// What a registry says.
+    struct Resolved {
+        /// The pinned reference.
+        pinned: String,
+        /// What to tell the user, once.
+        warnings: Vec<String>,
+    }
+
     extern "Rust" {
-        type PendingQuery;
+        type Pending;
+        type Shared;
+        type Slot;
 
         /// A message that has outside input in it, escaped and cut to one line.
         fn one_line(message: &[u8]) -> String;
 
-        /// The pinned reference for a reference, from the built-in table.
-        fn answer_reference(reference: &[u8]) -> Result<String>;
-
-        /// A query by set, without attributes yet.
-        fn new_query() -> Box<PendingQuery>;
+        /// A query without attributes yet.
+        fn new_query() -> Box<Pending>;
         /// Fails for a name that no attribute has.
-        fn check_attribute(self: &PendingQuery, name: &[u8]) -> Result<()>;
+        fn check_attribute(self: &Pending, name: &[u8]) -> Result<()>;
         /// Adds an attribute other than `digests`.
-        fn set_attribute(self: &mut PendingQuery, name: &[u8], value: &[u8]) -> Result<()>;
-        /// The pinned reference, from the built-in table.
-        fn answer(self: &PendingQuery) -> Result<String>;
-        /// The pinned reference, from the table `text`: that of `file`, or where
-        /// this is empty, of a set.
-        fn answer_from(self: &PendingQuery, file: &[u8], text: &[u8]) -> Result<String>;
+        fn set_attribute(self: &mut Pending, name: &[u8], value: &[u8]) -> Result<()>;
+        /// Asks the table. Fails for what is no query.
+        fn look_up(self: &Pending, table: &Shared) -> Result<Answer>;
+        /// Asks the registry what the table misses. Fails where it has no
+        /// answer, and soon after `interrupted` says so.
+        fn resolve(self: &Pending, table: &Shared, asking: &Asking) -> Result<Resolved>;
+
+        /// The table that the plugin was built with.
+        fn built_in() -> Result<Box<Shared>>;
+        /// The table in a parsed set, which `text` is as JSON.
+        fn parse_set(text: &[u8]) -> Result<Box<Shared>>;
+        /// The same table once more.
+        fn share(self: &Shared) -> Box<Shared>;
+
+        /// Where the table of the file at `path` is, or is to be put, within
+        /// one evaluation.
+        fn find_file(evaluation: usize, path: &[u8]) -> Box<Slot>;
+        /// Whether it is there, and the file unchanged.
+        fn is_filled(self: &Slot) -> bool;
+        /// Parses the file's text.
+        fn fill(self: &mut Slot, text: &[u8]) -> Result<()>;
+        /// The table.
+        fn table(self: &Slot) -> Result<Box<Shared>>;
     }
 
     unsafe extern "C++" {
         include!("oci_hash.h");
         fn register_oci_hash();
+        /// Whether the user has pressed Ctrl-C.
+        fn interrupted() -> bool;
     }
 }
 
@@ -59,9 +112,12 @@ static REGISTER: extern "C" fn() = {
 };
 
 /// The attributes of a set, as far as C++ has handed them over.
-struct PendingQuery {
+struct Pending {
     attributes: Vec<(String, String)>,
 }
+
+/// A table that any number of lookups are made in.
+struct Shared(Arc<Table>);
 
 #[derive(Debug, thiserror::Error)]
 enum PluginError {
@@ -71,6 +127,8 @@ enum PluginError {
     Lookup(#[from] LookupError),
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(transparent)]
+    Miss(#[from] miss::MissError),
     #[error("{what} is not UTF-8; image names, tags and platforms are plain ASCII")]
     NotUtf8 { what: String },
     #[error("it failed in a way it should not; please report this with the expression")]
@@ -82,26 +140,28 @@ fn guarded<T>(f: impl FnOnce() -> Result<T, PluginError>) -> Result<T, PluginErr
     catch_unwind(AssertUnwindSafe(f)).unwrap_or(Err(PluginError::Panic))
 }
 
+/// Locks what a panic may have left behind: none of it is ever half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn utf8<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, PluginError> {
     std::str::from_utf8(bytes).map_err(|_| PluginError::NotUtf8 {
         what: what.to_owned(),
     })
 }
 
-fn answer_reference(reference: &[u8]) -> Result<String, PluginError> {
-    guarded(|| {
-        let query = Query::from_reference(utf8(reference, "the reference")?)?;
-        Ok(query.answer(&*built_in()?)?.to_string())
-    })
+fn one_line(message: &[u8]) -> String {
+    Plain(&String::from_utf8_lossy(message)).to_string()
 }
 
-fn new_query() -> Box<PendingQuery> {
-    Box::new(PendingQuery {
+fn new_query() -> Box<Pending> {
+    Box::new(Pending {
         attributes: Vec::new(),
     })
 }
 
-impl PendingQuery {
+impl Pending {
     #[expect(
         clippy::unused_self,
         reason = "C++ reads it as a question to the query"
@@ -126,54 +186,79 @@ impl PendingQuery {
         })
     }
 
-    fn answer(&self) -> Result<String, PluginError> {
-        guarded(|| self.answer_in(&*built_in()?))
+    fn look_up(&self, table: &Shared) -> Result<ffi::Answer, PluginError> {
+        guarded(|| {
+            let query = self.query()?;
+            Ok(match query.answer(&table.0) {
+                Ok(pinned) => ffi::Answer {
+                    pinned: pinned.to_string(),
+                    miss: String::new(),
+                    urls: Vec::new(),
+                },
+                Err(miss) => ffi::Answer {
+                    pinned: String::new(),
+                    urls: query
+                        .question(&table.0, &miss)
+                        .map(|question| miss::urls(&question))
+                        .unwrap_or_default(),
+                    miss: miss.to_string(),
+                },
+            })
+        })
     }
 
-    fn answer_from(&self, file: &[u8], text: &[u8]) -> Result<String, PluginError> {
-        guarded(|| self.answer_in(&*parsed(file, text)?))
+    fn resolve(&self, table: &Shared, asking: &ffi::Asking) -> Result<ffi::Resolved, PluginError> {
+        guarded(|| {
+            let query = self.query()?;
+            let miss = match query.answer(&table.0) {
+                Ok(pinned) => {
+                    return Ok(ffi::Resolved {
+                        pinned: pinned.to_string(),
+                        warnings: Vec::new(),
+                    });
+                }
+                Err(miss) => miss,
+            };
+            match query.question(&table.0, &miss) {
+                Some(question) => Ok(miss::resolve(&question, &miss, asking, ffi::interrupted)?),
+                None => Err(miss.into()),
+            }
+        })
     }
 
-    fn answer_in(&self, table: &Table) -> Result<String, PluginError> {
+    fn query(&self) -> Result<Query, QueryError> {
         let attributes = self.attributes.iter();
-        let query = Query::from_attributes(
-            attributes.map(|(name, value)| (name.as_str(), value.as_str())),
-        )?;
-        Ok(query.answer(table)?.to_string())
+        Query::from_attributes(attributes.map(|(name, value)| (name.as_str(), value.as_str())))
     }
-}
-
-fn one_line(message: &[u8]) -> String {
-    Plain(&String::from_utf8_lossy(message)).to_string()
 }
 
 /// The table that the plugin was built with, parsed on its first use.
-fn built_in() -> Result<Arc<Table>, PluginError> {
+fn built_in() -> Result<Box<Shared>, PluginError> {
     static TABLE: Mutex<Option<Arc<Table>>> = Mutex::new(None);
-    let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(table) = &*table {
-        return Ok(Arc::clone(table));
-    }
-    Ok(Arc::clone(table.insert(Arc::new(Table::built_in()?))))
+    guarded(|| {
+        let mut table = lock(&TABLE);
+        if let Some(table) = &*table {
+            return Ok(Box::new(Shared(Arc::clone(table))));
+        }
+        let built_in = table.insert(Arc::new(Table::built_in()?));
+        Ok(Box::new(Shared(Arc::clone(built_in))))
+    })
 }
 
-/// The table of `text`, which is parsed again only when it differs from the
-/// last one: an evaluation looks up many images in one table.
-fn parsed(file: &[u8], text: &[u8]) -> Result<Arc<Table>, PluginError> {
-    static LAST: Mutex<Option<(Vec<u8>, Arc<Table>)>> = Mutex::new(None);
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((last_text, table)) = &*last
-        && last_text == text
-    {
-        return Ok(Arc::clone(table));
-    }
-    let table = if file.is_empty() {
+fn parse_set(text: &[u8]) -> Result<Box<Shared>, PluginError> {
+    guarded(|| {
         let remedy = "pass the set that builtins.fromJSON makes of a digests.json";
-        Table::parse_with_remedy(text, "the attribute 'digests'", remedy)?
-    } else {
-        Table::parse(text, &String::from_utf8_lossy(file))?
-    };
-    let table = Arc::new(table);
-    *last = Some((text.to_vec(), Arc::clone(&table)));
-    Ok(table)
+        let table = Table::parse_with_remedy(text, "the attribute 'digests'", remedy)?;
+        Ok(Box::new(Shared(Arc::new(table))))
+    })
+}
+
+impl Shared {
+    fn share(&self) -> Box<Self> {
+        Box::new(Self(Arc::clone(&self.0)))
+    }
+}
+
+fn find_file(evaluation: usize, path: &[u8]) -> Box<Slot> {
+    Box::new(Slot::find(evaluation, path))
 }

@@ -35,6 +35,7 @@ impl Network {
             insecure_registries: self.insecure_registry.iter().cloned().collect(),
             retries: self.retries,
             deadline: Duration::from_secs(self.deadline.into()),
+            ..Options::default()
         })?;
         Ok(client)
     }

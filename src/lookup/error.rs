@@ -1,10 +1,12 @@
 //! Misses: what the table has instead, and the way out.
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use crate::name::{ImageName, Reference};
 use crate::platform::Platform;
 use crate::requirement::Requirement;
+use crate::suggest;
 use crate::tag::{Tag, by_version};
 use crate::variant::VariantPattern;
 
@@ -15,8 +17,13 @@ const TAGS_SHOWN: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
     /// The image is not in the table.
-    #[error("{0} is not tracked; add it to images.json and run 'nix-oci-hashes refresh'")]
-    NotTracked(ImageName),
+    #[error("{image} is not tracked; {}o track it, run 'nix-oci-hashes add {image}'", Meant(near))]
+    NotTracked {
+        /// The image that was asked for.
+        image: ImageName,
+        /// The tracked ones that are named most like it.
+        near: Vec<ImageName>,
+    },
     /// The image is in the table, with no pins.
     #[error("{0} is tracked but not pinned yet; run 'nix-oci-hashes refresh'")]
     NotPinned(ImageName),
@@ -100,6 +107,18 @@ pub struct TagList {
 }
 
 impl TagList {
+    /// The ten of `tags` that are written most like `wanted`.
+    pub(super) fn near<'a>(wanted: &Tag, tags: impl IntoIterator<Item = &'a Tag>) -> Self {
+        let mut tags: Vec<&Tag> = tags.into_iter().collect();
+        tags.sort_by_cached_key(|tag| Reverse(by_version(tag)));
+        let near = suggest::tags(wanted, tags.iter().copied(), TAGS_SHOWN);
+        let more = tags.len() - near.len();
+        Self {
+            more,
+            ..Self::of(near)
+        }
+    }
+
     /// Some of `tags`.
     pub fn of<'a>(tags: impl IntoIterator<Item = &'a Tag>) -> Self {
         let mut shown: Vec<Tag> = tags.into_iter().cloned().collect();
@@ -121,6 +140,23 @@ impl fmt::Display for TagList {
             0 => Ok(()),
             more => write!(f, " and {more} more"),
         }
+    }
+}
+
+/// `did you mean a, b or c? T`, or `t` where nothing is near.
+struct Meant<'a>(&'a [ImageName]);
+
+impl fmt::Display for Meant<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((last, others)) = self.0.split_last() else {
+            return f.write_str("t");
+        };
+        f.write_str("did you mean ")?;
+        for (i, image) in others.iter().enumerate() {
+            write!(f, "{}{image}", if i == 0 { "" } else { ", " })?;
+        }
+        let or = if others.is_empty() { "" } else { " or " };
+        write!(f, "{or}{last}? T")
     }
 }
 

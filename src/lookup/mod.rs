@@ -11,6 +11,7 @@ use crate::digest::Digest;
 use crate::name::{ImageName, Reference, ReferenceError};
 use crate::platform::{Platform, PlatformError};
 use crate::requirement::{Requirement, RequirementError};
+use crate::suggest;
 use crate::table::{Pin, Pins, Table};
 use crate::tag::{Tag, TagError};
 use crate::text::Quoted;
@@ -27,6 +28,19 @@ pub struct Query {
     version: Wanted,
     digest: Option<Digest>,
     platform: Option<Platform>,
+}
+
+/// What a registry can be asked where the table has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The reference to be pinned.
+    pub reference: Reference,
+    /// What the table says that its tag points to, if it says so.
+    pub pinned: Option<Digest>,
+    /// The platform asked for.
+    pub platform: Option<Platform>,
+    /// Whether the table has the image.
+    pub is_tracked: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +145,12 @@ impl Query {
     pub fn answer(&self, table: &Table) -> Result<Reference, LookupError> {
         let image = &self.image;
         let pins = match table.images.get(image) {
-            None => return Err(LookupError::NotTracked(image.clone())),
+            None => {
+                return Err(LookupError::NotTracked {
+                    image: image.clone(),
+                    near: suggest::images(image, table.images.keys()),
+                });
+            }
             Some(pins) if pins.is_empty() => return Err(LookupError::NotPinned(image.clone())),
             Some(pins) => pins,
         };
@@ -142,16 +161,23 @@ impl Query {
                     image: image.clone(),
                     requirement: Box::new(requirement.clone()),
                     variant: VariantPhrase(variant.clone()),
-                    tags: TagList::of(pins.keys()),
+                    tags: tags_of_variant(pins, variant),
                 })?,
             (Wanted::Unsaid, Some(digest)) => return self.answer_for_digest(pins, digest),
             (Wanted::Unsaid, None) => Tag::latest(),
         };
         let Some(pin) = pins.get(&tag) else {
-            let (image, tags) = (image.clone(), TagList::of(pins.keys()));
+            let image = image.clone();
             return Err(match self.version {
-                Wanted::Unsaid => LookupError::NoLatest { image, tags },
-                _ => LookupError::NoSuchTag { image, tag, tags },
+                Wanted::Unsaid => LookupError::NoLatest {
+                    image,
+                    tags: TagList::of(pins.keys()),
+                },
+                _ => LookupError::NoSuchTag {
+                    image,
+                    tags: TagList::near(&tag, pins.keys()),
+                    tag,
+                },
             });
         };
         if let Some(digest) = &self.digest
@@ -168,6 +194,36 @@ impl Query {
             }),
             None => Ok(pinned),
         }
+    }
+
+    /// What its registry could be asked where [`Query::answer`] was `miss`:
+    /// nothing where `miss` is about digests that do not fit, and nothing for a
+    /// version requirement, which names no tag.
+    pub fn question(&self, table: &Table, miss: &LookupError) -> Option<Question> {
+        let tag = match &self.version {
+            Wanted::Unsaid => None,
+            Wanted::Tag(tag) => Some(tag.clone()),
+            Wanted::Newest(..) => return None,
+        };
+        let pinned = match miss {
+            LookupError::Mismatch { .. } | LookupError::NoMatch { .. } => return None,
+            // The tag may point elsewhere by now; the table says where to.
+            LookupError::NoSuchPlatform { image, tag, .. } => {
+                let pin = table.images.get(image).and_then(|pins| pins.get(tag));
+                Some(pin?.digest.clone())
+            }
+            _ => None,
+        };
+        Some(Question {
+            reference: Reference {
+                image: self.image.clone(),
+                tag,
+                digest: self.digest.clone(),
+            },
+            pinned,
+            platform: self.platform.clone(),
+            is_tracked: table.images.contains_key(&self.image),
+        })
     }
 
     /// A digest without a tag is right if any tag is pinned to it.
@@ -244,6 +300,20 @@ fn wanted(version: &str, variant: Option<VariantPattern>) -> Result<Wanted, Quer
     }
     version.parse::<Tag>()?;
     Ok(Wanted::Tag(format!("{version}{variant}").parse()?))
+}
+
+/// The tags of `variant`, or all where there are none.
+fn tags_of_variant(pins: &Pins, variant: &VariantPattern) -> TagList {
+    let is_of_variant = |tag: &&Tag| {
+        tag.version()
+            .is_some_and(|version| variant.matches(version.variant()).is_some())
+    };
+    let mut tags = pins.keys().filter(is_of_variant).peekable();
+    if tags.peek().is_some() {
+        TagList::of(tags)
+    } else {
+        TagList::of(pins.keys())
+    }
 }
 
 /// The highest version tag that satisfies `requirement`, of the most precise

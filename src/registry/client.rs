@@ -12,6 +12,7 @@ use super::connection::{Ask, Connection, Reply, lock};
 use super::credentials::Credentials;
 use super::error::{RegistryError, without_query};
 use super::limits::Quota;
+use super::names::Names;
 use super::manifest::{Manifest, accepted, platform_of_config};
 use super::pages::{Next, PAGE_SIZE, Page};
 use super::transport::{Network, Transport};
@@ -45,6 +46,8 @@ pub struct Options {
     pub retries: u32,
     /// The time that each registry is given in all.
     pub deadline: Duration,
+    /// Who is asked for the addresses of registries.
+    pub names: Names,
 }
 
 impl Default for Options {
@@ -54,6 +57,7 @@ impl Default for Options {
             insecure_registries: BTreeSet::new(),
             retries: 4,
             deadline: Duration::from_secs(1800),
+            names: Names::default(),
         }
     }
 }
@@ -83,7 +87,7 @@ impl Client {
     pub fn new(options: Options) -> Result<Self, RegistryError> {
         let credentials = Credentials::of_user();
         let credentials = credentials.map_err(|e| RegistryError::Credentials(Arc::new(e)))?;
-        Ok(Self::over(Box::new(Network::new()?), credentials, options))
+        Ok(Self::over(Box::new(Network::new(options.names)?), credentials, options))
     }
 
     pub(super) fn over(

@@ -212,12 +212,7 @@ impl Connection {
     /// https is tried first: nothing else tells a registry that has it.
     pub(super) async fn base(&self) -> Result<&Url, RegistryError> {
         let address = |scheme: &str| {
-            let host = match self.registry.as_str() {
-                // Docker Hub is served elsewhere than its images' names say.
-                "docker.io" => "registry-1.docker.io",
-                other => other,
-            };
-            Url::parse(&format!("{scheme}://{host}/v2/"))
+            Url::parse(&api(scheme, &self.registry))
                 .map_err(|error| RegistryError::no_address(&self.registry, &error.to_string()))
         };
         let insecure = &self.shared.options.insecure_registries;
@@ -288,4 +283,30 @@ impl Drop for Pull<'_> {
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where the manifest of `of`, a tag or a digest, is asked for: one URL, or
+/// where plain http is tried too, two.
+#[cfg(feature = "resolve")]
+pub fn manifest_urls(image: &ImageName, of: &str) -> Vec<String> {
+    let schemes: &[&str] = if is_loopback_registry(image.registry()) {
+        &["https", "http"]
+    } else {
+        &["https"]
+    };
+    let url = |scheme: &&str| {
+        let api = api(scheme, image.registry());
+        format!("{api}{}/manifests/{of}", image.repository())
+    };
+    schemes.iter().map(url).collect()
+}
+
+/// The address of a registry's interface.
+fn api(scheme: &str, registry: &str) -> String {
+    let host = match registry {
+        // Docker Hub is served elsewhere than its images' names say.
+        "docker.io" => "registry-1.docker.io",
+        other => other,
+    };
+    format!("{scheme}://{host}/v2/")
 }

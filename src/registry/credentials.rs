@@ -4,17 +4,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
 use tokio::sync::OnceCell;
 
+use super::helper;
 use crate::json::{self, FileError};
 use crate::name::ImageName;
 use crate::text::Plain;
@@ -302,20 +301,8 @@ async fn ask_helper(helper: &str, registry: &str) -> Answer {
         return Err(failed("a helper is a name, not a path"));
     }
     let server = server_of(registry);
-    let exchange = async {
-        let mut child = Command::new(&program)
-            .arg("get")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // One that does not read its input may still answer.
-            let _ = stdin.write_all(server.as_bytes()).await;
-        }
-        child.wait_with_output().await
-    };
+    let mut command = Command::new(&program);
+    let exchange = helper::ask(command.arg("get"), server.as_bytes());
     let output = match tokio::time::timeout(HELPER_TIMEOUT, exchange).await {
         Err(_) => return Err(failed("it does not answer in time")),
         Ok(Err(error)) => return Err(failed(&json::plain(&error))),
@@ -500,7 +487,7 @@ mod tests {
         std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).unwrap();
         // The name may be looked up on PATH only, which tests must not change.
         let mut command = Command::new(&helper);
-        let output = command.arg("get").stdin(Stdio::null()).output().await;
+        let output = helper::ask(command.arg("get"), b"a.io").await;
         read_answer("docker-credential-test", &output.unwrap())
     }
 

@@ -18,8 +18,10 @@ mod connection;
 mod credentials;
 mod error;
 mod exchange;
+mod helper;
 mod limits;
 mod manifest;
+mod names;
 mod pace;
 mod pages;
 mod transport;
@@ -28,5 +30,8 @@ mod transport;
 pub(crate) mod tests;
 
 pub use client::{Client, Options};
+#[cfg(feature = "resolve")]
+pub use connection::manifest_urls;
 pub use error::RegistryError;
 pub use limits::Quota;
+pub use names::Names;

@@ -1,24 +1,21 @@
 //! One exchange over the network: TLS, proxies, names to addresses. Everything
 //! above it is the same in the tests, which put their own registry here.
 
-use std::collections::BTreeSet;
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt as _};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, ClientBuilder, Method, StatusCode, Url};
 
-use super::address::is_private_address;
 use super::error::RegistryError;
-use crate::text::{Plain, Quoted};
+use super::names::{Finder, LeadsInwards, Names, proxy_hosts};
+use crate::text::Plain;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest silence within an answer.
@@ -94,7 +91,7 @@ pub(super) struct Network {
 }
 
 impl Network {
-    pub(super) fn new() -> Result<Self, RegistryError> {
+    pub(super) fn new(names: Names) -> Result<Self, RegistryError> {
         // An error means that a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let certificates = extra_certificates()?;
@@ -108,13 +105,13 @@ impl Network {
                 .build();
             built.map_err(|error| RegistryError::Setup(innermost(&error)))
         };
-        let guarded = Arc::new(Guarded {
-            proxies: proxy_hosts(),
-        });
+        let finder = |guarded| Arc::new(Finder { names, guarded });
+        let open = || reqwest::Client::builder().dns_resolver(finder(None));
+        let guarded = reqwest::Client::builder().dns_resolver(finder(Some(proxy_hosts())));
         Ok(Self {
-            loopback: build(reqwest::Client::builder().no_proxy())?,
-            home: build(reqwest::Client::builder())?,
-            away: build(reqwest::Client::builder().dns_resolver(guarded))?,
+            loopback: build(open().no_proxy())?,
+            home: build(open())?,
+            away: build(guarded)?,
         })
     }
 }
@@ -168,46 +165,6 @@ fn extra_certificates() -> Result<Vec<Certificate>, RegistryError> {
     Ok(certificates)
 }
 
-/// Resolves names as the system does, and refuses those that lead into this
-/// machine or to its link-local neighbours.
-struct Guarded {
-    /// Proxies are the user's own word, not a registry's.
-    proxies: BTreeSet<String>,
-}
-
-impl Resolve for Guarded {
-    fn resolve(&self, name: Name) -> Resolving {
-        let trusted = self.proxies.contains(name.as_str());
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let addresses: Vec<SocketAddr> = found
-                .filter(|address| trusted || !is_private_address(address.ip()))
-                .collect();
-            if addresses.is_empty() {
-                return Err(LeadsInwards(name.as_str().to_owned()).into());
-            }
-            Ok(Box::new(addresses.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// Why a name is not resolved.
-#[derive(Debug, thiserror::Error)]
-#[error("{} leads into this machine's own network", Quoted(.0))]
-struct LeadsInwards(String);
-
-fn proxy_hosts() -> BTreeSet<String> {
-    ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"]
-        .into_iter()
-        .flat_map(|name| [name.to_owned(), name.to_lowercase()])
-        .filter_map(|name| std::env::var(name).ok())
-        .filter_map(|value| {
-            let url = Url::parse(&value).or_else(|_| Url::parse(&format!("http://{value}")));
-            url.ok()?.host_str().map(str::to_owned)
-        })
-        .collect()
-}
-
 fn failure(error: &reqwest::Error) -> Failure {
     let mut reason = innermost(error);
     let kind = match tls_error(error) {
@@ -257,23 +214,4 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
     };
     let known = text.strip_prefix("failed to lookup address information: ");
     Plain(known.unwrap_or(&text)).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_name_that_leads_into_this_machine_is_not_resolved() {
-        let guarded = |proxies: &[&str]| Guarded {
-            proxies: proxies.iter().map(ToString::to_string).collect(),
-        };
-        let name = || "localhost".parse::<Name>().unwrap();
-        let Err(error) = guarded(&[]).resolve(name()).await else {
-            panic!("localhost is this machine");
-        };
-        assert!(error.is::<LeadsInwards>(), "{error}");
-        // Unless it is the user's own proxy.
-        assert!(guarded(&["localhost"]).resolve(name()).await.is_ok());
-    }
 }

@@ -1,0 +1,207 @@
+/* What plugin-files names: opens the build of the plugin that fits the running
+   Nix, and where there is none, says so and steps aside. Nix stops at a plugin
+   that cannot be opened; this one needs nothing but the C library, so it always
+   can be.
+
+   The builds are in ../../nix-oci-hashes, seen from the folder of this file:
+   lib/nix/plugins/libnix_oci_hashes.so and lib/nix-oci-hashes/nix-2.26.3.so.
+   Nothing else is in the loader's folder, because plugin-files may name that. */
+#define _GNU_SOURCE
+#include "running_nix.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <elf.h>
+#include <link.h>
+#endif
+
+#define BUILDS "/../../nix-oci-hashes"
+#define SUFFIX ".so"
+/* More builds than these are not looked at. */
+#define MOST_BUILDS 256
+
+/* A file of the folder, "nix-2.26.3.so", taken apart. */
+struct build {
+  char flavour[32];
+  char version[64];
+};
+
+struct builds {
+  char folder[PATH_MAX];
+  struct build found[MOST_BUILDS];
+  int count;
+};
+
+/* What went wrong with the last build that was tried. */
+static char reason[512];
+
+static int parse_build(const char *name, struct build *build) {
+  const char *dash = strchr(name, '-');
+  size_t length = strlen(name), suffix = strlen(SUFFIX);
+  size_t flavour, version;
+  if (!dash || length < suffix || strcmp(name + length - suffix, SUFFIX) != 0)
+    return 0;
+  flavour = (size_t)(dash - name);
+  version = length - suffix - flavour - 1;
+  if (flavour >= sizeof build->flavour || version >= sizeof build->version)
+    return 0;
+  memcpy(build->flavour, name, flavour);
+  build->flavour[flavour] = '\0';
+  memcpy(build->version, dash + 1, version);
+  build->version[version] = '\0';
+  return oci_hash_series(build->version) > 0;
+}
+
+/* Later versions first. */
+static int compare(const void *one, const void *other) {
+  const char *a = ((const struct build *)one)->version;
+  const char *b = ((const struct build *)other)->version;
+  while (*a && *b) {
+    unsigned long of_a = strtoul(a, (char **)&a, 10);
+    unsigned long of_b = strtoul(b, (char **)&b, 10);
+    if (of_a != of_b)
+      return of_a < of_b ? 1 : -1;
+    if (*a != '.' || *b != '.')
+      break;
+    a++;
+    b++;
+  }
+  return strcmp(b, a);
+}
+
+static void find_builds(struct builds *builds) {
+  char own[PATH_MAX], *slash;
+  struct dirent *entry;
+  DIR *folder;
+  Dl_info here;
+  builds->count = 0;
+  builds->folder[0] = '\0';
+  /* Links are followed: a profile of Nix holds links to the package. */
+  if (!dladdr((void *)&reason, &here) || !realpath(here.dli_fname, own) ||
+      !(slash = strrchr(own, '/')))
+    return;
+  *slash = '\0';
+  if (strlen(own) + sizeof BUILDS > sizeof builds->folder)
+    return;
+  strcpy(builds->folder, own);
+  strcat(builds->folder, BUILDS);
+  folder = opendir(builds->folder);
+  if (!folder)
+    return;
+  while (builds->count < MOST_BUILDS && (entry = readdir(folder)))
+    builds->count += parse_build(entry->d_name, &builds->found[builds->count]);
+  closedir(folder);
+  qsort(builds->found, (size_t)builds->count, sizeof builds->found[0], compare);
+}
+
+#ifdef __linux__
+/* The system's loader maps a file without looking at its length, and the
+   process dies where the rest is missing. */
+static const char *is_broken(int file, off_t size) {
+  ElfW(Ehdr) header;
+  if (pread(file, &header, sizeof header, 0) != (ssize_t)sizeof header ||
+      memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
+    return "it is no shared library";
+  if (header.e_ident[EI_CLASS] !=
+          (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) ||
+      header.e_phentsize != sizeof(ElfW(Phdr)))
+    return "it is for another kind of machine";
+  for (unsigned i = 0; i < header.e_phnum; i++) {
+    ElfW(Phdr) part;
+    off_t at = (off_t)(header.e_phoff + i * sizeof part);
+    if (pread(file, &part, sizeof part, at) != (ssize_t)sizeof part ||
+        part.p_filesz > (unsigned long)size ||
+        part.p_offset > (unsigned long)size - part.p_filesz)
+      return "its end is missing";
+  }
+  return NULL;
+}
+#else
+static const char *is_broken(int file, off_t size) {
+  (void)file;
+  return size == 0 ? "it is empty" : NULL;
+}
+#endif
+
+/* Opens one build, with all its symbols resolved at once: a misfit fails here,
+   and not at its first call. */
+static int open_build(const char *folder, const struct build *build) {
+  char path[PATH_MAX + 128];
+  const char *problem = NULL;
+  struct stat status;
+  int file;
+  snprintf(path, sizeof path, "%s/%s-%s" SUFFIX, folder, build->flavour,
+           build->version);
+  file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file < 0 || fstat(file, &status) != 0)
+    problem = "it cannot be read";
+  else if (!S_ISREG(status.st_mode))
+    problem = "it is no file";
+  else
+    problem = is_broken(file, status.st_size);
+  if (file >= 0)
+    close(file);
+  if (!problem && dlopen(path, RTLD_NOW | RTLD_LOCAL))
+    return 1;
+  if (!problem)
+    problem = dlerror();
+  snprintf(reason, sizeof reason, "its build for %s %s cannot be opened: %s",
+           build->flavour, build->version, problem ? problem : "unknown error");
+  return 0;
+}
+
+/* The exact version first, then others of the same series. */
+static int open_fitting(const struct builds *builds,
+                        const struct running_nix *nix) {
+  for (int exact = 1; exact >= 0; exact--)
+    for (int i = 0; i < builds->count; i++) {
+      const struct build *build = &builds->found[i];
+      if (strcmp(build->flavour, nix->flavour) == 0 &&
+          (strcmp(build->version, nix->version) == 0) == exact &&
+          oci_hash_same_series(build->version, nix->version) &&
+          open_build(builds->folder, build))
+        return 1;
+    }
+  return 0;
+}
+
+/* The builds there are, as a list for people. */
+static void describe(const struct builds *builds, char *text, size_t size) {
+  size_t used = 0;
+  text[0] = '\0';
+  for (int i = 0; i < builds->count && used < size; i++)
+    used += (size_t)snprintf(text + used, size - used, "%s%s %s",
+                             i == 0 ? "" : ", ", builds->found[i].flavour,
+                             builds->found[i].version);
+  if (builds->count == 0)
+    snprintf(text, size, "none at all");
+}
+
+#define LEFT_OUT "builtins.ociHash is left out"
+
+__attribute__((constructor)) static void load(void) {
+  static struct builds builds;
+  struct running_nix nix;
+  char there[256];
+  find_builds(&builds);
+  describe(&builds, there, sizeof there);
+  if (!oci_hash_running_nix(&nix))
+    oci_hash_warn("this nix is linked statically and takes no plugins, and the "
+                  "plugin's builds (%s) need one that does; " LEFT_OUT
+                  "; use a nix with shared libraries, or take the plugin out "
+                  "of 'plugin-files' in nix.conf",
+                  there);
+  else if (!open_fitting(&builds, &nix))
+    oci_hash_warn("the running %s %s has no fitting build of the plugin "
+                  "(there: %s)%s%s; " LEFT_OUT "; install the plugin for this "
+                  "Nix, or take it out of 'plugin-files' in nix.conf",
+                  nix.name, nix.version, there, reason[0] ? "; " : "", reason);
+}

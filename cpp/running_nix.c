@@ -1,0 +1,122 @@
+/* dlsym's RTLD_DEFAULT and dladdr. */
+#define _GNU_SOURCE
+#include "running_nix.h"
+
+#include <dlfcn.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Copies the text of a C++ std::string into `version`. Returns 0 where it is
+   not like a version: then the string is laid out as none known here. */
+static int read_version(const void *string, char version[64]) {
+  const char *text;
+  size_t length;
+#ifdef __APPLE__
+  /* libc++: short ones are in place. On arm64 the last byte tells, which is
+     the length of a short one; on x86_64 the first, which is twice that. */
+  const unsigned char *bytes = string;
+#ifdef __aarch64__
+  if (bytes[23] & 0x80) {
+    memcpy(&text, bytes, sizeof text);
+    memcpy(&length, bytes + sizeof text, sizeof length);
+  } else {
+    text = string;
+    length = bytes[23];
+  }
+#else
+  if (bytes[0] & 1) {
+    memcpy(&length, bytes + sizeof text, sizeof length);
+    memcpy(&text, bytes + 2 * sizeof text, sizeof text);
+  } else {
+    text = (const char *)bytes + 1;
+    length = bytes[0] >> 1;
+  }
+#endif
+#else
+  /* libstdc++: a pointer, then the length. */
+  memcpy(&text, string, sizeof text);
+  memcpy(&length, (const char *)string + sizeof text, sizeof length);
+#endif
+  if (!text || length == 0 || length >= 64)
+    return 0;
+  memcpy(version, text, length);
+  version[length] = '\0';
+  return oci_hash_series(version) > 0 &&
+         strspn(version, "0123456789abcdefghijklmnopqrstuvwxyz"
+                         "ABCDEFGHIJKLMNOPQRSTUVWXYZ.+_-") == length;
+}
+
+/* A variable of Nix by its mangled names: with the tag that libstdc++ puts on
+   what is a std::string, and without. */
+static const void *find(const char *tagged, const char *plain) {
+  const void *variable = dlsym(RTLD_DEFAULT, tagged);
+  return variable ? variable : dlsym(RTLD_DEFAULT, plain);
+}
+
+int oci_hash_running_nix(struct running_nix *nix) {
+  /* nix::determinateNixVersion, nix::nixVersion */
+  const void *determinate = find("_ZN3nix21determinateNixVersionB5cxx11E",
+                                 "_ZN3nix21determinateNixVersionE");
+  const void *version =
+      find("_ZN3nix10nixVersionB5cxx11E", "_ZN3nix10nixVersionE");
+  Dl_info library;
+  if (determinate) {
+    nix->flavour = "determinate";
+    nix->name = "Determinate Nix";
+    return read_version(determinate, nix->version);
+  }
+  if (!version)
+    return 0;
+  nix->flavour = "nix";
+  nix->name = "Nix";
+  /* Lix keeps the variable's name, and calls its libraries by its own. */
+  if (dladdr(version, &library) && library.dli_fname) {
+    const char *file = strrchr(library.dli_fname, '/');
+    file = file ? file + 1 : library.dli_fname;
+    if (strncmp(file, "liblix", 6) == 0) {
+      nix->flavour = "lix";
+      nix->name = "Lix";
+    }
+  }
+  return read_version(version, nix->version);
+}
+
+unsigned oci_hash_series(const char *version) {
+  size_t major = strspn(version, "0123456789");
+  size_t minor;
+  if (major == 0 || version[major] != '.')
+    return 0;
+  minor = strspn(version + major + 1, "0123456789");
+  return minor == 0 ? 0 : (unsigned)(major + 1 + minor);
+}
+
+int oci_hash_same_series(const char *one, const char *other) {
+  unsigned length = oci_hash_series(one);
+  return length > 0 && length == oci_hash_series(other) &&
+         strncmp(one, other, length) == 0;
+}
+
+void oci_hash_warn(const char *format, ...) {
+  char line[1024];
+  const char prefix[] = "warning: nix-oci-hashes: ";
+  size_t length = sizeof prefix - 1;
+  va_list arguments;
+  int written;
+  memcpy(line, prefix, length);
+  va_start(arguments, format);
+  written = vsnprintf(line + length, sizeof line - length - 1, format, arguments);
+  va_end(arguments);
+  if (written < 0)
+    return;
+  length += strlen(line + length);
+  for (char *c = line; c < line + length; c++)
+    if ((unsigned char)*c < ' ' || *c == 127)
+      *c = ' ';
+  line[length++] = '\n';
+  /* Written at once, so that other lines do not come between; what cannot be
+     written is not worth stopping for. */
+  if (write(STDERR_FILENO, line, length) < 0)
+    return;
+}

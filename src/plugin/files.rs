@@ -1,0 +1,104 @@
+//! The tables of files, each parsed once an evaluation.
+
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use super::{PluginError, Shared, guarded, lock};
+use crate::table::Table;
+
+/// Tables that are kept; an evaluation with more reads the oldest again.
+const MOST_TABLES: usize = 16;
+
+static KNOWN: Mutex<VecDeque<Known>> = Mutex::new(VecDeque::new());
+
+struct Known {
+    key: Key,
+    state: Option<State>,
+    table: Arc<Table>,
+}
+
+/// Evaluations may be allowed different files, so none has another's.
+#[derive(Clone, PartialEq, Eq)]
+struct Key {
+    evaluation: usize,
+    path: Vec<u8>,
+}
+
+/// By what a file that has changed is told. A path that the system does not
+/// know, as within a store kept elsewhere, is Nix's own and does not change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct State {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl State {
+    fn of(path: &[u8]) -> Option<Self> {
+        let file = fs::metadata(Path::new(OsStr::from_bytes(path))).ok()?;
+        Some(Self {
+            device: file.dev(),
+            inode: file.ino(),
+            size: file.size(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        })
+    }
+}
+
+/// Where the table of one file is, or is to be put.
+pub(super) struct Slot {
+    key: Key,
+    /// As the file was before it was read: what changes it later is noticed.
+    state: Option<State>,
+    table: Option<Arc<Table>>,
+}
+
+impl Slot {
+    pub(super) fn find(evaluation: usize, path: &[u8]) -> Self {
+        let state = State::of(path);
+        let path = path.to_owned();
+        let key = Key { evaluation, path };
+        let known = lock(&KNOWN);
+        let found = known
+            .iter()
+            .find(|known| known.key == key && known.state == state);
+        let table = found.map(|known| Arc::clone(&known.table));
+        Self { key, state, table }
+    }
+
+    pub(super) fn is_filled(&self) -> bool {
+        self.table.is_some()
+    }
+
+    pub(super) fn fill(&mut self, text: &[u8]) -> Result<(), PluginError> {
+        guarded(|| {
+            let name = String::from_utf8_lossy(&self.key.path);
+            let table = Arc::new(Table::parse(text, &name)?);
+            self.table = Some(Arc::clone(&table));
+            let mut known = lock(&KNOWN);
+            known.retain(|known| known.key != self.key);
+            if known.len() == MOST_TABLES {
+                known.pop_front();
+            }
+            known.push_back(Known {
+                key: self.key.clone(),
+                state: self.state,
+                table,
+            });
+            Ok(())
+        })
+    }
+
+    pub(super) fn table(&self) -> Result<Box<Shared>, PluginError> {
+        let table = self.table.as_ref().ok_or(PluginError::Panic)?;
+        Ok(Box::new(Shared(Arc::clone(table))))
+    }
+}

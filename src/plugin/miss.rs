@@ -1,0 +1,177 @@
+//! A miss, taken to its registry as far as the settings allow.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::ffi::{Asking, Resolved};
+use super::lock;
+use crate::json::FileError;
+use crate::lookup::{LookupError, Question};
+use crate::name::{ImageName, Reference};
+use crate::registry::manifest_urls;
+use crate::resolve::{Cache, Limits, ResolveError, Subject, WithinError, answer, ask_within};
+use crate::table::Pin;
+use crate::text::Quoted;
+
+/// How long an answer stands within one process, whatever `tarball-ttl` says:
+/// one evaluation must not see a tag at two places.
+const SHORTEST_LIFE: Duration = Duration::from_secs(300);
+
+/// Why a miss stays one.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MissError {
+    #[error("{miss}. The registry {registry} was not asked, because the setting 'oci-hash-registries' does not name it")]
+    NotAllowed {
+        miss: LookupError,
+        registry: String,
+    },
+    #[error("the setting 'oci-hash-registries' names {}, which is no registry; write registries such as 'docker.io' or 'localhost:5000', with spaces between them", Quoted(.0))]
+    BadRegistry(String),
+    #[error("the setting 'oci-hash-timeout' is 0; write the seconds that one question to a registry may take, at least 1")]
+    NoTime,
+    #[error("{miss}. Its registry was asked, because 'oci-hash-resolve' is set: {error}")]
+    NotResolved {
+        miss: LookupError,
+        error: ResolveError,
+    },
+    #[error("{miss}. 'oci-hash-resolve' is set: {error}")]
+    NotAsked {
+        miss: LookupError,
+        error: WithinError,
+    },
+    #[error(transparent)]
+    NotFitting(#[from] ResolveError),
+}
+
+/// Where the registry is asked, as `allowed-uris` has to allow it.
+pub(super) fn urls(question: &Question) -> Vec<String> {
+    let Reference { image, tag, digest } = &question.reference;
+    let of = match (tag, question.pinned.as_ref().or(digest.as_ref())) {
+        (Some(tag), _) => tag.to_string(),
+        (None, Some(digest)) => digest.to_string(),
+        (None, None) => "latest".to_owned(),
+    };
+    manifest_urls(image, &of)
+}
+
+/// The pinned reference that the registry has for `question`, which was `miss`
+/// in the table.
+pub(super) fn resolve(
+    question: &Question,
+    miss: &LookupError,
+    asking: &Asking,
+    is_interrupted: fn() -> bool,
+) -> Result<Resolved, MissError> {
+    check_allowed(question, miss, asking)?;
+    if asking.timeout == 0 {
+        return Err(MissError::NoTime);
+    }
+    let subject = Subject::of(&match &question.pinned {
+        Some(pinned) => Reference {
+            tag: None,
+            digest: Some(pinned.clone()),
+            ..question.reference.clone()
+        },
+        None => question.reference.clone(),
+    });
+    let age = Duration::from_secs(asking.ttl);
+    let mut warnings = Vec::new();
+    let found = match remembered(&subject, age) {
+        Some(pin) => pin,
+        None => {
+            let limits = Limits {
+                time: Duration::from_secs(asking.timeout.into()),
+                age,
+                offline: asking.offline,
+            };
+            let cache = Cache::of_user();
+            let found = ask_within(&subject, limits, cache.as_ref(), is_interrupted);
+            let found = found.map_err(|error| {
+                let miss = miss.clone();
+                match error {
+                    WithinError::Resolve(error) => MissError::NotResolved { miss, error },
+                    error => MissError::NotAsked { miss, error },
+                }
+            })?;
+            warnings.extend(found.not_kept.map(|error| not_kept(&error)));
+            remember(&subject, &found.pin);
+            found.pin
+        }
+    };
+    let pinned = answer(&question.reference, &found, question.platform.as_ref())?;
+    warnings.extend(warn_once(question, &pinned));
+    Ok(Resolved {
+        pinned: pinned.to_string(),
+        warnings,
+    })
+}
+
+fn check_allowed(
+    question: &Question,
+    miss: &LookupError,
+    asking: &Asking,
+) -> Result<(), MissError> {
+    let registry = question.reference.image.registry();
+    let mut is_allowed = asking.registries.is_empty();
+    for name in &asking.registries {
+        // A registry is what an image's name can begin with.
+        let image = format!("{name}/image").parse::<ImageName>();
+        match image {
+            Ok(image) if !name.contains('/') && image.to_string() == format!("{}/image", image.registry()) => {
+                is_allowed |= image.registry() == registry;
+            }
+            _ => return Err(MissError::BadRegistry(name.clone())),
+        }
+    }
+    if is_allowed {
+        return Ok(());
+    }
+    Err(MissError::NotAllowed {
+        miss: miss.clone(),
+        registry: registry.to_owned(),
+    })
+}
+
+type Answers = HashMap<Subject, (Instant, Pin)>;
+
+/// What this process was told already.
+static ANSWERS: Mutex<Option<Answers>> = Mutex::new(None);
+
+fn remembered(subject: &Subject, age: Duration) -> Option<Pin> {
+    let answers = lock(&ANSWERS);
+    let (time, pin) = answers.as_ref()?.get(subject)?;
+    (time.elapsed() < age.max(SHORTEST_LIFE)).then(|| pin.clone())
+}
+
+fn remember(subject: &Subject, pin: &Pin) {
+    let mut answers = lock(&ANSWERS);
+    let answers = answers.get_or_insert_default();
+    answers.insert(subject.clone(), (Instant::now(), pin.clone()));
+}
+
+/// What makes the answer stay, told once for each.
+fn warn_once(question: &Question, pinned: &Reference) -> Option<String> {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if !lock(&TOLD).insert(pinned.to_string()) {
+        return None;
+    }
+    let image = &pinned.image;
+    let way = match (&pinned.tag, &question.platform) {
+        _ if !question.is_tracked => format!("run 'nix-oci-hashes add {image}'"),
+        (_, Some(platform)) if question.pinned.is_some() => format!(
+            "add \"{platform}\" to its 'platforms' in images.json and run 'nix-oci-hashes refresh --image {image}'"
+        ),
+        (Some(tag), _) => format!(
+            "add \"{tag}\" to its 'tags' in images.json and run 'nix-oci-hashes refresh --image {image}'"
+        ),
+        (None, _) => "name a tag that is pinned".to_owned(),
+    };
+    Some(format!(
+        "builtins.ociHash: not in the table, but asked of the registry: {pinned}; to pin it, {way}"
+    ))
+}
+
+fn not_kept(error: &FileError) -> String {
+    format!("builtins.ociHash: the answer of the registry is not kept for the next time: {error}")
+}

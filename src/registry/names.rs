@@ -1,0 +1,142 @@
+//! From the name of a host to its addresses: by the system, or within this
+//! process. Names that a registry points to may not lead back into this machine.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use reqwest::Url;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use super::address::is_private_address;
+use crate::text::Quoted;
+
+/// Who is asked for the addresses of a name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Names {
+    /// The system's C library, as every program does. It works on a thread of
+    /// its own, which nothing can stop until it has an answer.
+    #[default]
+    System,
+    /// The DNS servers and the hosts file that the system is set up with, from
+    /// within this thread, so that the question ends when it is dropped. The
+    /// system's other sources of names are not asked.
+    #[cfg(feature = "resolve")]
+    InProcess,
+}
+
+/// Finds addresses for a client.
+pub(super) struct Finder {
+    pub(super) names: Names,
+    /// Refuses names that lead into this machine or to its link-local
+    /// neighbours, but for these: proxies are the user's own word, not a
+    /// registry's.
+    pub(super) guarded: Option<BTreeSet<String>>,
+}
+
+#[cfg(feature = "resolve")]
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+impl Resolve for Finder {
+    fn resolve(&self, name: Name) -> Resolving {
+        let names = self.names;
+        let is_free = self
+            .guarded
+            .as_ref()
+            .is_none_or(|proxies| proxies.contains(name.as_str()));
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = match names {
+                Names::System => tokio::net::lookup_host((name.as_str(), 0)).await?.collect(),
+                #[cfg(feature = "resolve")]
+                Names::InProcess => in_process(name.as_str()).await?,
+            };
+            let allowed: Vec<SocketAddr> = found
+                .into_iter()
+                .filter(|address| is_free || !is_private_address(address.ip()))
+                .collect();
+            if allowed.is_empty() {
+                return Err(LeadsInwards(name.as_str().to_owned()).into());
+            }
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// The addresses by DNS and the hosts file. Their set-up is read anew each
+/// time: the network may have changed since the last, and one question is all
+/// that is asked in most processes.
+#[cfg(feature = "resolve")]
+async fn in_process(name: &str) -> Result<Vec<SocketAddr>, Failed> {
+    use hickory_resolver::TokioResolver;
+    use hickory_resolver::config::LookupIpStrategy;
+
+    let setup = |error: &dyn std::fmt::Display| -> Failed {
+        format!("cannot read how this system finds names: {error}").into()
+    };
+    let mut builder = TokioResolver::builder_tokio().map_err(|error| setup(&error))?;
+    builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    let resolver = builder.build().map_err(|error| setup(&error))?;
+    match resolver.lookup_ip(name).await {
+        Ok(found) => Ok(found.iter().map(|ip| SocketAddr::new(ip, 0)).collect()),
+        Err(error) if error.is_no_records_found() => Err(Box::new(NoSuchHost)),
+        Err(error) => Err(error.to_string().into()),
+    }
+}
+
+/// Why a name has no addresses; in the words of the C library.
+#[cfg(feature = "resolve")]
+#[derive(Debug, thiserror::Error)]
+#[error("Name or service not known")]
+pub(super) struct NoSuchHost;
+
+/// Why a name is not resolved.
+#[derive(Debug, thiserror::Error)]
+#[error("{} leads into this machine's own network", Quoted(.0))]
+pub(super) struct LeadsInwards(String);
+
+/// The hosts of the proxies that the environment names.
+pub(super) fn proxy_hosts() -> BTreeSet<String> {
+    ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"]
+        .into_iter()
+        .flat_map(|name| [name.to_owned(), name.to_lowercase()])
+        .filter_map(|name| std::env::var(name).ok())
+        .filter_map(|value| {
+            let url = Url::parse(&value).or_else(|_| Url::parse(&format!("http://{value}")));
+            url.ok()?.host_str().map(str::to_owned)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every() -> Vec<Names> {
+        vec![
+            Names::System,
+            #[cfg(feature = "resolve")]
+            Names::InProcess,
+        ]
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_into_this_machine_is_not_resolved() {
+        let name = || "localhost".parse::<Name>().unwrap();
+        for names in every() {
+            let guarded = |proxies: &[&str]| Finder {
+                names,
+                guarded: Some(proxies.iter().map(ToString::to_string).collect()),
+            };
+            let Err(error) = guarded(&[]).resolve(name()).await else {
+                panic!("localhost is this machine");
+            };
+            assert!(error.is::<LeadsInwards>(), "{error}");
+            // Unless it is the user's own proxy.
+            assert!(guarded(&["localhost"]).resolve(name()).await.is_ok());
+            let open = Finder {
+                names,
+                guarded: None,
+            };
+            assert!(open.resolve(name()).await.is_ok());
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! What registries have said lately, kept for the next evaluation.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::Subject;
+use crate::file::{self, Lock};
+use crate::json::FileError;
+use crate::table::Pin;
+
+const VERSION: u64 = 1;
+/// Answers that are kept; of more, the oldest go.
+const MOST_ANSWERS: usize = 10_000;
+
+/// A file of answers, shared by all processes of a user. It may be lost at any
+/// time: one that is not there or makes no sense holds no answers, and is
+/// replaced by the next.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    path: PathBuf,
+}
+
+/// One answer, and when it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Kept {
+    /// In seconds since 1970.
+    time: u64,
+    pin: Pin,
+}
+
+impl Cache {
+    /// The cache of this user, `nix-oci-hashes/resolved.json` in
+    /// `$XDG_CACHE_HOME` or `~/.cache`; none for one without a home.
+    pub fn of_user() -> Option<Self> {
+        let from = |name| std::env::var_os(name).map(PathBuf::from);
+        let folder = from("XDG_CACHE_HOME").filter(|path| path.is_absolute());
+        let folder = folder.or_else(|| Some(from("HOME")?.join(".cache")))?;
+        Some(Self::at(folder.join("nix-oci-hashes").join("resolved.json")))
+    }
+
+    /// A cache in the file at `path`.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// What was found for `subject`, if that is at most `age` old, or of any
+    /// age without one.
+    pub fn find(&self, subject: &Subject, age: Option<Duration>) -> Option<Pin> {
+        let kept = self.read().remove(&subject.0.to_string())?;
+        let is_fresh = age.is_none_or(|age| {
+            // One from the future is of a clock that was wrong.
+            now()
+                .checked_sub(kept.time)
+                .is_some_and(|since| since < age.as_secs())
+        });
+        // What a digest points to does not change.
+        (is_fresh || subject.0.tag.is_none()).then_some(kept.pin)
+    }
+
+    /// Keeps what was found for `subject`. `false` where another process is at
+    /// work on the file just now.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn try_keep(&self, subject: &Subject, pin: &Pin) -> Result<bool, FileError> {
+        if let Some(folder) = self.path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                let remedy = "see that its folder is writable";
+                FileError::new(folder.display(), crate::json::plain(&error), remedy)
+            })?;
+        }
+        let Some(_lock) = Lock::try_take(&self.path)? else {
+            return Ok(false);
+        };
+        let mut answers = self.read();
+        let (time, pin) = (now(), pin.clone());
+        answers.insert(subject.0.to_string(), Kept { time, pin });
+        while answers.len() > MOST_ANSWERS {
+            let oldest = answers.iter().min_by_key(|(_, kept)| kept.time);
+            let Some(key) = oldest.map(|(key, _)| key.clone()) else {
+                break;
+            };
+            answers.remove(&key);
+        }
+        file::write(&self.path, to_json(&answers).to_string().as_bytes())?;
+        Ok(true)
+    }
+
+    fn read(&self) -> BTreeMap<String, Kept> {
+        let content = std::fs::read(&self.path).unwrap_or_default();
+        let document: Value = serde_json::from_slice(&content).unwrap_or_default();
+        if document["version"] != VERSION {
+            return BTreeMap::new();
+        }
+        let answers = document["answers"].as_object().into_iter().flatten();
+        answers
+            .filter_map(|(key, value)| Some((key.clone(), from_json(value)?)))
+            .collect()
+    }
+}
+
+/// The time, in seconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+fn from_json(value: &Value) -> Option<Kept> {
+    Some(Kept {
+        time: value["time"].as_u64()?,
+        pin: serde_json::from_value(value["pin"].clone()).ok()?,
+    })
+}
+
+fn to_json(answers: &BTreeMap<String, Kept>) -> Value {
+    let entries = answers.iter().map(|(key, kept)| {
+        let platforms = kept.pin.platforms.iter();
+        let platforms: serde_json::Map<_, _> = platforms
+            .map(|(platform, digest)| (platform.to_string(), json!(digest.to_string())))
+            .collect();
+        let pin = json!({ "digest": kept.pin.digest.to_string(), "platforms": platforms });
+        (key.clone(), json!({ "time": kept.time, "pin": pin }))
+    });
+    let entries: serde_json::Map<_, _> = entries.collect();
+    json!({ "version": VERSION, "answers": entries })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject(reference: &str) -> Subject {
+        Subject::of(&reference.parse().unwrap())
+    }
+
+    fn pin(digit: char) -> Pin {
+        let digest = |c: char| format!("sha256:{}", c.to_string().repeat(64)).parse().unwrap();
+        let platforms = [("linux/arm64".parse().unwrap(), digest('f'))];
+        Pin {
+            digest: digest(digit),
+            platforms: platforms.into(),
+        }
+    }
+
+    fn cache() -> (tempfile::TempDir, Cache) {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().join("deep/resolved.json"));
+        (folder, cache)
+    }
+
+    #[test]
+    fn an_answer_is_found_until_it_is_too_old() {
+        let (_folder, cache) = cache();
+        let hour = Some(Duration::from_secs(3600));
+        assert_eq!(cache.find(&subject("a:1"), None), None);
+        assert!(cache.try_keep(&subject("a:1"), &pin('1')).unwrap());
+        assert!(cache.try_keep(&subject("a:2"), &pin('2')).unwrap());
+        // The tag alone counts, and by any of its image's names.
+        let named = format!("docker.io/library/a:1@sha256:{}", "9".repeat(64));
+        assert_eq!(cache.find(&subject(&named), hour), Some(pin('1')));
+        assert_eq!(cache.find(&subject("a:2"), hour), Some(pin('2')));
+        assert_eq!(cache.find(&subject("a:2"), Some(Duration::ZERO)), None);
+        let text = std::fs::read_to_string(&cache.path).unwrap();
+        for time in ["1", "99999999999"] {
+            let old = serde_json::from_str::<Value>(&text).unwrap();
+            let time_of = old["answers"]["docker.io/a:2"]["time"].to_string();
+            std::fs::write(&cache.path, text.replace(&time_of, time)).unwrap();
+            assert_eq!(cache.find(&subject("a:2"), hour), None);
+            assert_eq!(cache.find(&subject("a:2"), None), Some(pin('2')));
+        }
+        let by_digest = subject(&format!("a@sha256:{}", "1".repeat(64)));
+        cache.try_keep(&by_digest, &pin('1')).unwrap();
+        assert_eq!(cache.find(&by_digest, Some(Duration::ZERO)), Some(pin('1')));
+    }
+
+    #[test]
+    fn a_cache_that_makes_no_sense_is_empty_and_replaced() {
+        let (_folder, cache) = cache();
+        cache.try_keep(&subject("a:1"), &pin('1')).unwrap();
+        let good = std::fs::read(&cache.path).unwrap();
+        for content in [
+            &b""[..],
+            b"{",
+            b"[]",
+            b"\xff\0",
+            &good[..good.len() / 2],
+            br#"{"version":2,"answers":{}}"#,
+            br#"{"version":1,"answers":{"docker.io/a:1":{"time":"x"}}}"#,
+            br#"{"version":1,"answers":{"docker.io/a:1":{"time":1,"pin":{"digest":"sha256:1"}}}}"#,
+        ] {
+            std::fs::write(&cache.path, content).unwrap();
+            assert_eq!(cache.find(&subject("a:1"), None), None);
+            assert!(cache.try_keep(&subject("a:1"), &pin('2')).unwrap());
+            assert_eq!(cache.find(&subject("a:1"), None), Some(pin('2')));
+        }
+    }
+
+    #[test]
+    fn one_process_writes_at_a_time() {
+        let (_folder, cache) = cache();
+        cache.try_keep(&subject("a:1"), &pin('1')).unwrap();
+        let lock = Lock::take(&cache.path).unwrap();
+        assert!(!cache.try_keep(&subject("a:1"), &pin('2')).unwrap());
+        assert_eq!(cache.find(&subject("a:1"), None), Some(pin('1')));
+        drop(lock);
+        assert!(cache.try_keep(&subject("a:1"), &pin('2')).unwrap());
+    }
+
+    #[test]
+    fn the_oldest_answers_make_room() {
+        let (_folder, cache) = cache();
+        let kept = |time| Kept { time, pin: pin('1') };
+        let many = (0..MOST_ANSWERS as u64).map(|i| (format!("docker.io/a:{i}"), kept(100 + i)));
+        std::fs::create_dir_all(cache.path.parent().unwrap()).unwrap();
+        std::fs::write(&cache.path, to_json(&many.collect()).to_string()).unwrap();
+        cache.try_keep(&subject("b:1"), &pin('2')).unwrap();
+        assert_eq!(cache.find(&subject("b:1"), None), Some(pin('2')));
+        assert_eq!(cache.find(&subject("a:0"), None), None);
+        assert_eq!(cache.find(&subject("a:1"), None), Some(pin('1')));
+    }
+}

@@ -3,14 +3,14 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build plugin demo test lint
+.PHONY: help setup build plugin plugin-nix26 demo test test-nix26 lint
 
 # Where Nix, its headers and the registry server are.
 env := source scripts/env.sh
 target := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## Show what there is to make
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: ## Install what is missing (Debian 12), or say what is
 	@scripts/setup
@@ -18,16 +18,26 @@ setup: ## Install what is missing (Debian 12), or say what is
 build: plugin ## Build the command and the plugin
 	cargo build --release --locked
 
-plugin: setup ## Build the Nix plugin: target/release/libnix_oci_hashes.so
-	$(env) && cargo rustc --release --locked --lib --crate-type cdylib \
-	  --no-default-features --features plugin
+plugin: setup ## Build the Nix plugin: target/plugin/lib/nix/plugins/libnix_oci_hashes.so
+	scripts/build-plugin
+
+plugin-nix26: plugin ## Build it for Nix 2.26.3 too, which is built first (15 minutes, once)
+	@scripts/setup-nix26
+	NIX_OCI_HASHES_NIX=2.26 scripts/build-plugin
 
 demo: setup ## See it work: a registry, a refresh, and builtins.ociHash in Nix
 	@scripts/demo
 
+tests = NIX_OCI_HASHES_PLUGIN="$$(realpath $(target))/plugin/lib/nix/plugins/libnix_oci_hashes.so" \
+  cargo test --locked
+
 test: plugin ## Run every test, those with a real Nix and a real registry too
-	$(env) && NIX_OCI_HASHES_PLUGIN="$$(realpath $(target))/release/libnix_oci_hashes.so" \
-	  cargo test --locked --features system-tests
+	$(env) && $(tests) --features system-tests
+
+test-nix26: plugin-nix26 ## Run the tests of the builtin on Nix 2.26.3, and of the loader on both
+	$(env) && export NIX_OCI_HASHES_OTHER_NIX="$$(command -v nix)" && \
+	  export NIX_OCI_HASHES_NIX=2.26 && $(env) && \
+	  $(tests) --features nix26-tests --test nix --test loader --test loader_versions --test resolve
 
 lint: ## Check the format and the style of everything
 	@scripts/setup clang-format shellcheck

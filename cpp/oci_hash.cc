@@ -113,7 +113,7 @@ std::string answer(nix::EvalState &state, Position pos, nix::Value &argument) {
   nix::Value *digests = nullptr;
   if (argument.type() == nix::nString) {
     auto reference = plain_string(state, pos, argument, "the argument");
-    query->set_attribute(bytes("image"), bytes(reference));
+    query->set_reference(bytes(reference));
   } else if (argument.type() == nix::nAttrs) {
     each_attribute(
         state, argument, [&](const std::string &name, nix::Value &value) {

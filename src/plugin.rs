@@ -63,6 +63,8 @@ mod ffi {
         fn new_query() -> Box<Pending>;
         /// Fails for a name that no attribute has.
         fn check_attribute(self: &Pending, name: &[u8]) -> Result<()>;
+        /// Takes a reference that stands for itself.
+        fn set_reference(self: &mut Pending, reference: &[u8]) -> Result<()>;
         /// Adds an attribute other than `digests`.
         fn set_attribute(self: &mut Pending, name: &[u8], value: &[u8]) -> Result<()>;
         /// Asks the table. Fails for what is no query.
@@ -174,6 +176,15 @@ impl Pending {
             } else {
                 Err(QueryError::UnknownAttribute(name.into_owned()).into())
             }
+        })
+    }
+
+    fn set_reference(&mut self, reference: &[u8]) -> Result<(), PluginError> {
+        guarded(|| {
+            let reference = utf8(reference, "the reference")?;
+            self.attributes
+                .push(("image".to_owned(), reference.to_owned()));
+            Ok(())
         })
     }
 

@@ -8,6 +8,8 @@ use crate::tag::Tag;
 
 /// Most names that are suggested for one.
 const MOST_NAMES: usize = 3;
+/// Fewest characters that are taken for the beginning of a name.
+const SHORTEST_BEGINNING: usize = 4;
 
 /// The images among `tracked` that are named most like `image`, the nearest
 /// first.
@@ -15,7 +17,7 @@ const MOST_NAMES: usize = 3;
 /// A repository is compared as a whole and by its parts, letters and digits
 /// alone: people leave out an organisation, a hyphen, a registry. Its last part
 /// is what it is called, so that has to be like some part of the other, with at
-/// most a third of its characters changed.
+/// most a third of its characters changed, or be how one begins.
 pub fn images<'a>(
     image: &ImageName,
     tracked: impl IntoIterator<Item = &'a ImageName>,
@@ -26,7 +28,7 @@ pub fn images<'a>(
         .into_iter()
         .filter_map(|candidate| {
             let parts = path(candidate).split('/');
-            let of_parts = parts.filter_map(|part| distance(&called, &key(part)));
+            let of_parts = parts.filter_map(|part| of_part(&called, &key(part)));
             let of_whole = distance(&whole, &key(path(candidate)));
             Some((of_parts.chain(of_whole).min()?, candidate))
         })
@@ -36,8 +38,8 @@ pub fn images<'a>(
     near.into_iter().map(|(_, image)| image.clone()).collect()
 }
 
-/// The `most` tags among `pinned` that are written most like `tag`; of two that
-/// are as near, the one that `pinned` has first.
+/// The `most` tags among `pinned` that are written most like `tag`; of those that
+/// are as near, or not near at all, what `pinned` has first.
 pub fn tags<'a>(
     tag: &Tag,
     pinned: impl IntoIterator<Item = &'a Tag>,
@@ -46,8 +48,8 @@ pub fn tags<'a>(
     let mut near: Vec<(usize, &Tag)> = pinned
         .into_iter()
         .map(|candidate| {
-            let distance = strsim::levenshtein(tag.as_str(), candidate.as_str());
-            (distance, candidate)
+            let distance = distance(tag.as_str(), candidate.as_str());
+            (distance.unwrap_or(usize::MAX), candidate)
         })
         .collect();
     near.sort_by_key(|(distance, _)| *distance);
@@ -64,6 +66,13 @@ fn path(image: &ImageName) -> &str {
 fn key(name: &str) -> String {
     let characters = name.chars();
     characters.filter(char::is_ascii_alphanumeric).collect()
+}
+
+/// How far a part of a name is from what was typed; one that goes on after that
+/// is further than any slip.
+fn of_part(typed: &str, part: &str) -> Option<usize> {
+    let begins = typed.len() >= SHORTEST_BEGINNING && part.starts_with(typed);
+    distance(typed, part).or_else(|| begins.then_some(typed.len() / 3 + 1))
 }
 
 /// How many characters have to change to make `typed` `name`, where these are
@@ -113,6 +122,7 @@ mod tests {
             ("vaultwarden", "docker.io/vaultwarden/server"),
             ("linuxserver/sonar", "lscr.io/linuxserver/sonarr"),
             ("n8n", "docker.io/n8nio/n8n"),
+            ("immich", "ghcr.io/immich-app/immich-machine-learning"),
             ("immich-server", "ghcr.io/immich-app/immich-server"),
         ] {
             assert_eq!(suggested(typed).first().map(String::as_str), Some(meant), "{typed}");

@@ -182,7 +182,10 @@ fn bad_tables_are_clear_errors() {
             "{ outPath = \"digests.json\"; }".to_owned(),
             "doesn't represent an absolute path".to_owned(),
         ),
-        ("{ outPath = 3; }".to_owned(), "cannot be read: ".to_owned()),
+        (
+            "{ outPath = 3; }".to_owned(),
+            "the attribute 'digests' has an outPath that is an integer; write".to_owned(),
+        ),
         (
             "{ version = 1; images = x: x; }".to_owned(),
             "cannot convert a function to JSON".to_owned(),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use nix_oci_hashes::lookup::LookupError;
 use nix_oci_hashes::name::ImageName;
 use nix_oci_hashes::platform::Platform;
 use nix_oci_hashes::table::{Pin, Pins, Table};
@@ -35,7 +36,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         Some(image) => {
             let pins = table.images.get(image);
             let pins =
-                pins.ok_or_else(|| nix_oci_hashes::lookup::LookupError::NotTracked(image.clone()))?;
+                pins.ok_or_else(|| LookupError::not_tracked(image, &table))?;
             if arguments.json {
                 pretty(&pins_json(pins))
             } else {

@@ -7,6 +7,7 @@ use crate::name::{ImageName, Reference};
 use crate::platform::Platform;
 use crate::requirement::Requirement;
 use crate::suggest;
+use crate::table::Table;
 use crate::tag::{Tag, by_version};
 use crate::variant::VariantPattern;
 
@@ -96,6 +97,16 @@ pub enum LookupError {
         /// What is pinned.
         tags: TagList,
     },
+}
+
+impl LookupError {
+    /// The miss of an image that `table` does not have.
+    pub fn not_tracked(image: &ImageName, table: &Table) -> Self {
+        Self::NotTracked {
+            image: image.clone(),
+            near: suggest::images(image, table.images.keys()),
+        }
+    }
 }
 
 /// Tags as an error names them: versions from the newest on, then words, at

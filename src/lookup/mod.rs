@@ -11,7 +11,6 @@ use crate::digest::Digest;
 use crate::name::{ImageName, Reference, ReferenceError};
 use crate::platform::{Platform, PlatformError};
 use crate::requirement::{Requirement, RequirementError};
-use crate::suggest;
 use crate::table::{Pin, Pins, Table};
 use crate::tag::{Tag, TagError};
 use crate::text::Quoted;
@@ -145,12 +144,7 @@ impl Query {
     pub fn answer(&self, table: &Table) -> Result<Reference, LookupError> {
         let image = &self.image;
         let pins = match table.images.get(image) {
-            None => {
-                return Err(LookupError::NotTracked {
-                    image: image.clone(),
-                    near: suggest::images(image, table.images.keys()),
-                });
-            }
+            None => return Err(LookupError::not_tracked(image, table)),
             Some(pins) if pins.is_empty() => return Err(LookupError::NotPinned(image.clone())),
             Some(pins) => pins,
         };

@@ -10,32 +10,68 @@ use super::{Outcome, project};
 
 pub struct Nix {
     home: TempDir,
-    plugin: Option<PathBuf>,
+    program: PathBuf,
+    config: String,
+}
+
+/// The loader that `make test` has built.
+pub fn loader() -> PathBuf {
+    let plugin = std::env::var_os("NIX_OCI_HASHES_PLUGIN")
+        .expect("NIX_OCI_HASHES_PLUGIN names the plugin; run the tests with 'make test'");
+    let plugin = PathBuf::from(plugin);
+    assert!(
+        plugin.is_file(),
+        "{} is missing; run 'make plugin'",
+        plugin.display()
+    );
+    plugin
+}
+
+/// The folder of the builds, one for each Nix.
+pub fn builds() -> PathBuf {
+    loader().with_file_name("../../nix-oci-hashes")
 }
 
 impl Nix {
     /// Nix with the plugin that `make test` has built.
     pub fn with_plugin() -> Self {
-        let plugin = std::env::var_os("NIX_OCI_HASHES_PLUGIN")
-            .expect("NIX_OCI_HASHES_PLUGIN names the plugin; run the tests with 'make test'");
-        let plugin = PathBuf::from(plugin);
-        assert!(
-            plugin.is_file(),
-            "{} is missing; run 'make plugin'",
-            plugin.display()
-        );
-        Self {
-            home: tempfile::tempdir().unwrap(),
-            plugin: Some(plugin),
-        }
+        Self::with_plugin_files(&loader())
+    }
+
+    /// Nix with `plugin-files` as given.
+    pub fn with_plugin_files(path: &Path) -> Self {
+        Self::without_plugin().set("plugin-files", path.display())
     }
 
     /// Nix as it comes.
     pub fn without_plugin() -> Self {
-        Self {
+        let nix = Self {
             home: tempfile::tempdir().unwrap(),
-            plugin: None,
-        }
+            program: "nix".into(),
+            config: String::new(),
+        };
+        nix.set("experimental-features", "nix-command")
+            .set("build-users-group", "")
+    }
+
+    /// With one more setting.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+        self.config.push_str(&format!("{name} = {value}\n"));
+        self
+    }
+
+    /// Another program than the nix of PATH.
+    #[must_use]
+    pub fn running(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = program.into();
+        self
+    }
+
+    /// Its version, such as `2.8.0`.
+    pub fn version(&self) -> String {
+        let outcome = Outcome::of(Self::without_plugin().running(&self.program).command().arg("--version"));
+        outcome.code(0).stdout.trim().rsplit(' ').next().unwrap().to_owned()
     }
 
     /// A folder that Nix may read from in the tests.
@@ -44,21 +80,26 @@ impl Nix {
     }
 
     pub fn command(&self) -> Command {
-        let plugin = self.plugin.as_deref().map(Path::display);
-        let config = format!(
-            "experimental-features = nix-command\nbuild-users-group =\nplugin-files = {}\n",
-            plugin.map(|plugin| plugin.to_string()).unwrap_or_default()
-        );
-        let mut command = Command::new("nix");
+        self.command_of(&self.program)
+    }
+
+    /// Another of Nix's programs, such as `nix-build`, set up likewise.
+    pub fn command_of(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
         command
             .current_dir(project())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.home())
             .env("NIX_CONF_DIR", self.home())
-            .env("NIX_CONFIG", config)
+            .env("NIX_CONFIG", &self.config)
             .stdin(Stdio::null());
         command
+    }
+
+    /// The store of its own, for programs that have to write to one.
+    pub fn store(&self) -> PathBuf {
+        self.home().join("store")
     }
 
     /// `nix eval` of an expression, impure, so that it may read the tests' files.
@@ -67,9 +108,8 @@ impl Nix {
     }
 
     pub fn eval_with(&self, arguments: &[&str]) -> Outcome {
-        let store = self.home().join("store");
         let mut command = self.command();
-        command.args(["eval", "--json", "--store"]).arg(store);
+        command.args(["eval", "--json", "--store"]).arg(self.store());
         Outcome::of(command.args(arguments))
     }
 
@@ -80,14 +120,12 @@ impl Nix {
         serde_json::from_str(&outcome.stdout).unwrap()
     }
 
-    /// The message of an expression that fails, from `error: ` on.
+    /// The message of an expression that fails, from `error: ` on. Later
+    /// versions print what led to it before.
     #[track_caller]
     pub fn error(&self, expression: &str) -> String {
         let outcome = self.eval(expression).code(1);
-        let message = outcome.stderr.strip_prefix("error: ");
-        message
-            .unwrap_or_else(|| panic!("one error: {outcome:#?}"))
-            .to_owned()
+        message(&outcome.stderr).unwrap_or_else(|| panic!("one error: {outcome:#?}"))
     }
 
     /// What `nix repl` prints for `input`.
@@ -108,4 +146,17 @@ impl Nix {
             .unwrap();
         String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
     }
+}
+
+/// What follows the last `error: ` that begins a line.
+fn message(stderr: &str) -> Option<String> {
+    let mut found = None;
+    let mut at = 0;
+    for line in stderr.split_inclusive('\n') {
+        if line.trim_start().starts_with("error: ") {
+            found = Some(at + line.find("error: ").unwrap() + "error: ".len());
+        }
+        at += line.len();
+    }
+    found.map(|start| stderr[start..].to_owned())
 }

@@ -1,0 +1,262 @@
+//! The loader: the plugin that never breaks nix.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use support::Outcome;
+use support::nix::{Nix, builds, loader};
+use tempfile::TempDir;
+
+/// The loader in a tree of its own, and what is beside it.
+struct Tree(TempDir);
+
+impl Tree {
+    fn new() -> Self {
+        let tree = Self(tempfile::tempdir().unwrap());
+        fs::create_dir_all(tree.builds()).unwrap();
+        fs::create_dir_all(tree.loader().parent().unwrap()).unwrap();
+        fs::copy(loader(), tree.loader()).unwrap();
+        tree
+    }
+
+    fn loader(&self) -> PathBuf {
+        self.0.path().join("lib/nix/plugins/libnix_oci_hashes.so")
+    }
+
+    fn builds(&self) -> PathBuf {
+        self.0.path().join("lib/nix-oci-hashes")
+    }
+
+    /// Puts the build for the running Nix there, named as for `version`.
+    fn add(&self, version: &str) -> PathBuf {
+        let to = self.builds().join(format!("nix-{version}.so"));
+        fs::copy(fitting(), &to).unwrap();
+        to
+    }
+
+    /// Evaluates with the loader: nix always answers.
+    #[track_caller]
+    fn eval(&self, expression: &str) -> Outcome {
+        let nix = Nix::with_plugin_files(&self.loader());
+        nix.eval(expression).code(0)
+    }
+
+    /// The one warning with which the plugin steps aside.
+    #[track_caller]
+    fn warning(&self) -> String {
+        let outcome = self.eval("1+1");
+        assert_eq!(outcome.stdout.trim(), "2");
+        assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:#?}");
+        let outcome_of_lookup = self.eval("builtins ? ociHash");
+        assert_eq!(outcome_of_lookup.stdout.trim(), "false");
+        let line = outcome.stderr.strip_prefix("warning: nix-oci-hashes: ");
+        line.unwrap_or_else(|| panic!("{outcome:#?}")).to_owned()
+    }
+
+    #[track_caller]
+    fn works(&self) {
+        let outcome = self.eval("builtins ? ociHash");
+        assert_eq!((outcome.stdout.trim(), outcome.stderr.as_str()), ("true", ""));
+    }
+}
+
+fn running() -> String {
+    Nix::without_plugin().version()
+}
+
+fn fitting() -> PathBuf {
+    builds().join(format!("nix-{}.so", running()))
+}
+
+/// The same series with another last number.
+fn sibling(last: &str) -> String {
+    let running = running();
+    let (series, _) = running.rsplit_once('.').unwrap();
+    format!("{series}.{last}")
+}
+
+fn truncate(file: &Path, to: u64) {
+    let file = fs::File::options().write(true).open(file).unwrap();
+    file.set_len(to).unwrap();
+}
+
+/// A shared library made of `source`.
+fn compile(source: &str, to: &Path) {
+    let file = to.with_extension("c");
+    fs::write(&file, source).unwrap();
+    let mut compiler = Command::new("cc");
+    Outcome::of(compiler.args(["-shared", "-fPIC", "-o"]).arg(to).arg(&file)).code(0);
+    fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn the_build_for_the_running_nix_is_opened() {
+    let tree = Tree::new();
+    tree.add(&running());
+    tree.works();
+    // Whatever else there is.
+    tree.add("1.99.0");
+    tree.add("99.1.0");
+    fs::write(tree.builds().join("README"), "").unwrap();
+    fs::create_dir(tree.builds().join("nix-.so")).unwrap();
+    tree.works();
+}
+
+#[test]
+fn a_build_of_the_same_series_will_do() {
+    let tree = Tree::new();
+    tree.add(&sibling("77"));
+    tree.works();
+    // One that does not open is passed over for the next.
+    fs::write(tree.builds().join(format!("nix-{}.so", running())), "x").unwrap();
+    fs::write(tree.builds().join(format!("nix-{}.so", sibling("78"))), "x").unwrap();
+    tree.works();
+}
+
+#[test]
+fn where_no_build_fits_the_plugin_steps_aside() {
+    let tree = Tree::new();
+    let running = running();
+    assert!(tree.warning().contains(&format!("the running Nix {running} has no fitting build of the plugin (there: none at all); builtins.ociHash is left out; install")));
+    tree.add("2.7.0");
+    tree.add("99.1.0");
+    // Of another flavour, its version is another matter.
+    fs::copy(fitting(), tree.builds().join(format!("lix-{running}.so"))).unwrap();
+    fs::copy(fitting(), tree.builds().join(format!("determinate-{running}.so"))).unwrap();
+    let warning = tree.warning();
+    assert!(warning.contains("(there: nix 99.1.0, "), "{warning}");
+    assert!(warning.contains("nix 2.7.0"), "{warning}");
+    fs::remove_dir_all(tree.builds()).unwrap();
+    assert!(tree.warning().contains("none at all"));
+}
+
+#[test]
+fn builds_that_cannot_be_opened_are_no_harm() {
+    let tree = Tree::new();
+    let build = tree.add(&running());
+    let size = fs::metadata(&build).unwrap().len();
+    for length in [0, 1, 63, 64, 200, 4096, size / 2, size - size / 8] {
+        fs::copy(fitting(), &build).unwrap();
+        truncate(&build, length);
+        let warning = tree.warning();
+        assert!(
+            warning.contains("cannot be opened: it is no shared library")
+                || warning.contains("cannot be opened: its end is missing"),
+            "{length}: {warning}"
+        );
+    }
+    // Of another machine: the same file, with other words for it.
+    for (at, byte, reason) in [
+        (4, 1, "it is for another kind of machine"),
+        (18, 0xb7, "cannot be opened: "),
+        (0, 0, "it is no shared library"),
+    ] {
+        let mut content = fs::read(fitting()).unwrap();
+        content[at] = byte;
+        fs::write(&build, content).unwrap();
+        let warning = tree.warning();
+        assert!(warning.contains(reason), "{at}: {warning}");
+    }
+    fs::remove_file(&build).unwrap();
+    symlink("nowhere", &build).unwrap();
+    assert!(tree.warning().contains("it cannot be read"));
+    fs::remove_file(&build).unwrap();
+    fs::create_dir(&build).unwrap();
+    assert!(tree.warning().contains("it is no file"));
+    fs::remove_dir(&build).unwrap();
+    // A pipe that nobody writes to would be waited for.
+    Outcome::of(Command::new("mkfifo").arg(&build)).code(0);
+    assert!(tree.warning().contains("it is no file"));
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_no_harm() {
+    let tree = Tree::new();
+    let build = tree.add(&running());
+    fs::set_permissions(&build, fs::Permissions::from_mode(0)).unwrap();
+    if fs::File::open(&build).is_err() {
+        assert!(tree.warning().contains("it cannot be read"));
+        return;
+    }
+    // Root reads everything, so the test needs somebody else.
+    fs::set_permissions(tree.0.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let nix = Nix::with_plugin_files(&tree.loader());
+    let home = nix.home().to_owned();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o777)).unwrap();
+    let asked = nix.command();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    let program = Outcome::of(Command::new("sh").args(["-c", "command -v nix"])).stdout;
+    command.arg(program.trim());
+    command.args(["eval", "--store", "dummy://", "--expr", "1+1"]);
+    command.env_clear().current_dir(&home);
+    for (name, value) in asked.get_envs() {
+        command.env(name, value.unwrap());
+    }
+    let outcome = Outcome::of(&mut command).code(0);
+    assert_eq!(outcome.stdout, "2\n", "{outcome:#?}");
+    assert!(outcome.stderr.contains("it cannot be read"), "{outcome:#?}");
+}
+
+#[test]
+fn a_misfit_is_found_when_it_is_opened() {
+    let tree = Tree::new();
+    // What another version of Nix has and this has not: a function, and a variable.
+    for source in [
+        "extern void not_in_this_nix(void); void f(void) { not_in_this_nix(); }",
+        "extern int not_in_this_nix; int f(void) { return not_in_this_nix; }",
+    ] {
+        compile(source, &tree.builds().join(format!("nix-{}.so", running())));
+        let warning = tree.warning();
+        assert!(warning.contains("undefined symbol: not_in_this_nix"), "{warning}");
+        assert!(warning.ends_with("in nix.conf\n"), "{warning}");
+    }
+}
+
+#[test]
+fn the_folder_of_the_loader_may_be_named_and_links_are_followed() {
+    let tree = Tree::new();
+    tree.add(&running());
+    let folder = tree.loader().parent().unwrap().to_owned();
+    let nix = Nix::with_plugin_files(&folder);
+    assert_eq!(nix.value("builtins ? ociHash"), true);
+    // As in a profile of Nix.
+    let profile = tempfile::tempdir().unwrap();
+    symlink(tree.loader(), profile.path().join("plugin.so")).unwrap();
+    let nix = Nix::with_plugin_files(profile.path());
+    assert_eq!(nix.value("builtins ? ociHash"), true);
+    let nix = Nix::with_plugin_files(&profile.path().join("plugin.so"));
+    assert_eq!(nix.value("builtins ? ociHash"), true);
+}
+
+#[test]
+fn a_build_works_by_itself() {
+    let nix = Nix::with_plugin_files(&fitting());
+    let outcome = nix.eval("builtins.ociHash \"nextcloud:34\"").code(0);
+    assert!(outcome.stdout.contains("docker.io/nextcloud:34@sha256:"));
+    assert_eq!(outcome.stderr, "");
+}
+
+#[test]
+fn the_loader_needs_nothing_of_nix() {
+    let symbols = Outcome::of(Command::new("nm").arg("-D").arg(loader())).code(0);
+    for line in symbols.stdout.lines() {
+        assert!(!line.contains("nix3") && !line.contains("_ZN"), "{line}");
+    }
+    let needed = Outcome::of(Command::new("readelf").arg("-d").arg(loader())).code(0);
+    let needed: Vec<_> = needed.stdout.lines().filter(|line| line.contains("NEEDED")).collect();
+    assert!(
+        needed.iter().all(|line| line.contains("libc.so") || line.contains("libdl")),
+        "{needed:?}"
+    );
+}

@@ -58,7 +58,9 @@ mod plugin {
         let flavour = flavour(&nix.include_paths);
         let (major, minor) = (version.0.to_string(), version.1.to_string());
         let of_nix = |build: &mut cc::Build| {
-            build.include("cpp").flag_if_supported("-fvisibility=hidden");
+            build
+                .include("cpp")
+                .flag_if_supported("-fvisibility=hidden");
         };
         let mut running_nix = cc::Build::new();
         of_nix(&mut running_nix);

@@ -69,9 +69,8 @@ using Position = const nix::Pos &;
 #endif
 
 // Throws `message` as `builtins.throw` does, so that `tryEval` catches it.
-[[noreturn]] inline void
-throw_error([[maybe_unused]] nix::EvalState &state, Position pos,
-            const std::string &message) {
+[[noreturn]] inline void throw_error([[maybe_unused]] nix::EvalState &state,
+                                     Position pos, const std::string &message) {
 #if NIX_AT_LEAST(2, 21) // the kind of an error is chosen where it is begun
   state.error<nix::ThrownError>("%1%", nix::Uncolored(message))
       .atPos(pos)
@@ -220,14 +219,11 @@ inline void register_builtin(const char *name, const char *argument,
                              void (*function)(nix::EvalState &, Position,
                                               nix::Value **, nix::Value &)) {
   nix::RegisterPrimOp({
-      .name = name,
-      .args = {argument},
-      .arity = 1,
-      .doc = doc,
+    .name = name, .args = {argument}, .arity = 1, .doc = doc,
 #if NIX_AT_LEAST(2, 34)
-      .impl = function,
+    .impl = function,
 #else
-      .fun = function,
+    .fun = function,
 #endif
   });
 }

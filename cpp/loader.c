@@ -5,7 +5,8 @@
 
    The builds are in ../../nix-oci-hashes, seen from the folder of this file:
    lib/nix/plugins/libnix_oci_hashes.so and lib/nix-oci-hashes/nix-2.26.3.so.
-   Nothing else is in the loader's folder, because plugin-files may name that. */
+   Nothing else is in the loader's folder, because plugin-files may name that.
+ */
 #define _GNU_SOURCE
 #include "running_nix.h"
 

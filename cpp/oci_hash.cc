@@ -115,17 +115,17 @@ std::string answer(nix::EvalState &state, Position pos, nix::Value &argument) {
     auto reference = plain_string(state, pos, argument, "the argument");
     query->set_reference(bytes(reference));
   } else if (argument.type() == nix::nAttrs) {
-    each_attribute(
-        state, argument, [&](const std::string &name, nix::Value &value) {
-          query->check_attribute(bytes(name));
-          if (name == "digests")
-            digests = &value;
-          else
-            query->set_attribute(
-                bytes(name),
-                bytes(plain_string(state, pos, value,
-                                   "the attribute '" + name + "'")));
-        });
+    each_attribute(state, argument,
+                   [&](const std::string &name, nix::Value &value) {
+                     query->check_attribute(bytes(name));
+                     if (name == "digests")
+                       digests = &value;
+                     else
+                       query->set_attribute(
+                           bytes(name),
+                           bytes(plain_string(state, pos, value,
+                                              "the attribute '" + name + "'")));
+                   });
   } else {
     throw_error(state, pos,
                 "builtins.ociHash: the argument is " + type_of(argument) +
@@ -153,9 +153,9 @@ void oci_hash(nix::EvalState &state, Position pos, nix::Value **args,
   throw_error(state, pos, "builtins.ociHash: " + error);
 }
 
-// Whether the Nix that opens the plugin is the one that it is built for. A build
-// for another may open and crash later; the loader asks before, and this is for
-// builds that are named in plugin-files by themselves.
+// Whether the Nix that opens the plugin is the one that it is built for. A
+// build for another may open and crash later; the loader asks before, and this
+// is for builds that are named in plugin-files by themselves.
 bool is_fitting() {
   constexpr const char *series = OCI_HASH_NIX_SERIES;
   running_nix nix;

@@ -3,8 +3,8 @@
 
 namespace oci_hash {
 
-// Makes `builtins.ociHash` and its settings known to the Nix that is loading the
-// plugin. To be called once, while the plugin is opened.
+// Makes `builtins.ociHash` and its settings known to the Nix that is loading
+// the plugin. To be called once, while the plugin is opened.
 void register_oci_hash() noexcept;
 
 // Whether the user has pressed Ctrl-C. What Nix throws then is kept, and thrown

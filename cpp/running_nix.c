@@ -106,7 +106,8 @@ void oci_hash_warn(const char *format, ...) {
   int written;
   memcpy(line, prefix, length);
   va_start(arguments, format);
-  written = vsnprintf(line + length, sizeof line - length - 1, format, arguments);
+  written =
+      vsnprintf(line + length, sizeof line - length - 1, format, arguments);
   va_end(arguments);
   if (written < 0)
     return;

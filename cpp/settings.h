@@ -7,9 +7,8 @@
 namespace oci_hash {
 
 struct Settings : nix::Config {
-  nix::Setting<std::string> digests{
-      this, "", "oci-hash-digests",
-      R"(
+  nix::Setting<std::string> digests{this, "", "oci-hash-digests",
+                                    R"(
         The path of a `digests.json` that `builtins.ociHash` looks in instead of
         the table that the plugin was built with.
 
@@ -17,20 +16,18 @@ struct Settings : nix::Config {
         answers depend on nothing but the expression and the plugin.
       )"};
 
-  nix::Setting<bool> resolve{
-      this, false, "oci-hash-resolve",
-      R"(
+  nix::Setting<bool> resolve{this, false, "oci-hash-resolve",
+                             R"(
         Whether `builtins.ociHash` asks the registry for what is not in the
         table. It is never asked in pure evaluation or with `--offline`, and with
         `restrict-eval` only where `allowed-uris` allows its URL. Answers are
         kept for `tarball-ttl` seconds.
       )"};
 
-  nix::Setting<nix::Strings> registries{
-      this,
-      {},
-      "oci-hash-registries",
-      R"(
+  nix::Setting<nix::Strings> registries{this,
+                                        {},
+                                        "oci-hash-registries",
+                                        R"(
         The only registries that `oci-hash-resolve` may ask, such as
         `docker.io ghcr.io`. If empty, it may ask any.
       )"};

@@ -11,13 +11,13 @@ namespace oci_hash {
 // Text for Rust.
 rust::Slice<const uint8_t> bytes(std::string_view text);
 
-// The table that `digests`, the argument's attribute, names: a path, a string or
-// a derivation, or a parsed table.
+// The table that `digests`, the argument's attribute, names: a path, a string
+// or a derivation, or a parsed table.
 rust::Box<Shared> table_of(nix::EvalState &state, Position pos,
                            nix::Value &digests);
 
-// The table of the setting oci-hash-digests, or where it does not count, that of
-// the plugin.
+// The table of the setting oci-hash-digests, or where it does not count, that
+// of the plugin.
 rust::Box<Shared> default_table(nix::EvalState &state, Position pos);
 
 } // namespace oci_hash

@@ -125,10 +125,18 @@ mod tests {
             ("immich", "ghcr.io/immich-app/immich-machine-learning"),
             ("immich-server", "ghcr.io/immich-app/immich-server"),
         ] {
-            assert_eq!(suggested(typed).first().map(String::as_str), Some(meant), "{typed}");
+            assert_eq!(
+                suggested(typed).first().map(String::as_str),
+                Some(meant),
+                "{typed}"
+            );
         }
         for typed in ["postgres", "a", "x/y", "redis"] {
-            assert!(suggested(typed).is_empty(), "{typed}: {:?}", suggested(typed));
+            assert!(
+                suggested(typed).is_empty(),
+                "{typed}: {:?}",
+                suggested(typed)
+            );
         }
     }
 }

@@ -1,0 +1,655 @@
+//! `builtins.ociHash` asks a registry for what the table misses, where the user
+//! allows it.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use support::Outcome;
+use support::nix::Nix;
+use support::registry::{Registry, USER};
+
+const BOTH: &[&str] = &["linux/amd64", "linux/arm64/v8"];
+
+fn asking() -> Nix {
+    Nix::with_plugin().set("oci-hash-resolve", "true")
+}
+
+fn ask(reference: &str) -> String {
+    format!("builtins.ociHash \"{reference}\"")
+}
+
+fn cache(nix: &Nix) -> PathBuf {
+    nix.home().join(".cache/nix-oci-hashes/resolved.json")
+}
+
+/// A registry with one image, its name, and its digest.
+fn registry() -> (Registry, String, String) {
+    let registry = Registry::start();
+    let digest = registry.push("demo/app", "1.0", "1.0", BOTH);
+    let image = format!("{}/demo/app", registry.address);
+    (registry, image, digest)
+}
+
+#[test]
+fn a_miss_is_asked_for_and_warned_of_once() {
+    let (registry, image, digest) = registry();
+    let nix = asking();
+    let call = format!(
+        "map builtins.ociHash [ \"{image}:1.0\" \"{image}:1.0@{digest}\" \"{image}:1.0\"
+           {{ image = \"{image}\"; version = \"1.0\"; platform = \"aarch64-linux\"; }} ]"
+    );
+    let outcome = nix.eval(&call).code(0);
+    let answers: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let pinned = format!("{image}:1.0@{digest}");
+    assert_eq!(answers[0], json!(pinned));
+    assert_eq!(answers[1], answers[0]);
+    assert_eq!(answers[2], answers[0]);
+    let arm64 = answers[3].as_str().unwrap();
+    assert_ne!(arm64, pinned);
+    let warnings: Vec<&str> = outcome.stderr.lines().collect();
+    assert_eq!(warnings.len(), 2, "{outcome:#?}");
+    for (warning, pinned) in warnings.iter().zip([pinned.as_str(), arm64]) {
+        assert_eq!(
+            *warning,
+            format!(
+                "warning: builtins.ociHash: not in the table, but asked of the registry: {pinned}; \
+                 to pin it, run 'nix-oci-hashes add {image}'"
+            )
+        );
+    }
+    // The tag once, and the bytes of the index that it points to.
+    assert_eq!(
+        registry.requests(),
+        [
+            "HEAD /v2/demo/app/manifests/1.0".to_owned(),
+            format!("GET /v2/demo/app/manifests/{digest}"),
+        ]
+    );
+    // The next process has it from the cache.
+    assert_eq!(nix.value(&call), answers);
+    assert_eq!(registry.requests().len(), 2);
+}
+
+#[test]
+fn what_is_pinned_is_not_asked_for() {
+    let (registry, image, _) = registry();
+    let nix = asking();
+    let pinned = format!("sha256:{}", "5".repeat(64));
+    let pin = json!({ "digest": pinned, "platforms": { "linux/amd64": pinned } });
+    let table = json!({ "version": 1, "images": { (&image): { "1.0": pin } } });
+    fs::write(nix.home().join("digests.json"), table.to_string()).unwrap();
+    let digests = format!("digests = {}/digests.json;", nix.home().display());
+    let answer = nix.value(&format!(
+        "builtins.ociHash {{ image = \"{image}:1.0\"; {digests} }}"
+    ));
+    assert_eq!(answer, json!(format!("{image}:1.0@{pinned}")));
+    assert!(registry.requests().is_empty());
+    // A digest that is not the pinned one is an error, whatever a registry says.
+    let other = "6".repeat(64);
+    let error = nix.error(&format!(
+        "builtins.ociHash {{ image = \"{image}:1.0@sha256:{other}\"; {digests} }}"
+    ));
+    assert!(error.contains("is not what is pinned"), "{error}");
+    // A requirement names no tag to ask for.
+    let error = nix.error(&format!(
+        "builtins.ociHash {{ image = \"{image}\"; version = \"^2\"; {digests} }}"
+    ));
+    assert!(
+        error.contains("has no pinned tag that satisfies '^2'"),
+        "{error}"
+    );
+    assert!(registry.requests().is_empty());
+}
+
+#[test]
+fn a_platform_that_is_not_pinned_is_that_of_the_pinned_index() {
+    let (registry, image, digest) = registry();
+    let nix = asking();
+    let amd64 = format!("sha256:{}", "5".repeat(64));
+    let pin = json!({ "digest": digest, "platforms": { "linux/amd64": amd64 } });
+    let table = json!({ "version": 1, "images": { (&image): { "1.0": pin } } });
+    fs::write(nix.home().join("digests.json"), table.to_string()).unwrap();
+    // The tag has moved since; the table says where it was.
+    registry.push("demo/app", "1.0", "moved", BOTH);
+    let outcome = nix
+        .eval(&format!(
+            "builtins.ociHash {{ image = \"{image}:1.0\"; platform = \"linux/arm64\"; digests = {}/digests.json; }}",
+            nix.home().display()
+        ))
+        .code(0);
+    assert_eq!(
+        registry.requests(),
+        [format!("GET /v2/demo/app/manifests/{digest}")]
+    );
+    assert!(
+        outcome.stderr.contains(&format!(
+            "add \"linux/arm64\" to its 'platforms' in images.json and run 'nix-oci-hashes refresh --image {image}'"
+        )),
+        "{outcome:#?}"
+    );
+}
+
+#[test]
+fn what_the_registry_does_not_have_is_an_error_that_says_both() {
+    let (_registry, image, digest) = registry();
+    let nix = asking();
+    let error = nix.error(&ask(&format!("{image}:2.0")));
+    let expected = format!(
+        "builtins.ociHash: {image} is not tracked; to track it, run 'nix-oci-hashes add {image}'. \
+         Its registry was asked, because 'oci-hash-resolve' is set: the registry has no tag {image}:2.0; check its spelling\n"
+    );
+    assert!(error.starts_with(&expected), "{error}");
+    let error = nix.error(&format!(
+        "builtins.ociHash {{ image = \"{image}:1.0\"; platform = \"linux/s390x\"; }}"
+    ));
+    assert!(
+        error.contains("is not for linux/s390x; it is for linux/amd64, linux/arm64"),
+        "{error}"
+    );
+    let wrong = digest.replace("sha256:", "sha256:0")[..71].to_owned();
+    let error = nix.error(&ask(&format!("{image}:1.0@{wrong}")));
+    assert!(
+        error.contains("is not what the tag points to now"),
+        "{error}"
+    );
+    // And it can be caught.
+    let call = format!(
+        "(builtins.tryEval ({})).success",
+        ask(&format!("{image}:2.0"))
+    );
+    assert_eq!(nix.value(&call), json!(false));
+}
+
+#[test]
+fn nothing_is_asked_unless_all_allow_it() {
+    let (registry, image, _) = registry();
+    let call = ask(&format!("{image}:1.0"));
+    let miss = format!("{image} is not tracked; to track it, run 'nix-oci-hashes add {image}'");
+    // Off, as it comes, and in pure evaluation.
+    let error = Nix::with_plugin().error(&call);
+    assert!(error.contains(&format!("{miss}\n")), "{error}");
+    let pure = asking().eval_with(&["--expr", &call]).code(1);
+    assert!(pure.stderr.contains(&format!("{miss}\n")), "{pure:#?}");
+    // Not among the registries.
+    let nix = asking().set("oci-hash-registries", "docker.io ghcr.io");
+    let error = nix.error(&call);
+    assert!(
+        error.contains(&format!(
+            "{miss}. The registry {} was not asked, because the setting 'oci-hash-registries' does not name it",
+            registry.address
+        )),
+        "{error}"
+    );
+    // Restricted, with another URL.
+    let nix = asking()
+        .set("restrict-eval", "true")
+        .set("allowed-uris", "https://example.org");
+    let error = nix.error(&call);
+    assert!(
+        error.contains(&format!(
+            "{miss}. Its registry was not asked: access to URI"
+        )),
+        "{error}"
+    );
+    assert!(
+        error.contains("the setting 'allowed-uris' allows it"),
+        "{error}"
+    );
+    // Offline.
+    let offline = asking()
+        .eval_with(&["--offline", "--impure", "--expr", &call])
+        .code(1);
+    assert!(
+        offline
+            .stderr
+            .contains("no answer of the registry is kept, and with --offline it is not asked"),
+        "{offline:#?}"
+    );
+    assert!(registry.requests().is_empty());
+}
+
+#[test]
+fn what_is_allowed_is_asked() {
+    let (registry, image, _) = registry();
+    let call = ask(&format!("{image}:1.0"));
+    let address = &registry.address;
+    for nix in [
+        asking().set("oci-hash-registries", format!("ghcr.io {address}")),
+        asking()
+            .set("restrict-eval", "true")
+            .set("allowed-uris", format!("http://{address}/")),
+        asking()
+            .set("restrict-eval", "true")
+            .set("allowed-uris", format!("https://{address}/v2/demo")),
+        asking().set("download-attempts", "0"),
+    ] {
+        nix.value(&call);
+    }
+    assert_eq!(registry.requests().len(), 8);
+}
+
+#[test]
+fn an_answer_is_fresh_for_tarball_ttl_and_serves_offline_at_any_age() {
+    let (registry, image, digest) = registry();
+    let nix = asking();
+    let call = ask(&format!("{image}:1.0"));
+    let old = nix.value(&call);
+    assert!(old.as_str().unwrap().ends_with(&digest));
+    let moved = registry.push("demo/app", "1.0", "moved", BOTH);
+    assert_eq!(nix.value(&call), old);
+    let anew = nix
+        .eval_with(&["--tarball-ttl", "0", "--impure", "--expr", &call])
+        .code(0);
+    assert!(anew.stdout.contains(&moved), "{anew:#?}");
+    // As if it had been asked long ago.
+    let text = fs::read_to_string(cache(&nix)).unwrap();
+    let mut document: Value = serde_json::from_str(&text).unwrap();
+    document["answers"][format!("{image}:1.0")]["time"] = json!(1_000_000_000);
+    fs::write(cache(&nix), document.to_string()).unwrap();
+    let asked = registry.requests().len();
+    let offline = nix
+        .eval_with(&["--offline", "--impure", "--expr", &call])
+        .code(0);
+    assert!(offline.stdout.contains(&moved), "{offline:#?}");
+    assert_eq!(registry.requests().len(), asked);
+    nix.value(&call);
+    assert_eq!(registry.requests().len(), asked + 2);
+}
+
+#[test]
+fn a_corrupt_cache_is_ignored_and_replaced() {
+    let (registry, image, _) = registry();
+    let nix = asking();
+    fs::create_dir_all(cache(&nix).parent().unwrap()).unwrap();
+    fs::write(cache(&nix), "{ \"version\": 1, \"answ").unwrap();
+    let call = ask(&format!("{image}:1.0"));
+    let answer = nix.value(&call);
+    assert_eq!(nix.value(&call), answer);
+    assert_eq!(registry.requests().len(), 2);
+    // One that cannot be written is told of, and the answer is given.
+    fs::remove_dir_all(cache(&nix).parent().unwrap()).unwrap();
+    fs::write(cache(&nix).parent().unwrap(), "a file").unwrap();
+    let outcome = nix.eval(&call).code(0);
+    assert!(
+        outcome.stderr.contains("is not kept for the next time"),
+        "{outcome:#?}"
+    );
+}
+
+#[test]
+fn eight_processes_share_one_cache() {
+    let (registry, image, _) = registry();
+    let tags: Vec<String> = (0..8).map(|i| format!("2.{i}")).collect();
+    for tag in &tags {
+        registry.push("demo/app", tag, tag, BOTH);
+    }
+    let nix = asking();
+    let children: Vec<Child> = tags
+        .iter()
+        .map(|tag| {
+            let mut command = nix.command();
+            let call = format!(
+                "map builtins.ociHash [ \"{image}:1.0\" \"{image}:{tag}\" \"{image}:2.0\" ]"
+            );
+            command.args([
+                "eval", "--json", "--impure", "--store", "dummy://", "--expr", &call,
+            ]);
+            command
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    let kept: Value = serde_json::from_str(&fs::read_to_string(cache(&nix)).unwrap()).unwrap();
+    assert_eq!(kept["answers"].as_object().unwrap().len(), 9, "{kept}");
+    let files = fs::read_dir(cache(&nix).parent().unwrap()).unwrap();
+    assert_eq!(files.count(), 1, "neither locks nor halves are left");
+}
+
+#[test]
+fn wrong_settings_are_errors_that_name_them() {
+    let (_registry, image, _) = registry();
+    let call = ask(&format!("{image}:1.0"));
+    for (name, value, message) in [
+        (
+            "oci-hash-timeout",
+            "0",
+            "the setting 'oci-hash-timeout' is 0; write the seconds",
+        ),
+        (
+            "oci-hash-registries",
+            "https://docker.io",
+            "the setting 'oci-hash-registries' names 'https://docker.io', which is no registry; write",
+        ),
+        (
+            "oci-hash-registries",
+            "docker.io,ghcr.io",
+            "names 'docker.io,ghcr.io', which is no registry",
+        ),
+        (
+            "oci-hash-registries",
+            "ghcr.io/org",
+            "names 'ghcr.io/org', which is no registry",
+        ),
+        ("oci-hash-timeout", "soon", "oci-hash-timeout"),
+        ("oci-hash-timeout", "-1", "oci-hash-timeout"),
+        ("oci-hash-resolve", "maybe", "oci-hash-resolve"),
+        (
+            "oci-hash-digests",
+            "digests.json",
+            "the file of the setting 'oci-hash-digests' cannot be read: ",
+        ),
+        (
+            "oci-hash-digests",
+            "/missing.json",
+            "write the absolute path of a digests.json into nix.conf",
+        ),
+    ] {
+        let nix = asking().set(name, value);
+        let outcome = nix.eval(&call).code(1);
+        assert!(
+            outcome.stderr.contains(message),
+            "{name} = {value}: {outcome:#?}"
+        );
+    }
+}
+
+#[test]
+fn credentials_are_those_of_docker_and_podman() {
+    let registry = Registry::start();
+    registry.push("private/app", "1.0", "1.0", BOTH);
+    let (guarded, authority) = registry.guarded();
+    let image = format!("{}/private/app", guarded.address);
+    let nix = asking();
+    let evaluate = |extra: &[(&str, String)]| {
+        let mut command = nix.command();
+        for (name, value) in extra {
+            command.env(name, value);
+        }
+        command.args([
+            "eval", "--json", "--impure", "--store", "dummy://", "--expr",
+        ]);
+        Outcome::of(command.arg(ask(&format!("{image}:1.0"))))
+    };
+    let tls = ("NIX_SSL_CERT_FILE", authority.display().to_string());
+    let denied = evaluate(std::slice::from_ref(&tls)).code(1);
+    assert!(
+        denied
+            .stderr
+            .contains("log in with 'docker login' or 'podman login'"),
+        "{denied:#?}"
+    );
+    // In the file, and from a helper on PATH.
+    let docker = nix.home().join(".docker");
+    fs::create_dir_all(&docker).unwrap();
+    let (user, password) = USER;
+    let auth = base64(&format!("{user}:{password}"));
+    let config = json!({ "auths": { (&guarded.address): { "auth": auth } } });
+    fs::write(docker.join("config.json"), config.to_string()).unwrap();
+    evaluate(std::slice::from_ref(&tls)).code(0);
+    let config = json!({ "credHelpers": { (&guarded.address): "test" } });
+    fs::write(docker.join("config.json"), config.to_string()).unwrap();
+    let helper = nix.home().join("docker-credential-test");
+    let answer = json!({ "ServerURL": guarded.address, "Username": user, "Secret": password });
+    fs::write(&helper, format!("#!/bin/sh\nread x\necho '{answer}'\n")).unwrap();
+    Outcome::of(Command::new("chmod").arg("+x").arg(&helper)).code(0);
+    let path = format!(
+        "{}:{}",
+        nix.home().display(),
+        std::env::var("PATH").unwrap()
+    );
+    fs::remove_file(cache(&nix)).unwrap();
+    evaluate(&[tls, ("PATH", path)]).code(0);
+}
+
+fn base64(text: &str) -> String {
+    let mut command = Command::new("base64");
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// The calls of the system that `nix eval` makes, of those that `filter` names.
+fn calls(nix: &Nix, filter: &str, arguments: &[&str]) -> String {
+    let trace = nix.home().join("trace");
+    let mut command = nix.command_of("strace");
+    command.args(["-f", "-qq", "-e", filter, "-o"]).arg(&trace);
+    command
+        .args(["nix", "eval", "--store", "dummy://"])
+        .args(arguments);
+    Outcome::of(&mut command);
+    fs::read_to_string(trace).unwrap()
+}
+
+#[test]
+fn pure_evaluation_opens_no_socket() {
+    let (_registry, image, _) = registry();
+    let nix = asking();
+    let call = ask(&format!("{image}:1.0"));
+    let sockets = |arguments: &[&str]| {
+        let calls = calls(&nix, "trace=network", arguments);
+        // Nix itself asks the kernel for its interfaces.
+        calls
+            .lines()
+            .filter(|line| !line.contains("AF_NETLINK") && !line.contains("exited"))
+            .filter(|line| line.contains("AF_INET"))
+            .count()
+    };
+    assert_eq!(sockets(&["--expr", &call]), 0);
+    assert!(sockets(&["--impure", "--expr", &call]) > 0);
+}
+
+#[test]
+fn no_thread_is_made_for_a_question() {
+    let (_registry, image, _) = registry();
+    let nix = asking();
+    let threads = |call: &str| {
+        let calls = calls(&nix, "trace=clone,clone3", &["--impure", "--expr", call]);
+        calls
+            .lines()
+            .filter(|line| line.contains("CLONE_THREAD"))
+            .count()
+    };
+    assert_eq!(threads(&ask(&format!("{image}:1.0"))), threads("1"));
+    assert!(cache(&nix).exists(), "the question was asked");
+}
+
+/// A server that does with each connection what `serve` says.
+fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let serve = std::sync::Arc::new(serve);
+    // Ends with the test's process.
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let serve = std::sync::Arc::clone(&serve);
+            thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+/// Reads a request; none where TLS is spoken.
+fn request(stream: &mut TcpStream) -> Option<String> {
+    let mut buffer = [0; 4096];
+    let length = stream.read(&mut buffer).ok()?;
+    (length > 0 && buffer[0] != 0x16)
+        .then(|| String::from_utf8_lossy(&buffer[..length]).into_owned())
+}
+
+fn hang() {
+    thread::sleep(Duration::from_secs(20));
+}
+
+/// Answers what `in_full` says of, and stops amid the answer to the rest.
+fn half_a_body() -> String {
+    server(|mut stream| {
+        while let Some(request) = request(&mut stream) {
+            let digest = format!("sha256:{}", "1".repeat(64));
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/vnd.oci.image.index.v1+json\r\n\
+                 docker-content-digest: {digest}\r\ncontent-length: 1000\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            if request.starts_with("GET") {
+                stream.write_all(b"{\"schemaVersion\":2,").unwrap();
+                hang();
+            }
+        }
+    })
+}
+
+/// A server that takes connections and says nothing.
+fn silence() -> String {
+    server(|stream| {
+        hang();
+        drop(stream);
+    })
+}
+
+/// Interrupts the evaluation once it is waiting, and gives how long it takes to
+/// end from then on.
+fn interrupted(mut command: Command) -> Duration {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    thread::sleep(Duration::from_millis(1500));
+    assert!(
+        child.try_wait().unwrap().is_none(),
+        "it is waiting: {:?}",
+        child.wait_with_output()
+    );
+    let start = Instant::now();
+    Outcome::of(Command::new("kill").args(["-INT", &child.id().to_string()])).code(0);
+    let output = child.wait_with_output().unwrap();
+    let took = start.elapsed();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("interrupted by the user"), "{output:?}");
+    took
+}
+
+fn evaluation(nix: &Nix, program: &str, reference: &str) -> Command {
+    let mut command = nix.command_of(program);
+    if program == "nix" {
+        command.arg("eval");
+    }
+    command.args(["--store", "dummy://", "--impure", "--expr", &ask(reference)]);
+    command
+}
+
+#[test]
+fn ctrl_c_ends_it_at_every_stage() {
+    let nix = asking();
+    // A network where nothing answers: packets to the neighbour are lost.
+    let resolver = nix.home().join("resolv.conf");
+    fs::write(&resolver, "nameserver 10.1.2.3\n").unwrap();
+    let script = format!(
+        "ip link set lo up && ip link add v0 type veth peer name v1 && ip addr add 10.1.2.1/24 dev v0 \
+         && ip link set v0 up && ip link set v1 up && ip neigh add 10.1.2.3 lladdr 02:00:00:00:00:01 dev v0 \
+         && mount --bind {} /etc/resolv.conf && exec nix eval \"$@\"",
+        resolver.display()
+    );
+    let in_the_dark = |reference: &str| {
+        let mut command = nix.command_of("unshare");
+        command.args([
+            "--user",
+            "--map-root-user",
+            "--net",
+            "--mount",
+            "sh",
+            "-c",
+            &script,
+            "sh",
+        ]);
+        command.args(["--store", "dummy://", "--impure", "--expr", &ask(reference)]);
+        command
+    };
+    let (silence, half) = (silence(), half_a_body());
+    let stages: [(&str, Box<dyn Fn() -> Command>); 4] = [
+        (
+            "name look-up",
+            Box::new(|| in_the_dark("registry.example/app:1")),
+        ),
+        ("connect", Box::new(|| in_the_dark("10.1.2.3:5000/app:1"))),
+        (
+            "waiting",
+            Box::new(|| evaluation(&nix, "nix", &format!("{silence}/app:1"))),
+        ),
+        (
+            "body",
+            Box::new(|| evaluation(&nix, "nix", &format!("{half}/app:1"))),
+        ),
+    ];
+    for (stage, command) in stages {
+        // A busy machine may be late once; one that is always late is wrong.
+        let best = (0..3).map(|_| interrupted(command())).min().unwrap();
+        assert!(best < Duration::from_millis(200), "{stage}: {best:?}");
+    }
+}
+
+#[test]
+fn a_question_is_given_up_in_time() {
+    let nix = asking().set("oci-hash-timeout", "1");
+    for server in [silence(), half_a_body()] {
+        let start = Instant::now();
+        let error = nix.error(&ask(&format!("{server}/app:1")));
+        assert!(start.elapsed() < Duration::from_secs(10), "{error}");
+        assert!(
+            error.contains(
+                "the registry was not done within 1 s; raise 'oci-hash-timeout' in nix.conf"
+            ),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_digest_is_never_an_answer() {
+    let address = server(|mut stream| {
+        while let Some(request) = request(&mut stream) {
+            let digest = format!("sha256:{}", "1".repeat(64));
+            let body = r#"{"schemaVersion":2,"manifests":[]}"#;
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/vnd.oci.image.index.v1+json\r\n\
+                 docker-content-digest: {digest}\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            if request.starts_with("GET") {
+                stream.write_all(body.as_bytes()).unwrap();
+            }
+        }
+    });
+    let nix = asking();
+    let error = nix.error(&ask(&format!("{address}/app:1")));
+    assert!(error.contains("is not tracked"), "{error}");
+    assert!(!cache(&nix).exists());
+}

@@ -35,8 +35,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         None => images(&table),
         Some(image) => {
             let pins = table.images.get(image);
-            let pins =
-                pins.ok_or_else(|| LookupError::not_tracked(image, &table))?;
+            let pins = pins.ok_or_else(|| LookupError::not_tracked(image, &table))?;
             if arguments.json {
                 pretty(&pins_json(pins))
             } else {

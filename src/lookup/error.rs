@@ -18,7 +18,10 @@ const TAGS_SHOWN: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
     /// The image is not in the table.
-    #[error("{image} is not tracked; {}o track it, run 'nix-oci-hashes add {image}'", Meant(near))]
+    #[error(
+        "{image} is not tracked; {}o track it, run 'nix-oci-hashes add {image}'",
+        Meant(near)
+    )]
     NotTracked {
         /// The image that was asked for.
         image: ImageName,

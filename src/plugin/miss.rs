@@ -18,18 +18,23 @@ use crate::text::Quoted;
 /// one evaluation must not see a tag at two places.
 const SHORTEST_LIFE: Duration = Duration::from_secs(300);
 
+/// Longest time that one question may take, in seconds; more is a slip, such as
+/// the -1 that early versions of Nix take for a number.
+const LONGEST: u32 = 3600;
+
 /// Why a miss stays one.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MissError {
-    #[error("{miss}. The registry {registry} was not asked, because the setting 'oci-hash-registries' does not name it")]
-    NotAllowed {
-        miss: LookupError,
-        registry: String,
-    },
+    #[error(
+        "{miss}. The registry {registry} was not asked, because the setting 'oci-hash-registries' does not name it"
+    )]
+    NotAllowed { miss: LookupError, registry: String },
     #[error("the setting 'oci-hash-registries' names {}, which is no registry; write registries such as 'docker.io' or 'localhost:5000', with spaces between them", Quoted(.0))]
     BadRegistry(String),
-    #[error("the setting 'oci-hash-timeout' is 0; write the seconds that one question to a registry may take, at least 1")]
-    NoTime,
+    #[error(
+        "the setting 'oci-hash-timeout' is {0}; write the seconds that one question to a registry may take, from 1 to {LONGEST}"
+    )]
+    BadTimeout(u32),
     #[error("{miss}. Its registry was asked, because 'oci-hash-resolve' is set: {error}")]
     NotResolved {
         miss: LookupError,
@@ -64,8 +69,8 @@ pub(super) fn resolve(
     is_interrupted: fn() -> bool,
 ) -> Result<Resolved, MissError> {
     check_allowed(question, miss, asking)?;
-    if asking.timeout == 0 {
-        return Err(MissError::NoTime);
+    if !(1..=LONGEST).contains(&asking.timeout) {
+        return Err(MissError::BadTimeout(asking.timeout));
     }
     let subject = Subject::of(&match &question.pinned {
         Some(pinned) => Reference {
@@ -118,7 +123,10 @@ fn check_allowed(
         // A registry is what an image's name can begin with.
         let image = format!("{name}/image").parse::<ImageName>();
         match image {
-            Ok(image) if !name.contains('/') && image.to_string() == format!("{}/image", image.registry()) => {
+            Ok(image)
+                if !name.contains('/')
+                    && image.to_string() == format!("{}/image", image.registry()) =>
+            {
                 is_allowed |= image.registry() == registry;
             }
             _ => return Err(MissError::BadRegistry(name.clone())),

@@ -12,8 +12,8 @@ use super::connection::{Ask, Connection, Reply, lock};
 use super::credentials::Credentials;
 use super::error::{RegistryError, without_query};
 use super::limits::Quota;
-use super::names::Names;
 use super::manifest::{Manifest, accepted, platform_of_config};
+use super::names::Names;
 use super::pages::{Next, PAGE_SIZE, Page};
 use super::transport::{Network, Transport};
 use crate::digest::{Algorithm, Digest};
@@ -87,7 +87,11 @@ impl Client {
     pub fn new(options: Options) -> Result<Self, RegistryError> {
         let credentials = Credentials::of_user();
         let credentials = credentials.map_err(|e| RegistryError::Credentials(Arc::new(e)))?;
-        Ok(Self::over(Box::new(Network::new(options.names)?), credentials, options))
+        Ok(Self::over(
+            Box::new(Network::new(options.names)?),
+            credentials,
+            options,
+        ))
     }
 
     pub(super) fn over(

@@ -38,7 +38,9 @@ impl Cache {
         let from = |name| std::env::var_os(name).map(PathBuf::from);
         let folder = from("XDG_CACHE_HOME").filter(|path| path.is_absolute());
         let folder = folder.or_else(|| Some(from("HOME")?.join(".cache")))?;
-        Some(Self::at(folder.join("nix-oci-hashes").join("resolved.json")))
+        Some(Self::at(
+            folder.join("nix-oci-hashes").join("resolved.json"),
+        ))
     }
 
     /// A cache in the file at `path`.
@@ -137,7 +139,11 @@ mod tests {
     }
 
     fn pin(digit: char) -> Pin {
-        let digest = |c: char| format!("sha256:{}", c.to_string().repeat(64)).parse().unwrap();
+        let digest = |c: char| {
+            format!("sha256:{}", c.to_string().repeat(64))
+                .parse()
+                .unwrap()
+        };
         let platforms = [("linux/arm64".parse().unwrap(), digest('f'))];
         Pin {
             digest: digest(digit),
@@ -212,7 +218,10 @@ mod tests {
     #[test]
     fn the_oldest_answers_make_room() {
         let (_folder, cache) = cache();
-        let kept = |time| Kept { time, pin: pin('1') };
+        let kept = |time| Kept {
+            time,
+            pin: pin('1'),
+        };
         let many = (0..MOST_ANSWERS as u64).map(|i| (format!("docker.io/a:{i}"), kept(100 + i)));
         std::fs::create_dir_all(cache.path.parent().unwrap()).unwrap();
         std::fs::write(&cache.path, to_json(&many.collect()).to_string()).unwrap();

@@ -80,8 +80,7 @@ pub fn ask_within(
     }
     // Everything runs on this thread, and ends with this value.
     let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime =
-        runtime.map_err(|error| WithinError::Runtime(crate::json::plain(&error)))?;
+    let runtime = runtime.map_err(|error| WithinError::Runtime(crate::json::plain(&error)))?;
     runtime.block_on(async {
         let work = async {
             let asked = timeout(limits.time, from_registry(subject)).await;

@@ -110,7 +110,8 @@ impl Outcome {
         Self {
             code: status.code(),
             stdout: String::from_utf8(stdout).unwrap(),
-            stderr: String::from_utf8(stderr).unwrap(),
+            // Nix quotes its input as it is.
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
         }
     }
 

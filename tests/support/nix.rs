@@ -70,8 +70,20 @@ impl Nix {
 
     /// Its version, such as `2.8.0`.
     pub fn version(&self) -> String {
-        let outcome = Outcome::of(Self::without_plugin().running(&self.program).command().arg("--version"));
-        outcome.code(0).stdout.trim().rsplit(' ').next().unwrap().to_owned()
+        let outcome = Outcome::of(
+            Self::without_plugin()
+                .running(&self.program)
+                .command()
+                .arg("--version"),
+        );
+        outcome
+            .code(0)
+            .stdout
+            .trim()
+            .rsplit(' ')
+            .next()
+            .unwrap()
+            .to_owned()
     }
 
     /// A folder that Nix may read from in the tests.
@@ -109,7 +121,9 @@ impl Nix {
 
     pub fn eval_with(&self, arguments: &[&str]) -> Outcome {
         let mut command = self.command();
-        command.args(["eval", "--json", "--store"]).arg(self.store());
+        command
+            .args(["eval", "--json", "--store"])
+            .arg(self.store());
         Outcome::of(command.args(arguments))
     }
 

@@ -212,18 +212,35 @@ inline uint64_t tarball_ttl() {
   return found == all.end() ? 3600 : std::stoull(found->second.value);
 }
 
-// Adds a builtin of one argument to the ones Nix starts with. Names with two
-// underscores are not put into the scope of every expression without them.
-inline void register_builtin(const char *name, const char *argument,
-                             const char *doc,
-                             void (*function)(nix::EvalState &, Position,
-                                              nix::Value **, nix::Value &)) {
+// A builtin of one argument.
+using Builtin = void(nix::EvalState &, Position, nix::Value &argument,
+                     nix::Value &result);
+
+// The same as Nix calls it.
+#if NIX_AT_LEAST(2, 36) // where the call is comes in a structure
+template <Builtin builtin>
+void call(nix::EvalState &state, nix::CallSite site, nix::Value *const *args,
+          nix::Value &result) {
+  builtin(state, site.pos, *args[0], result);
+}
+#else
+template <Builtin builtin>
+void call(nix::EvalState &state, Position pos, nix::Value **args,
+          nix::Value &result) {
+  builtin(state, pos, *args[0], result);
+}
+#endif
+
+// Adds a builtin to the ones Nix starts with. Names with two underscores are
+// not put into the scope of every expression without them.
+template <Builtin builtin>
+void register_builtin(const char *name, const char *argument, const char *doc) {
   nix::RegisterPrimOp({
     .name = name, .args = {argument}, .arity = 1, .doc = doc,
 #if NIX_AT_LEAST(2, 34)
-    .impl = function,
+    .impl = call<builtin>,
 #else
-    .fun = function,
+    .fun = call<builtin>,
 #endif
   });
 }

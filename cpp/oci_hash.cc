@@ -141,11 +141,11 @@ std::string answer(nix::EvalState &state, Position pos, nix::Value &argument) {
   return resolve(state, pos, *query, *table, answer);
 }
 
-void oci_hash(nix::EvalState &state, Position pos, nix::Value **args,
+void oci_hash(nix::EvalState &state, Position pos, nix::Value &argument,
               nix::Value &result) {
   std::string error;
   try {
-    make_string(state, result, answer(state, pos, *args[0]));
+    make_string(state, result, answer(state, pos, argument));
     return;
   } catch (rust::Error &rust_error) {
     error = rust_error.what();
@@ -192,7 +192,7 @@ void register_oci_hash() noexcept {
     if (!is_fitting())
       return;
     settings();
-    register_builtin("__ociHash", "argument", documentation, oci_hash);
+    register_builtin<oci_hash>("__ociHash", "argument", documentation);
   } catch (std::exception &error) {
     oci_hash_warn("%s; builtins.ociHash is left out", error.what());
   }

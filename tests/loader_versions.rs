@@ -1,1 +1,100 @@
+//! The loader and the builds on two versions of Nix, neither of which a misfit
+//! may break.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use support::Outcome;
+use support::nix::{Nix, builds, loader};
+
+/// Both of them, by their programs.
+fn both() -> [PathBuf; 2] {
+    let other = std::env::var_os("NIX_OCI_HASHES_OTHER_NIX")
+        .expect("NIX_OCI_HASHES_OTHER_NIX names a second nix; run the tests with 'make test-nix26'");
+    [PathBuf::from("nix"), PathBuf::from(other)]
+}
+
+fn version(program: &Path) -> String {
+    Nix::without_plugin().running(program).version()
+}
+
+fn eval(program: &Path, plugin: &Path, expression: &str) -> Outcome {
+    let nix = Nix::with_plugin_files(plugin).running(program);
+    nix.eval(expression).code(0)
+}
+
+#[test]
+fn one_tree_serves_both() {
+    let [here, other] = both();
+    assert_ne!(version(&here), version(&other));
+    for program in [here, other] {
+        let outcome = eval(&program, &loader(), "builtins.ociHash \"nextcloud:34\"");
+        assert!(
+            outcome.stdout.contains("docker.io/nextcloud:34@sha256:"),
+            "{outcome:#?}"
+        );
+        assert_eq!(outcome.stderr, "");
+    }
+}
+
+#[test]
+fn the_build_of_one_steps_aside_in_the_other() {
+    let [here, other] = both();
+    for (running, built) in [(&here, &other), (&other, &here)] {
+        let (running_version, built_version) = (version(running), version(built));
+        let tree = tempfile::tempdir().unwrap();
+        let plugin = tree.path().join("lib/nix/plugins/libnix_oci_hashes.so");
+        let folder = tree.path().join("lib/nix-oci-hashes");
+        fs::create_dir_all(plugin.parent().unwrap()).unwrap();
+        fs::create_dir_all(&folder).unwrap();
+        fs::copy(loader(), &plugin).unwrap();
+        let build = builds().join(format!("nix-{built_version}.so"));
+        fs::copy(&build, folder.join(format!("nix-{built_version}.so"))).unwrap();
+        let outcome = eval(running, &plugin, "1+1");
+        assert_eq!(outcome.stdout.trim(), "2");
+        assert_eq!(
+            outcome.stderr,
+            format!(
+                "warning: nix-oci-hashes: the running Nix {running_version} has no fitting build of the plugin \
+                 (there: nix {built_version}); builtins.ociHash is left out; install the plugin for this Nix, \
+                 or take it out of 'plugin-files' in nix.conf\n"
+            )
+        );
+        // Even where the file lies about what it is.
+        fs::copy(&build, folder.join(format!("nix-{running_version}.so"))).unwrap();
+        let outcome = eval(running, &plugin, "1+1");
+        assert_eq!(outcome.stdout.trim(), "2");
+        assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:#?}");
+        assert!(
+            outcome.stderr.contains("builtins.ociHash is left out"),
+            "{outcome:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_nix_that_is_linked_statically_goes_on() {
+    // As Debian 13 has it, beside the one that the tests run.
+    let path = std::env::var_os("PATH").unwrap();
+    let program = std::env::split_paths(&path)
+        .map(|folder| folder.join("nix-static"))
+        .find(|program| program.exists())
+        .expect("nix-static is missing; run the tests with 'make test-nix26'");
+    let outcome = eval(&program, &loader(), "1+1");
+    assert_eq!(outcome.stdout.trim(), "2");
+    assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:#?}");
+    assert!(
+        outcome.stderr.starts_with(
+            "warning: nix-oci-hashes: this nix is linked statically and takes no plugins"
+        ),
+        "{outcome:#?}"
+    );
+}

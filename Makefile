@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build plugin plugin-nix26 demo test test-nix26 lint
+.PHONY: help setup build plugin plugin-nix26 demo test test-tools test-nix26 test-valgrind lint
 
 # Where Nix, its headers and the registry server are.
 env := source scripts/env.sh
@@ -28,16 +28,23 @@ plugin-nix26: plugin ## Build it for Nix 2.26.3 too, which is built first (15 mi
 demo: setup ## See it work: a registry, a refresh, and builtins.ociHash in Nix
 	@scripts/demo
 
+test-tools:
+	@scripts/setup strace
+
 tests = NIX_OCI_HASHES_PLUGIN="$$(realpath $(target))/plugin/lib/nix/plugins/libnix_oci_hashes.so" \
   cargo test --locked
 
-test: plugin ## Run every test, those with a real Nix and a real registry too
+test: plugin test-tools ## Run every test, those with a real Nix and a real registry too
 	$(env) && $(tests) --features system-tests
 
-test-nix26: plugin-nix26 ## Run the tests of the builtin on Nix 2.26.3, and of the loader on both
+test-nix26: plugin-nix26 test-tools ## Run the tests of the builtin on Nix 2.26.3, and of the loader on both
 	$(env) && export NIX_OCI_HASHES_OTHER_NIX="$$(command -v nix)" && \
 	  export NIX_OCI_HASHES_NIX=2.26 && $(env) && \
-	  $(tests) --features nix26-tests --test nix --test loader --test loader_versions --test resolve
+	  $(tests) --features nix26-tests --test loader --test loader_versions --test nix --test resolve \
+	    --test robust --test settings --test tables
+
+test-valgrind: plugin ## Run the tests of the builtin under valgrind (a quarter of an hour)
+	scripts/test-valgrind
 
 lint: ## Check the format and the style of everything
 	@scripts/setup clang-format shellcheck

@@ -17,8 +17,9 @@ use support::nix::{Nix, builds, loader};
 
 /// Both of them, by their programs.
 fn both() -> [PathBuf; 2] {
-    let other = std::env::var_os("NIX_OCI_HASHES_OTHER_NIX")
-        .expect("NIX_OCI_HASHES_OTHER_NIX names a second nix; run the tests with 'make test-nix26'");
+    let other = std::env::var_os("NIX_OCI_HASHES_OTHER_NIX").expect(
+        "NIX_OCI_HASHES_OTHER_NIX names a second nix; run the tests with 'make test-nix26'",
+    );
     [PathBuf::from("nix"), PathBuf::from(other)]
 }
 

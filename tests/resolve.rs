@@ -364,7 +364,10 @@ fn wrong_settings_are_errors_that_name_them() {
             "write the absolute path of a digests.json into nix.conf",
         ),
     ] {
-        let nix = asking().set(name, value);
+        // Of a setting that a plugin brings, Nix keeps the first value.
+        let nix = Nix::with_plugin()
+            .set(name, value)
+            .set("oci-hash-resolve", "true");
         let outcome = nix.eval(&call).code(1);
         assert!(
             outcome.stderr.contains(message),

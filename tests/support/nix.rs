@@ -1,8 +1,8 @@
 //! A real Nix with the plugin, in a home and with a store of its own.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -109,6 +109,19 @@ impl Nix {
         command
     }
 
+    /// The same program with a whole Nix of its own, in which things can be built.
+    pub fn local(&self, mut command: Command) -> Command {
+        let at = |name: &str| self.home().join("nix").join(name);
+        // Without its state, Nix looks for a daemon; and a daemon for itself.
+        std::fs::create_dir_all(at("var")).unwrap();
+        command
+            .env("NIX_STORE_DIR", at("store"))
+            .env("NIX_STATE_DIR", at("var"))
+            .env("NIX_LOG_DIR", at("log"))
+            .env("NIX_DATA_DIR", at("share"));
+        command
+    }
+
     /// The store of its own, for programs that have to write to one.
     pub fn store(&self) -> PathBuf {
         self.home().join("store")
@@ -159,6 +172,70 @@ impl Nix {
             .write_all(input.as_bytes())
             .unwrap();
         String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+    }
+}
+
+/// A `nix repl` that answers one expression after the other.
+pub struct Repl {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    asked: usize,
+}
+
+impl Repl {
+    pub fn of(nix: &Nix) -> Self {
+        let mut command = nix.command();
+        command.args(["repl", "--store", "dummy://"]);
+        // Otherwise nothing is collected before hundreds of megabytes are used.
+        command.env("GC_INITIAL_HEAP_SIZE", "1000000");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self {
+            stdin: child.stdin.take().unwrap(),
+            stdout: child.stdout.take().unwrap(),
+            child,
+            asked: 0,
+        }
+    }
+
+    /// What it prints for an expression that evaluates.
+    pub fn value(&mut self, expression: &str) -> String {
+        // It repeats what it is asked, so what marks the end is to be evaluated.
+        self.asked += 1;
+        let asked = self.asked;
+        let lines = format!("{expression}\n\"answer \" + \"{asked} ends\"\n");
+        self.stdin.write_all(lines.as_bytes()).unwrap();
+        let end = format!("answer {asked} ends");
+        let mut printed = Vec::new();
+        let mut buffer = [0; 4096];
+        while !String::from_utf8_lossy(&printed).contains(&end) {
+            let length = self.stdout.read(&mut buffer).unwrap();
+            let so_far = String::from_utf8_lossy(&printed);
+            assert!(length > 0, "nix repl ends: {so_far}");
+            printed.extend_from_slice(&buffer[..length]);
+        }
+        String::from_utf8_lossy(&printed).into_owned()
+    }
+
+    /// The memory that it has, in KiB.
+    pub fn resident(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.unwrap().trim().trim_end_matches(" kB");
+        number.parse().unwrap()
+    }
+}
+
+impl Drop for Repl {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -1,0 +1,217 @@
+//! Which table `builtins.ociHash` looks in, and when it reads it.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+use support::Outcome;
+use support::nix::{Nix, Repl};
+
+fn digest(digit: char) -> String {
+    format!("sha256:{}", digit.to_string().repeat(64))
+}
+
+fn pinned(digit: char) -> String {
+    format!("docker.io/a:1@{}", digest(digit))
+}
+
+/// A table in which `a:1` has the digest of this digit.
+fn table(digit: char) -> String {
+    let pin = json!({ "digest": digest(digit) });
+    json!({ "version": 1, "images": { "docker.io/a": { "1": pin } } }).to_string()
+}
+
+fn write(path: &Path, content: &str) {
+    fs::write(path, content).unwrap();
+}
+
+#[test]
+fn the_setting_replaces_the_built_in_table_and_the_argument_that() {
+    let nix = Nix::with_plugin();
+    let (setting, argument) = (nix.home().join("1.json"), nix.home().join("2.json"));
+    write(&setting, &table('1'));
+    write(&argument, &table('2'));
+    let nix = nix.set("oci-hash-digests", setting.display());
+    assert_eq!(nix.value("builtins.ociHash \"a:1\""), json!(pinned('1')));
+    let call = format!(
+        "builtins.ociHash {{ image = \"a:1\"; digests = {}; }}",
+        argument.display()
+    );
+    assert_eq!(nix.value(&call), json!(pinned('2')));
+    // What the file does not have is not looked for anywhere else.
+    let error = nix.error("builtins.ociHash \"nextcloud:34\"");
+    assert!(
+        error.contains("docker.io/nextcloud is not tracked"),
+        "{error}"
+    );
+    // Pure evaluation depends on the expression and the plugin alone.
+    let pure = nix.eval_with(&["--expr", "builtins.ociHash \"nextcloud:34\""]);
+    assert!(
+        pure.code(0)
+            .stdout
+            .contains("docker.io/nextcloud:34@sha256:")
+    );
+    let pure = nix
+        .eval_with(&["--expr", "builtins.ociHash \"a:1\""])
+        .code(1);
+    assert!(
+        pure.stderr.contains("docker.io/a is not tracked"),
+        "{pure:#?}"
+    );
+    // Restricted evaluation reads what Nix lets it read.
+    let restricted = nix.set("restrict-eval", "true");
+    let error = restricted.error("builtins.ociHash \"a:1\"");
+    assert!(
+        error.contains("the file of the setting 'oci-hash-digests' cannot be read: access to"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_table_may_come_out_of_a_build() {
+    let nix = Nix::with_plugin();
+    let script = format!("printf '%s' '{}' > $out", table('3').replace('"', "\\\""));
+    let call = format!(
+        "builtins.ociHash {{ image = \"a:1\"; digests = derivation {{
+           name = \"digests.json\"; system = builtins.currentSystem; builder = \"/bin/sh\";
+           args = [ \"-c\" \"{script}\" ]; }}; }}"
+    );
+    for digests in ["", "\"${x}\"", "x.outPath"] {
+        let call = match digests {
+            "" => call.clone(),
+            way => call
+                .replace("digests = derivation", "digests = let x = derivation")
+                .replace("}; }", &format!("}}; in {way}; }}")),
+        };
+        let mut command = nix.local(nix.command_of("nix-instantiate"));
+        command.args(["--eval", "--read-write-mode", "--json"]);
+        command.args(["--option", "sandbox", "false", "--expr", &call]);
+        let outcome = Outcome::of(&mut command).code(0);
+        assert_eq!(
+            outcome.stdout.trim(),
+            json!(pinned('3')).to_string(),
+            "{call}"
+        );
+    }
+}
+
+#[test]
+fn a_file_is_read_once_an_evaluation() {
+    let nix = Nix::with_plugin();
+    let file = nix.home().join("digests.json");
+    write(&file, &table('4'));
+    let call = format!(
+        "builtins.foldl' (n: _: builtins.seq (builtins.ociHash {{ image = \"a:1\"; digests = {}; }}) (n + 1))
+           0 (builtins.genList (x: x) 500)",
+        file.display()
+    );
+    let trace = nix.home().join("trace");
+    let mut command = nix.command_of("strace");
+    command
+        .args(["-f", "-qq", "-e", "trace=openat", "-o"])
+        .arg(&trace);
+    command.args([
+        "nix", "eval", "--impure", "--store", "dummy://", "--expr", &call,
+    ]);
+    assert_eq!(Outcome::of(&mut command).code(0).stdout.trim(), "500");
+    let trace = fs::read_to_string(trace).unwrap();
+    let opened = trace.lines().filter(|line| line.contains("digests.json"));
+    assert_eq!(opened.count(), 1, "{trace}");
+}
+
+#[test]
+fn a_file_that_changes_is_seen_within_one_repl() {
+    let nix = Nix::with_plugin();
+    let file = nix.home().join("digests.json");
+    let call = format!(
+        "builtins.ociHash {{ image = \"a:1\"; digests = {}; }}",
+        file.display()
+    );
+    let mut repl = Repl::of(&nix);
+    for digit in ['5', '6', '7'] {
+        write(&file, &table(digit));
+        let answer = repl.value(&call);
+        assert!(answer.contains(&pinned(digit)), "{answer}");
+    }
+    // Replaced as git does it, at once and with the same length and time.
+    let other = nix.home().join("other.json");
+    write(&other, &table('8'));
+    let mut touch = nix.command_of("touch");
+    Outcome::of(touch.arg("-r").arg(&file).arg(&other)).code(0);
+    fs::rename(&other, &file).unwrap();
+    let answer = repl.value(&call);
+    assert!(answer.contains(&pinned('8')), "{answer}");
+}
+
+/// A flake whose `own` looks in a table beside it, and whose `bare` does not.
+fn flake(nix: &Nix) -> String {
+    let folder = nix.home().join("flake");
+    fs::create_dir_all(&folder).unwrap();
+    let system = format!("{}-linux", std::env::consts::ARCH);
+    write(
+        &folder.join("flake.nix"),
+        &format!(
+            "{{ outputs = _: let write = pin: derivation {{
+                 inherit pin; name = \"pin\"; system = \"{system}\"; builder = \"/bin/sh\";
+                 args = [ \"-c\" \"echo $pin > $out\" ]; }}; in {{
+               packages.{system} = {{
+                 own = write (builtins.ociHash {{ image = \"a:1\"; digests = ./digests.json; }});
+                 bare = write (builtins.ociHash \"nextcloud:34\"); }}; }}; }}"
+        ),
+    );
+    write(&folder.join("digests.json"), &table('1'));
+    format!("path:{}", folder.display())
+}
+
+#[test]
+fn a_flakes_own_table_goes_with_the_flake_and_the_bare_builtin_with_the_plugin() {
+    let nix = Nix::with_plugin();
+    let flake = flake(&nix);
+    let build = |plugin: &Path, options: &[&str], output: &str| {
+        let config = Nix::with_plugin_files(plugin)
+            .set("experimental-features", "nix-command flakes")
+            .set("sandbox", "false");
+        let mut command = config.local(config.command());
+        // The same store and cache, whichever plugin there is.
+        let home = nix.home();
+        command.env("HOME", home);
+        for (name, folder) in [
+            ("NIX_STORE_DIR", "store"),
+            ("NIX_STATE_DIR", "var"),
+            ("NIX_LOG_DIR", "log"),
+        ] {
+            command.env(name, home.join("nix").join(folder));
+        }
+        fs::create_dir_all(home.join("nix/var")).unwrap();
+        command.args(["build", "--no-link", "--json"]).args(options);
+        let outcome = Outcome::of(command.arg(format!("{flake}#{output}")));
+        if outcome.code != Some(0) {
+            return Err(outcome.stderr);
+        }
+        let built: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+        let path = built[0]["outputs"]["out"].as_str().unwrap().to_owned();
+        Ok(fs::read_to_string(path).unwrap().trim().to_owned())
+    };
+    let plugin = support::nix::loader();
+    let none = nix.home().join("no-plugins");
+    fs::create_dir_all(&none).unwrap();
+    // Another table is another flake, and another answer.
+    assert_eq!(build(&plugin, &[], "own"), Ok(pinned('1')));
+    write(&nix.home().join("flake/digests.json"), &table('2'));
+    assert_eq!(build(&plugin, &[], "own"), Ok(pinned('2')));
+    // What was evaluated once stays in Nix's cache while the flake is the same,
+    // whatever has become of the plugin and its table.
+    let bare = build(&plugin, &[], "bare").unwrap();
+    assert!(bare.starts_with("docker.io/nextcloud:34@sha256:"), "{bare}");
+    assert_eq!(build(&none, &[], "bare"), Ok(bare));
+    let error = build(&none, &["--no-eval-cache"], "bare").unwrap_err();
+    assert!(error.contains("attribute 'ociHash' missing"), "{error}");
+}

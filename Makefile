@@ -49,8 +49,9 @@ test-valgrind: plugin ## Run the tests of the builtin under valgrind (a quarter 
 lint: ## Check the format and the style of everything
 	@scripts/setup clang-format shellcheck
 	cargo fmt --check
-	cargo clippy --locked --all-targets --features system-tests -- -D warnings
+	cargo clippy --locked --all-targets --features nix26-tests -- -D warnings
 	cargo clippy --locked --lib --no-default-features -- -D warnings
 	$(env) && cargo clippy --locked --lib --no-default-features --features plugin -- -D warnings
-	clang-format --dry-run --Werror cpp/*.h cpp/*.cc
+	clang-format --dry-run --Werror cpp/*.h cpp/*.cc cpp/*.c
+	cc -std=c11 -Wall -Wextra -Werror -fsyntax-only cpp/*.c
 	shellcheck -x scripts/* .ci/run

@@ -12,10 +12,10 @@ mod plugin {
     use std::process::exit;
 
     /// The releases of Nix that `cpp/compat.h` is written for.
-    const SUPPORTED: &str = "2.8, and from 2.18 on";
+    const SUPPORTED: &str = "2.8, and from 2.18 on; not yet Lix, whose versions begin with 2.90";
 
     fn is_supported(nix: (u32, u32)) -> bool {
-        nix == (2, 8) || nix >= (2, 18)
+        matches!(nix, (2, 8 | 18..90) | (3.., _))
     }
 
     /// The C++ that a release is written in, and its headers with it.
@@ -30,10 +30,17 @@ mod plugin {
     pub(crate) fn build() {
         println!("cargo:rerun-if-changed=cpp");
         println!("cargo:rerun-if-env-changed=PKG_CONFIG_PATH");
+        println!("cargo:rerun-if-env-changed=PKG_CONFIG_LIBDIR");
+        // Its symbols are found when it is opened.
+        if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "macos") {
+            println!("cargo:rustc-cdylib-link-arg=-Wl,-undefined,dynamic_lookup");
+        }
         // Nix is in the process that loads the plugin: its libraries must not
         // be linked a second time, only its headers are wanted.
         let nix = pkg_config::Config::new()
             .cargo_metadata(false)
+            // As system headers they would hide the compiler's own.
+            .print_system_cflags(false)
             .probe("nix-expr")
             .unwrap_or_else(|error| {
                 eprintln!(
@@ -80,7 +87,7 @@ mod plugin {
             .file("cpp/tables.cc")
             .define("OCI_HASH_NIX_MAJOR", &*major)
             .define("OCI_HASH_NIX_MINOR", &*minor)
-            .define("OCI_HASH_NIX_SERIES", &*format!("\"{major}.{minor}\""))
+            .define("OCI_HASH_NIX_VERSION", &*format!("\"{}\"", nix.version))
             .define("OCI_HASH_NIX_FLAVOUR", &*format!("\"{flavour}\""))
             .std(standard(version))
             // Nix's structures are made for designated initialisers of some members.

@@ -19,8 +19,9 @@
 #include "nix/util/signals.hh"
 #include "nix/util/terminal.hh"
 #else
-// 2.26: a configuration a library, to be included before anything else.
-#if NIX_AT_LEAST(2, 26)
+// The configuration has to come first: one a library, which Meson makes (2.24,
+// and all from 2.26 on), or one for all.
+#if __has_include("config-expr.hh")
 #include "config-util.hh"
 
 #include "config-store.hh"
@@ -54,6 +55,7 @@
 #endif
 
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <map>
 #include <string>
@@ -93,9 +95,15 @@ inline std::string message_of(const nix::BaseError &error) {
 
 inline void warn(const std::string &message) { nix::logger->warn(message); }
 
-// Throws where the user has pressed Ctrl-C. Only once for each time, so that
-// whoever catches it has to throw it on.
-inline void check_interrupt() { nix::checkInterrupt(); }
+// Whether the user has pressed Ctrl-C. Not checkInterrupt(), which before 2.33
+// throws once in the life of a thread.
+inline bool is_interrupted() {
+#if NIX_AT_LEAST(2, 22)
+  return nix::getInterrupted();
+#else
+  return nix::_isInterrupted;
+#endif
+}
 
 // 2.19: accessors for what is in a value; for sets, 2.22; for paths, 2.16.
 inline bool has_context(const nix::Value &value) {
@@ -188,8 +196,9 @@ inline bool is_pure([[maybe_unused]] nix::EvalState &state) {
 #endif
 }
 
-// Whether `nix --offline` was said. Nix keeps that nowhere; what it does is set
-// these four, where the user has not.
+// Whether Nix is to do without a network, because of `--offline` or because it
+// finds none. Nix keeps that nowhere; what it does is set these, where the user
+// has not: the second from 2.35 on, for the third, and the last from 2.34 on.
 inline bool is_offline() {
   std::map<std::string, nix::AbstractConfig::SettingInfo> all, by_user;
   nix::globalConfig.getSettings(all);
@@ -200,8 +209,9 @@ inline bool is_offline() {
            by_user.count(name) == 0;
   };
   auto forever = std::to_string(std::numeric_limits<unsigned int>::max());
-  return is("substitute", "false") || is("tarball-ttl", forever) ||
-         is("download-attempts", "0") || is("connect-timeout", "1");
+  return is("substitute", "false") || is("filetransfer-retry-attempts", "0") ||
+         is("download-attempts", "0") || is("connect-timeout", "1") ||
+         is("tarball-ttl", forever) || is("narinfo-cache-meta-ttl", forever);
 }
 
 // For how many seconds what was fetched counts as fresh.

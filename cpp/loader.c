@@ -195,10 +195,10 @@ __attribute__((constructor)) static void load(void) {
   find_builds(&builds);
   describe(&builds, there, sizeof there);
   if (!oci_hash_running_nix(&nix))
-    oci_hash_warn("this nix is linked statically and takes no plugins, and the "
-                  "plugin's builds (%s) need one that does; " LEFT_OUT
-                  "; use a nix with shared libraries, or take the plugin out "
-                  "of 'plugin-files' in nix.conf",
+    oci_hash_warn("this nix does not tell its version, as one that is linked "
+                  "statically, so none of the plugin's builds (%s) is known to "
+                  "fit; " LEFT_OUT "; use a nix with shared libraries, or take "
+                  "the plugin out of 'plugin-files' in nix.conf",
                   there);
   else if (!open_fitting(&builds, &nix))
     oci_hash_warn("the running %s %s has no fitting build of the plugin "

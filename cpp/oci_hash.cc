@@ -9,7 +9,6 @@
 #include "tables.h"
 
 #include <exception>
-#include <utility>
 
 namespace oci_hash {
 namespace {
@@ -59,17 +58,14 @@ std::string_view plain_string(nix::EvalState &state, Position pos,
   return text_of(value);
 }
 
-// The first of the URLs that evaluation allows; only with restrict-eval are
-// there any that it does not.
-void check_uris(nix::EvalState &state, Position pos, const Answer &answer) {
+// Fails where restricted evaluation may not fetch what would be asked for.
+void check_uri(nix::EvalState &state, Position pos, const Answer &answer) {
   std::string problem;
-  for (const auto &url : answer.urls) {
-    try {
-      state.checkURI(std::string(url));
-      return;
-    } catch (nix::Error &error) {
-      problem = message_of(error);
-    }
+  try {
+    state.checkURI(std::string(answer.url));
+    return;
+  } catch (nix::Error &error) {
+    problem = message_of(error);
   }
   throw_error(state, pos,
               "builtins.ociHash: " + std::string(answer.miss) +
@@ -78,31 +74,27 @@ void check_uris(nix::EvalState &state, Position pos, const Answer &answer) {
                   "; the setting 'allowed-uris' allows it");
 }
 
-// What the user's Ctrl-C has thrown, while Rust is at work.
-thread_local std::exception_ptr interruption;
-
 // Asks the registry, where the user allows it.
 std::string resolve(nix::EvalState &state, Position pos, const Pending &query,
                     const Shared &table, const Answer &answer) {
   const auto &set = settings();
-  if (answer.urls.empty() || !set.resolve || is_pure(state))
+  if (answer.url.empty() || !set.resolve || is_pure(state))
     throw_error(state, pos, "builtins.ociHash: " + std::string(answer.miss));
-  check_uris(state, pos, answer);
+  check_uri(state, pos, answer);
   Asking asking;
   for (const auto &registry : set.registries.get())
     asking.registries.push_back(rust::String::lossy(registry));
   asking.timeout = set.timeout;
   asking.ttl = tarball_ttl();
   asking.offline = is_offline();
-  interruption = nullptr;
   try {
     auto resolved = query.resolve(table, asking);
     for (const auto &warning : resolved.warnings)
       warn(std::string(warning));
     return std::string(resolved.pinned);
   } catch (rust::Error &) {
-    if (interruption)
-      std::rethrow_exception(std::exchange(interruption, nullptr));
+    if (is_interrupted())
+      throw nix::Interrupted("interrupted by the user");
     throw;
   }
 }
@@ -157,35 +149,27 @@ void oci_hash(nix::EvalState &state, Position pos, nix::Value &argument,
 // build for another may open and crash later; the loader asks before, and this
 // is for builds that are named in plugin-files by themselves.
 bool is_fitting() {
-  constexpr const char *series = OCI_HASH_NIX_SERIES;
+  constexpr const char *version = OCI_HASH_NIX_VERSION;
   running_nix nix;
   if (!oci_hash_running_nix(&nix)) {
     oci_hash_warn("this plugin is for %s %s, and the running nix tells no "
                   "version; builtins.ociHash is left out",
-                  OCI_HASH_NIX_FLAVOUR, series);
+                  OCI_HASH_NIX_FLAVOUR, version);
     return false;
   }
   if (std::string_view(nix.flavour) == OCI_HASH_NIX_FLAVOUR &&
-      oci_hash_same_series(nix.version, series))
+      oci_hash_same_series(nix.cpp_nix_version, version))
     return true;
   oci_hash_warn("this plugin is for %s %s, and the running %s is %s; "
                 "builtins.ociHash is left out; install the plugin for this "
                 "Nix, or take it out of 'plugin-files' in nix.conf",
-                OCI_HASH_NIX_FLAVOUR, series, nix.name, nix.version);
+                OCI_HASH_NIX_FLAVOUR, version, nix.name, nix.cpp_nix_version);
   return false;
 }
 
 } // namespace
 
-bool interrupted() noexcept {
-  try {
-    check_interrupt();
-    return false;
-  } catch (...) {
-    interruption = std::current_exception();
-    return true;
-  }
-}
+bool interrupted() noexcept { return is_interrupted(); }
 
 void register_oci_hash() noexcept {
   try {
@@ -195,6 +179,8 @@ void register_oci_hash() noexcept {
     register_builtin<oci_hash>("__ociHash", "argument", documentation);
   } catch (std::exception &error) {
     oci_hash_warn("%s; builtins.ociHash is left out", error.what());
+  } catch (...) {
+    oci_hash_warn("it cannot be set up; builtins.ociHash is left out");
   }
 }
 

@@ -7,8 +7,7 @@ namespace oci_hash {
 // the plugin. To be called once, while the plugin is opened.
 void register_oci_hash() noexcept;
 
-// Whether the user has pressed Ctrl-C. What Nix throws then is kept, and thrown
-// on when Rust is done.
+// Whether the user has pressed Ctrl-C.
 bool interrupted() noexcept;
 
 } // namespace oci_hash

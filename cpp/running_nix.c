@@ -48,31 +48,40 @@ static int read_version(const void *string, char version[64]) {
                          "ABCDEFGHIJKLMNOPQRSTUVWXYZ.+_-") == length;
 }
 
-/* A variable of Nix by its mangled names: with the tag that libstdc++ puts on
-   what is a std::string, and without. */
-static const void *find(const char *tagged, const char *plain) {
-  const void *variable = dlsym(RTLD_DEFAULT, tagged);
-  return variable ? variable : dlsym(RTLD_DEFAULT, plain);
+/* Reads a variable of Nix, of type std::string, by its mangled names: with the
+   tag that libstdc++ puts on it, and without. */
+static int find_version(const char *tagged, const char *plain, char version[64],
+                        const void **variable) {
+  *variable = dlsym(RTLD_DEFAULT, tagged);
+  if (*variable)
+    return read_version(*variable, version);
+  *variable = dlsym(RTLD_DEFAULT, plain);
+  if (!*variable)
+    return 0;
+#ifndef __APPLE__
+  /* Without the tag it may be laid out otherwise; libstdc++'s points to itself
+     where it is short. */
+  {
+    const char *text;
+    memcpy(&text, *variable, sizeof text);
+    if (text != (const char *)*variable + sizeof text + sizeof(size_t))
+      return 0;
+  }
+#endif
+  return read_version(*variable, version);
 }
 
 int oci_hash_running_nix(struct running_nix *nix) {
-  /* nix::determinateNixVersion, nix::nixVersion */
-  const void *determinate = find("_ZN3nix21determinateNixVersionB5cxx11E",
-                                 "_ZN3nix21determinateNixVersionE");
-  const void *version =
-      find("_ZN3nix10nixVersionB5cxx11E", "_ZN3nix10nixVersionE");
+  const void *variable;
   Dl_info library;
-  if (determinate) {
-    nix->flavour = "determinate";
-    nix->name = "Determinate Nix";
-    return read_version(determinate, nix->version);
-  }
-  if (!version)
+  if (!find_version("_ZN3nix10nixVersionB5cxx11E", "_ZN3nix10nixVersionE",
+                    nix->cpp_nix_version, &variable))
     return 0;
   nix->flavour = "nix";
   nix->name = "Nix";
+  strcpy(nix->version, nix->cpp_nix_version);
   /* Lix keeps the variable's name, and calls its libraries by its own. */
-  if (dladdr(version, &library) && library.dli_fname) {
+  if (dladdr(variable, &library) && library.dli_fname) {
     const char *file = strrchr(library.dli_fname, '/');
     file = file ? file + 1 : library.dli_fname;
     if (strncmp(file, "liblix", 6) == 0) {
@@ -80,7 +89,13 @@ int oci_hash_running_nix(struct running_nix *nix) {
       nix->name = "Lix";
     }
   }
-  return read_version(version, nix->version);
+  if (find_version("_ZN3nix21determinateNixVersionB5cxx11E",
+                   "_ZN3nix21determinateNixVersionE", nix->version,
+                   &variable)) {
+    nix->flavour = "determinate";
+    nix->name = "Determinate Nix";
+  }
+  return 1;
 }
 
 unsigned oci_hash_series(const char *version) {
@@ -94,6 +109,8 @@ unsigned oci_hash_series(const char *version) {
 
 int oci_hash_same_series(const char *one, const char *other) {
   unsigned length = oci_hash_series(one);
+  if (strstr(one, "pre") || strstr(other, "pre"))
+    return strcmp(one, other) == 0;
   return length > 0 && length == oci_hash_series(other) &&
          strncmp(one, other, length) == 0;
 }

@@ -34,7 +34,8 @@ struct Settings : nix::Config {
 
   nix::Setting<unsigned int> timeout{
       this, 15, "oci-hash-timeout",
-      "How many seconds `oci-hash-resolve` may take for one reference."};
+      "How many seconds, from 1 to 3600, `oci-hash-resolve` may take for one "
+      "reference."};
 };
 
 // The settings of this process. Made, and shown to Nix, by the first call.

@@ -40,7 +40,7 @@ rust::Box<Shared> table_of_file(nix::EvalState &state, Position pos,
                                 std::string_view path, nix::Value &value,
                                 const std::string &what,
                                 const std::string &remedy) {
-  auto slot = find_file(id_of(state), bytes(path));
+  auto slot = find_file(id_of(state), is_pure(state), bytes(path));
   if (!slot->is_filled())
     slot->fill(bytes(read(state, pos, "readFile", value, what, remedy)));
   return slot->table();

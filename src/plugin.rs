@@ -26,9 +26,9 @@ mod ffi {
         pinned: String,
         /// What is wrong, and the way out.
         miss: String,
-        /// The URLs at which the registry would be asked; none where that
+        /// The URL at which the registry would be asked; empty where that
         /// makes no sense.
-        urls: Vec<String>,
+        url: String,
     }
 
     /// The settings, as far as they are about asking registries.
@@ -82,7 +82,7 @@ mod ffi {
 
         /// Where the table of the file at `path` is, or is to be put, within
         /// one evaluation.
-        fn find_file(evaluation: usize, path: &[u8]) -> Box<Slot>;
+        fn find_file(evaluation: usize, is_pure: bool, path: &[u8]) -> Box<Slot>;
         /// Whether it is there, and the file unchanged.
         fn is_filled(self: &Slot) -> bool;
         /// Parses the file's text.
@@ -204,13 +204,13 @@ impl Pending {
                 Ok(pinned) => ffi::Answer {
                     pinned: pinned.to_string(),
                     miss: String::new(),
-                    urls: Vec::new(),
+                    url: String::new(),
                 },
                 Err(miss) => ffi::Answer {
                     pinned: String::new(),
-                    urls: query
+                    url: query
                         .question(&table.0, &miss)
-                        .map(|question| miss::urls(&question))
+                        .map(|question| miss::url(&question))
                         .unwrap_or_default(),
                     miss: miss.to_string(),
                 },
@@ -270,6 +270,6 @@ impl Shared {
     }
 }
 
-fn find_file(evaluation: usize, path: &[u8]) -> Box<Slot> {
-    Box::new(Slot::find(evaluation, path))
+fn find_file(evaluation: usize, is_pure: bool, path: &[u8]) -> Box<Slot> {
+    Box::new(Slot::find(evaluation, is_pure, path))
 }

@@ -112,7 +112,10 @@ impl Random {
     /// Some arguments make sense, so that not all fail at the first look.
     fn argument(&mut self) -> String {
         match self.below(10) {
-            0 => format!("\"nextcloud:34{}\"", self.pick(&["", "", ".0.4", "-fpm", " "])),
+            0 => format!(
+                "\"nextcloud:34{}\"",
+                self.pick(&["", "", ".0.4", "-fpm", " "])
+            ),
             1 => format!(
                 "{{ image = \"nextcloud\"; version = \"{}\"; platform = \"{}\"; }}",
                 self.pick(&["34", "^34", "*", ">=33, <34", "35"]),
@@ -202,7 +205,7 @@ fn every_program_of_nix_starts_with_the_plugin() {
         .set("sandbox", "false");
     let run = |program: &str, arguments: &[&str]| {
         let mut command = nix.local(nix.command_of(program));
-        command.env("NIX_BUILD_SHELL", "/bin/sh");
+        command.env("NIX_BUILD_SHELL", "/bin/bash");
         Outcome::of(command.args(arguments)).code(0)
     };
     let pinned = "docker.io/nextcloud:34@sha256:";

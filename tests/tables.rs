@@ -168,7 +168,22 @@ fn flake(nix: &Nix) -> String {
         ),
     );
     write(&folder.join("digests.json"), &table('1'));
-    format!("path:{}", folder.display())
+    git(nix, &["init", "-q"]);
+    commit(nix);
+    format!("git+file://{}", folder.display())
+}
+
+fn git(nix: &Nix, arguments: &[&str]) {
+    let mut command = nix.command_of("git");
+    command.arg("-C").arg(nix.home().join("flake"));
+    command.args(["-c", "user.name=test", "-c", "user.email=test@example.org"]);
+    Outcome::of(command.args(arguments)).code(0);
+}
+
+/// Makes the flake one that Nix caches: all of it committed.
+fn commit(nix: &Nix) {
+    git(nix, &["add", "."]);
+    git(nix, &["commit", "-q", "-m", "pins"]);
 }
 
 #[test]
@@ -206,6 +221,7 @@ fn a_flakes_own_table_goes_with_the_flake_and_the_bare_builtin_with_the_plugin()
     // Another table is another flake, and another answer.
     assert_eq!(build(&plugin, &[], "own"), Ok(pinned('1')));
     write(&nix.home().join("flake/digests.json"), &table('2'));
+    commit(&nix);
     assert_eq!(build(&plugin, &[], "own"), Ok(pinned('2')));
     // What was evaluated once stays in Nix's cache while the flake is the same,
     // whatever has become of the plugin and its table.

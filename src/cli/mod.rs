@@ -113,6 +113,8 @@ mod tests {
             include_str!("../../README.md"),
             include_str!("../../docs/refresh.md"),
             include_str!("../../docs/images-json.md"),
+            include_str!("../../docs/builtin.md"),
+            include_str!("../../docs/settings.md"),
         ];
         let mut shown = 0;
         for line in pages.iter().flat_map(|page| page.lines()) {

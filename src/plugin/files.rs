@@ -26,6 +26,7 @@ struct Known {
 #[derive(Clone, PartialEq, Eq)]
 struct Key {
     evaluation: usize,
+    is_pure: bool,
     path: Vec<u8>,
 }
 
@@ -62,10 +63,15 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn find(evaluation: usize, path: &[u8]) -> Self {
-        let state = State::of(path);
-        let path = path.to_owned();
-        let key = Key { evaluation, path };
+    pub(super) fn find(evaluation: usize, is_pure: bool, path: &[u8]) -> Self {
+        // Pure evaluation has only what does not change, and looks at nothing
+        // that Nix has not allowed yet.
+        let state = if is_pure { None } else { State::of(path) };
+        let key = Key {
+            evaluation,
+            is_pure,
+            path: path.to_owned(),
+        };
         let known = lock(&KNOWN);
         let found = known
             .iter()

@@ -285,20 +285,17 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where the manifest of `of`, a tag or a digest, is asked for: one URL, or
-/// where plain http is tried too, two.
+/// Where the manifest of `of`, a tag or a digest, is asked for. On loopback plain
+/// http is what a registry may have, so that is what has to be allowed.
 #[cfg(feature = "resolve")]
-pub fn manifest_urls(image: &ImageName, of: &str) -> Vec<String> {
-    let schemes: &[&str] = if is_loopback_registry(image.registry()) {
-        &["https", "http"]
+pub fn manifest_url(image: &ImageName, of: &str) -> String {
+    let scheme = if is_loopback_registry(image.registry()) {
+        "http"
     } else {
-        &["https"]
+        "https"
     };
-    let url = |scheme: &&str| {
-        let api = api(scheme, image.registry());
-        format!("{api}{}/manifests/{of}", image.repository())
-    };
-    schemes.iter().map(url).collect()
+    let api = api(scheme, image.registry());
+    format!("{api}{}/manifests/{of}", image.repository())
 }
 
 /// The address of a registry's interface.

@@ -37,7 +37,9 @@ pub enum WithinError {
     #[error(transparent)]
     Resolve(#[from] ResolveError),
     /// It is not to be asked, and nothing was kept.
-    #[error("no answer of the registry is kept, and with --offline it is not asked")]
+    #[error(
+        "no answer of the registry is kept, and Nix is offline: by --offline, or for want of a network"
+    )]
     Offline,
     /// It took too long.
     #[error("the registry was not done within {} s; raise 'oci-hash-timeout' in nix.conf, or try again later", .0.as_secs())]

@@ -105,7 +105,7 @@ mod plugin {
         Some((major, minor[..digits.unwrap_or(minor.len())].parse().ok()?))
     }
 
-    /// Determinate Nix has CppNix's version and one of its own, which tells the
+    /// Determinate Nix has `CppNix`'s version and one of its own, which tells the
     /// two apart in the running program too.
     fn flavour(headers: &[PathBuf]) -> &'static str {
         let is_determinate = headers.iter().any(|folder| {

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::json::FileError;
 use crate::lookup::{ATTRIBUTES, LookupError, Query, QueryError};
+use crate::registry::manifests_url;
 use crate::table::Table;
 use crate::text::Plain;
 use files::Slot;
@@ -26,7 +27,7 @@ mod ffi {
         pinned: String,
         /// What is wrong, and the way out.
         miss: String,
-        /// The URL at which the registry would be asked; empty where that
+        /// The URL under which the registry would be asked; empty where that
         /// makes no sense.
         url: String,
     }
@@ -210,7 +211,7 @@ impl Pending {
                     pinned: String::new(),
                     url: query
                         .question(&table.0, &miss)
-                        .map(|question| miss::url(&question))
+                        .map(|question| manifests_url(&question.reference.image))
                         .unwrap_or_default(),
                     miss: miss.to_string(),
                 },

@@ -8,6 +8,8 @@ use crate::tag::Tag;
 
 /// Most names that are suggested for one.
 const MOST_NAMES: usize = 3;
+/// Fewest characters that say anything.
+const SHORTEST_NAME: usize = 2;
 /// Fewest characters that are taken for the beginning of a name.
 const SHORTEST_BEGINNING: usize = 4;
 
@@ -71,6 +73,9 @@ fn key(name: &str) -> String {
 /// How far a part of a name is from what was typed; one that goes on after that
 /// is further than any slip.
 fn of_part(typed: &str, part: &str) -> Option<usize> {
+    if typed.len() < SHORTEST_NAME {
+        return None;
+    }
     let begins = typed.len() >= SHORTEST_BEGINNING && part.starts_with(typed);
     distance(typed, part).or_else(|| begins.then_some(typed.len() / 3 + 1))
 }

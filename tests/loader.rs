@@ -190,7 +190,7 @@ fn builds_that_cannot_be_opened_are_no_harm() {
 fn a_file_that_may_not_be_read_is_no_harm() {
     let tree = Tree::new();
     let build = tree.add(&running());
-    fs::set_permissions(&build, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&build, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::File::open(&build).is_err() {
         assert!(tree.warning().contains("it cannot be read"));
         return;

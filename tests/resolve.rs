@@ -474,6 +474,8 @@ fn pure_evaluation_opens_no_socket() {
 #[test]
 fn no_thread_is_made_for_a_question() {
     let (_registry, image, _) = registry();
+    // By name, so that this is looked up too.
+    let image = image.replace("127.0.0.1", "localhost");
     let nix = asking();
     let threads = |call: &str| {
         let calls = calls(&nix, "trace=clone,clone3", &["--impure", "--expr", call]);
@@ -531,6 +533,15 @@ fn half_a_body() -> String {
     })
 }
 
+/// A server that speaks no TLS, takes requests, and says nothing.
+fn no_answer() -> String {
+    server(|mut stream| {
+        if request(&mut stream).is_some() {
+            hang();
+        }
+    })
+}
+
 /// A server that takes connections and says nothing.
 fn silence() -> String {
     server(|stream| {
@@ -544,7 +555,7 @@ fn silence() -> String {
 fn interrupted(mut command: Command) -> Duration {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    thread::sleep(Duration::from_millis(1500));
+    thread::sleep(Duration::from_secs(2));
     assert!(
         child.try_wait().unwrap().is_none(),
         "it is waiting: {:?}",
@@ -567,6 +578,9 @@ fn evaluation(nix: &Nix, program: &str, reference: &str) -> Command {
     command.args(["--store", "dummy://", "--impure", "--expr", &ask(reference)]);
     command
 }
+
+/// How to begin an evaluation that waits.
+type Begin<'a> = Box<dyn Fn() -> Command + 'a>;
 
 #[test]
 fn ctrl_c_ends_it_at_every_stage() {
@@ -595,16 +609,20 @@ fn ctrl_c_ends_it_at_every_stage() {
         command.args(["--store", "dummy://", "--impure", "--expr", &ask(reference)]);
         command
     };
-    let (silence, half) = (silence(), half_a_body());
-    let stages: [(&str, Box<dyn Fn() -> Command>); 4] = [
+    let (silence, no_answer, half) = (silence(), no_answer(), half_a_body());
+    let stages: [(&str, Begin); 5] = [
         (
             "name look-up",
             Box::new(|| in_the_dark("registry.example/app:1")),
         ),
         ("connect", Box::new(|| in_the_dark("10.1.2.3:5000/app:1"))),
         (
-            "waiting",
+            "TLS",
             Box::new(|| evaluation(&nix, "nix", &format!("{silence}/app:1"))),
+        ),
+        (
+            "waiting",
+            Box::new(|| evaluation(&nix, "nix", &format!("{no_answer}/app:1"))),
         ),
         (
             "body",
@@ -635,6 +653,33 @@ fn a_question_is_given_up_in_time() {
 }
 
 #[test]
+fn what_the_registry_says_of_a_failure_is_told() {
+    let address = server(|mut stream| {
+        while request(&mut stream).is_some() {
+            let answer =
+                "HTTP/1.1 429 Too Many Requests\r\nretry-after: 60\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let nix = asking().set("oci-hash-timeout", "3");
+    let error = nix.error(&ask(&format!("{address}/app:1")));
+    assert!(error.contains("429 Too Many Requests"), "{error}");
+    assert!(error.contains("log in to it"), "{error}");
+}
+
+#[test]
+fn a_digest_without_a_tag_is_asked_for() {
+    let (registry, image, digest) = registry();
+    let nix = asking();
+    let reference = format!("{image}@{digest}");
+    assert_eq!(nix.value(&ask(&reference)), json!(reference));
+    assert_eq!(
+        registry.requests(),
+        [format!("GET /v2/demo/app/manifests/{digest}")]
+    );
+}
+
+#[test]
 fn a_wrong_digest_is_never_an_answer() {
     let address = server(|mut stream| {
         while let Some(request) = request(&mut stream) {
@@ -653,6 +698,6 @@ fn a_wrong_digest_is_never_an_answer() {
     });
     let nix = asking();
     let error = nix.error(&ask(&format!("{address}/app:1")));
-    assert!(error.contains("is not tracked"), "{error}");
+    assert!(error.contains("whose digest is"), "{error}");
     assert!(!cache(&nix).exists());
 }

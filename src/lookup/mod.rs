@@ -179,7 +179,11 @@ impl Query {
         {
             return Ok(self.reference(Some(tag), digest.clone()));
         }
-        let digest = self.digest_of(&tag, pin)?;
+        let digest = match (&self.digest, self.digest_of(&tag, pin)) {
+            // What is wrong is the digest, whatever else the pin lacks.
+            (Some(_), Err(_)) => pin.digest.clone(),
+            (_, digest) => digest?,
+        };
         let pinned = self.reference(Some(tag), digest);
         match &self.digest {
             Some(digest) => Err(LookupError::Mismatch {
@@ -191,8 +195,8 @@ impl Query {
     }
 
     /// What its registry could be asked where [`Query::answer`] was `miss`:
-    /// nothing where `miss` is about digests that do not fit, and nothing for a
-    /// version requirement, which names no tag.
+    /// nothing where the digest of a reference is not that of its pinned tag, and
+    /// nothing for a version requirement, which names no tag.
     pub fn question(&self, table: &Table, miss: &LookupError) -> Option<Question> {
         let tag = match &self.version {
             Wanted::Unsaid => None,

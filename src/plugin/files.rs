@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{PluginError, Shared, guarded, lock};
 use crate::table::Table;
@@ -52,7 +53,22 @@ impl State {
             changed: (file.ctime(), file.ctime_nsec()),
         })
     }
+
+    fn is_recent(&self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let (seconds, nanoseconds) = self.changed.max(self.modified);
+        match (now, u64::try_from(seconds), u32::try_from(nanoseconds)) {
+            (Ok(now), Ok(seconds), Ok(nanoseconds)) => {
+                now.saturating_sub(Duration::new(seconds, nanoseconds)) < COARSE
+            }
+            _ => true,
+        }
+    }
 }
+
+/// How coarsely some systems tell time: a file that was changed more recently
+/// than this may change again and look the same.
+const COARSE: Duration = Duration::from_millis(20);
 
 /// Where the table of one file is, or is to be put.
 pub(super) struct Slot {
@@ -91,6 +107,9 @@ impl Slot {
             self.table = Some(Arc::clone(&table));
             let mut known = lock(&KNOWN);
             known.retain(|known| known.key != self.key);
+            if self.state.is_some_and(|state| state.is_recent()) {
+                return Ok(());
+            }
             if known.len() == MOST_TABLES {
                 known.pop_front();
             }

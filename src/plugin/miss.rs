@@ -9,7 +9,6 @@ use super::lock;
 use crate::json::FileError;
 use crate::lookup::{LookupError, Question};
 use crate::name::{ImageName, Reference};
-use crate::registry::manifest_url;
 use crate::resolve::{Cache, Limits, ResolveError, Subject, WithinError, answer, ask_within};
 use crate::table::Pin;
 use crate::text::Quoted;
@@ -47,17 +46,6 @@ pub(super) enum MissError {
     },
     #[error(transparent)]
     NotFitting(#[from] ResolveError),
-}
-
-/// Where the registry is asked, as `allowed-uris` has to allow it.
-pub(super) fn url(question: &Question) -> String {
-    let Reference { image, tag, digest } = &question.reference;
-    let of = match (tag, question.pinned.as_ref().or(digest.as_ref())) {
-        (Some(tag), _) => tag.to_string(),
-        (None, Some(digest)) => digest.to_string(),
-        (None, None) => "latest".to_owned(),
-    };
-    manifest_url(image, &of)
 }
 
 /// The pinned reference that the registry has for `question`, which was `miss`

@@ -285,17 +285,17 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where the manifest of `of`, a tag or a digest, is asked for. On loopback plain
-/// http is what a registry may have, so that is what has to be allowed.
+/// Where the manifests of `image` are asked for. On loopback plain http is what a
+/// registry may have, so that is what has to be allowed.
 #[cfg(feature = "resolve")]
-pub fn manifest_url(image: &ImageName, of: &str) -> String {
+pub fn manifests_url(image: &ImageName) -> String {
     let scheme = if is_loopback_registry(image.registry()) {
         "http"
     } else {
         "https"
     };
     let api = api(scheme, image.registry());
-    format!("{api}{}/manifests/{of}", image.repository())
+    format!("{api}{}/manifests/", image.repository())
 }
 
 /// The address of a registry's interface.

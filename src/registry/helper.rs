@@ -69,7 +69,6 @@ impl Drop for Running {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::time::timeout;
 
     fn shell(script: &str) -> Command {
         let mut command = Command::new("sh");
@@ -95,9 +94,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pid");
         let script = format!("echo $$ > {}; exec sleep 60", file.display());
-        let asked = timeout(Duration::from_millis(500), ask(&mut shell(&script), b"")).await;
-        assert!(asked.is_err());
-        let pid = std::fs::read_to_string(file).unwrap();
+        let started = async {
+            while !std::fs::read_to_string(&file).is_ok_and(|pid| pid.ends_with('\n')) {
+                sleep(PATIENCE).await;
+            }
+        };
+        let mut command = shell(&script);
+        tokio::select! {
+            answer = ask(&mut command, b"") => panic!("{answer:?}"),
+            () = started => {}
+        }
+        let pid = std::fs::read_to_string(&file).unwrap();
         let ended = Command::new("kill").args(["-0", pid.trim()]).output();
         assert!(!ended.unwrap().status.success(), "{pid} still runs");
     }

@@ -31,7 +31,7 @@ pub(crate) mod tests;
 
 pub use client::{Client, Options};
 #[cfg(feature = "resolve")]
-pub use connection::manifest_url;
+pub use connection::manifests_url;
 pub use error::RegistryError;
 pub use limits::Quota;
 pub use names::Names;

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+#[cfg(feature = "resolve")]
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -61,25 +63,71 @@ impl Resolve for Finder {
     }
 }
 
-/// The addresses by DNS and the hosts file. Their set-up is read anew each
-/// time: the network may have changed since the last, and one question is all
-/// that is asked in most processes.
+/// The addresses by the hosts file, or else by DNS. Their set-up is read anew
+/// each time: the network may have changed since the last, and one question is
+/// all that is asked in most processes.
 #[cfg(feature = "resolve")]
 async fn in_process(name: &str) -> Result<Vec<SocketAddr>, Failed> {
     use hickory_resolver::TokioResolver;
-    use hickory_resolver::config::LookupIpStrategy;
+    use hickory_resolver::config::{LookupIpStrategy, ResolveHosts};
 
+    let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let listed = in_hosts(&hosts, name);
+    if !listed.is_empty() {
+        return Ok(at_any_port(listed));
+    }
     let setup = |error: &dyn std::fmt::Display| -> Failed {
         format!("cannot read how this system finds names: {error}").into()
     };
     let mut builder = TokioResolver::builder_tokio().map_err(|error| setup(&error))?;
     builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    builder.options_mut().use_hosts_file = ResolveHosts::Never;
     let resolver = builder.build().map_err(|error| setup(&error))?;
     match resolver.lookup_ip(name).await {
-        Ok(found) => Ok(found.iter().map(|ip| SocketAddr::new(ip, 0)).collect()),
+        Ok(found) => Ok(at_any_port(found.iter())),
         Err(error) if error.is_no_records_found() => Err(Box::new(NoSuchHost)),
         Err(error) => Err(error.to_string().into()),
     }
+}
+
+/// The addresses that a hosts file has for `name` (hosts(5)); `localhost` is this
+/// machine in any case.
+#[cfg(feature = "resolve")]
+fn in_hosts(hosts: &str, name: &str) -> Vec<IpAddr> {
+    let name = name.trim_end_matches('.');
+    let mut found = Vec::new();
+    // Block lists make these files long, so a line is looked at before it is
+    // taken apart.
+    for line in hosts.lines().filter(|line| contains(line, name)) {
+        let mut words = line
+            .split('#')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace();
+        let address: Option<IpAddr> = words.next().and_then(|word| word.parse().ok());
+        if words.any(|word| word.eq_ignore_ascii_case(name)) {
+            found.extend(address);
+        }
+    }
+    if found.is_empty() && name.eq_ignore_ascii_case("localhost") {
+        found.extend([
+            Ipv4Addr::LOCALHOST.into(),
+            IpAddr::from(Ipv6Addr::LOCALHOST),
+        ]);
+    }
+    found
+}
+
+#[cfg(feature = "resolve")]
+fn contains(line: &str, name: &str) -> bool {
+    let mut windows = line.as_bytes().windows(name.len().max(1));
+    windows.any(|window| window.eq_ignore_ascii_case(name.as_bytes()))
+}
+
+#[cfg(feature = "resolve")]
+fn at_any_port(addresses: impl IntoIterator<Item = IpAddr>) -> Vec<SocketAddr> {
+    let addresses = addresses.into_iter();
+    addresses.map(|ip| SocketAddr::new(ip, 0)).collect()
 }
 
 /// Why a name has no addresses; in the words of the C library.
@@ -109,6 +157,26 @@ pub(super) fn proxy_hosts() -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "resolve")]
+    #[test]
+    fn the_hosts_file_goes_before_dns() {
+        let hosts = "127.0.0.1 localhost\n# 1.1.1.1 registry.example\n\
+                     10.0.0.1\tregistry.example other # registry.test\n\
+                     ::1 Registry.Example\nnonsense registry.example\n10.0.0.2 my-registry.example\n";
+        let found = |name| {
+            let found = in_hosts(hosts, name);
+            let texts = found.iter().map(ToString::to_string);
+            texts.collect::<Vec<_>>()
+        };
+        assert_eq!(found("registry.example"), ["10.0.0.1", "::1"]);
+        assert_eq!(found("REGISTRY.example."), ["10.0.0.1", "::1"]);
+        assert_eq!(found("other"), ["10.0.0.1"]);
+        assert_eq!(found("localhost"), ["127.0.0.1"]);
+        assert!(found("registry.test").is_empty());
+        assert!(found("example").is_empty());
+        assert_eq!(in_hosts("", "localhost").len(), 2);
+    }
 
     fn every() -> Vec<Names> {
         vec![

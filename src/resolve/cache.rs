@@ -13,7 +13,7 @@ use crate::table::Pin;
 
 const VERSION: u64 = 1;
 /// Answers that are kept; of more, the oldest go.
-const MOST_ANSWERS: usize = 10_000;
+const MOST_ANSWERS: usize = 1_000;
 
 /// A file of answers, shared by all processes of a user. It may be lost at any
 /// time: one that is not there or makes no sense holds no answers, and is
@@ -35,8 +35,11 @@ impl Cache {
     /// The cache of this user, `nix-oci-hashes/resolved.json` in
     /// `$XDG_CACHE_HOME` or `~/.cache`; none for one without a home.
     pub fn of_user() -> Option<Self> {
-        let from = |name| std::env::var_os(name).map(PathBuf::from);
-        let folder = from("XDG_CACHE_HOME").filter(|path| path.is_absolute());
+        let from = |name| {
+            let path = std::env::var_os(name).map(PathBuf::from);
+            path.filter(|path| path.is_absolute())
+        };
+        let folder = from("XDG_CACHE_HOME");
         let folder = folder.or_else(|| Some(from("HOME")?.join(".cache")))?;
         Some(Self::at(
             folder.join("nix-oci-hashes").join("resolved.json"),
@@ -87,7 +90,7 @@ impl Cache {
             };
             answers.remove(&key);
         }
-        file::write(&self.path, to_json(&answers).to_string().as_bytes())?;
+        file::write_unsynced(&self.path, to_json(&answers).to_string().as_bytes())?;
         Ok(true)
     }
 

@@ -16,6 +16,8 @@ use crate::table::Pin;
 const ATTENTION: Duration = Duration::from_millis(25);
 /// How long a cache that others write to is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How much longer than it may take a question is left to end by itself.
+const GRACE: Duration = Duration::from_millis(250);
 /// Second tries; there is not the time for more.
 const RETRIES: u32 = 2;
 
@@ -85,8 +87,15 @@ pub fn ask_within(
     let runtime = runtime.map_err(|error| WithinError::Runtime(crate::json::plain(&error)))?;
     runtime.block_on(async {
         let work = async {
-            let asked = timeout(limits.time, from_registry(subject)).await;
-            let pin = asked.map_err(|_| WithinError::Late(limits.time))??;
+            // The client keeps to it by itself, and knows why it is late.
+            let asked = timeout(limits.time + GRACE, from_registry(subject, limits.time)).await;
+            let late = WithinError::Late(limits.time);
+            let pin = match asked {
+                Err(_) | Ok(Err(ResolveError::Registry(RegistryError::Late { .. }))) => {
+                    return Err(late);
+                }
+                Ok(found) => found?,
+            };
             let not_kept = match cache {
                 Some(cache) => keep(cache, subject, &pin).await.err(),
                 None => None,
@@ -101,9 +110,10 @@ pub fn ask_within(
     })
 }
 
-async fn from_registry(subject: &Subject) -> Result<Pin, ResolveError> {
+async fn from_registry(subject: &Subject, deadline: Duration) -> Result<Pin, ResolveError> {
     let client = Client::new(Options {
         retries: RETRIES,
+        deadline,
         names: Names::InProcess,
         ..Options::default()
     })

@@ -131,7 +131,7 @@ enum PluginError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
-    Miss(#[from] miss::MissError),
+    Miss(#[from] Box<miss::MissError>),
     #[error("{what} is not UTF-8; image names, tags and platforms are plain ASCII")]
     NotUtf8 { what: String },
     #[error("it failed in a way it should not; please report this with the expression")]
@@ -232,7 +232,10 @@ impl Pending {
                 Err(miss) => miss,
             };
             match query.question(&table.0, &miss) {
-                Some(question) => Ok(miss::resolve(&question, &miss, asking, ffi::interrupted)?),
+                Some(question) => {
+                    let resolved = miss::resolve(&question, &miss, asking, ffi::interrupted);
+                    Ok(resolved.map_err(Box::new)?)
+                }
                 None => Err(miss.into()),
             }
         })

@@ -27,7 +27,10 @@ pub(super) enum MissError {
     #[error(
         "{miss}. The registry {registry} was not asked, because the setting 'oci-hash-registries' does not name it"
     )]
-    NotAllowed { miss: LookupError, registry: String },
+    NotAllowed {
+        miss: Box<LookupError>,
+        registry: String,
+    },
     #[error("the setting 'oci-hash-registries' names {}, which is no registry; write registries such as 'docker.io' or 'localhost:5000', with spaces between them", Quoted(.0))]
     BadRegistry(String),
     #[error(
@@ -36,16 +39,16 @@ pub(super) enum MissError {
     BadTimeout(u32),
     #[error("{miss}. Its registry was asked, because 'oci-hash-resolve' is set: {error}")]
     NotResolved {
-        miss: LookupError,
-        error: ResolveError,
+        miss: Box<LookupError>,
+        error: Box<ResolveError>,
     },
     #[error("{miss}. 'oci-hash-resolve' is set: {error}")]
     NotAsked {
-        miss: LookupError,
+        miss: Box<LookupError>,
         error: WithinError,
     },
     #[error(transparent)]
-    NotFitting(#[from] ResolveError),
+    NotFitting(#[from] Box<ResolveError>),
 }
 
 /// The pinned reference that the registry has for `question`, which was `miss`
@@ -70,29 +73,32 @@ pub(super) fn resolve(
     });
     let age = Duration::from_secs(asking.ttl);
     let mut warnings = Vec::new();
-    let found = match remembered(&subject, age) {
-        Some(pin) => pin,
-        None => {
-            let limits = Limits {
-                time: Duration::from_secs(asking.timeout.into()),
-                age,
-                offline: asking.offline,
-            };
-            let cache = Cache::of_user();
-            let found = ask_within(&subject, limits, cache.as_ref(), is_interrupted);
-            let found = found.map_err(|error| {
-                let miss = miss.clone();
-                match error {
-                    WithinError::Resolve(error) => MissError::NotResolved { miss, error },
-                    error => MissError::NotAsked { miss, error },
+    let found = if let Some(pin) = remembered(&subject, age) {
+        pin
+    } else {
+        let limits = Limits {
+            time: Duration::from_secs(asking.timeout.into()),
+            age,
+            offline: asking.offline,
+        };
+        let cache = Cache::of_user();
+        let found = ask_within(&subject, limits, cache.as_ref(), is_interrupted);
+        let found = found.map_err(|error| {
+            let miss = Box::new(miss.clone());
+            match error {
+                WithinError::Resolve(error) => {
+                    let error = Box::new(error);
+                    MissError::NotResolved { miss, error }
                 }
-            })?;
-            warnings.extend(found.not_kept.map(|error| not_kept(&error)));
-            remember(&subject, &found.pin);
-            found.pin
-        }
+                error => MissError::NotAsked { miss, error },
+            }
+        })?;
+        warnings.extend(found.not_kept.map(|error| not_kept(&error)));
+        remember(&subject, &found.pin);
+        found.pin
     };
-    let pinned = answer(&question.reference, &found, question.platform.as_ref())?;
+    let pinned =
+        answer(&question.reference, &found, question.platform.as_ref()).map_err(Box::new)?;
     warnings.extend(warn_once(question, &pinned));
     Ok(Resolved {
         pinned: pinned.to_string(),
@@ -124,7 +130,7 @@ fn check_allowed(
         return Ok(());
     }
     Err(MissError::NotAllowed {
-        miss: miss.clone(),
+        miss: Box::new(miss.clone()),
         registry: registry.to_owned(),
     })
 }

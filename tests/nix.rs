@@ -399,6 +399,19 @@ fn nothing_but_the_builtin_is_added() {
 }
 
 #[test]
+fn the_page_of_the_builtin_shows_what_nix_says() {
+    let nix = Nix::with_plugin();
+    let page = std::fs::read_to_string(project().join("docs/builtin.md")).unwrap();
+    let error = page.lines().find_map(|line| line.strip_prefix("error: "));
+    let said = nix.error("builtins.ociHash \"homeassistant\"");
+    assert_eq!(said.lines().next(), error);
+    let (_, call) = page.split_once("```nix\n").unwrap();
+    let (call, _) = call.split_once("```").unwrap();
+    let answer = nix.value(call);
+    assert_eq!(answer, nix.value("builtins.ociHash \"nextcloud:34\""));
+}
+
+#[test]
 fn the_configuration_in_the_readme_evaluates() {
     let nix = Nix::with_plugin();
     let readme = std::fs::read_to_string(project().join("README.md")).unwrap();

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::Outcome;
-use support::nix::Nix;
+use support::nix::{Nix, Repl};
 use support::registry::{Registry, USER};
 
 const BOTH: &[&str] = &["linux/amd64", "linux/arm64/v8"];
@@ -633,6 +633,25 @@ fn ctrl_c_ends_it_at_every_stage() {
         // A busy machine may be late once; one that is always late is wrong.
         let best = (0..3).map(|_| interrupted(command())).min().unwrap();
         assert!(best < Duration::from_millis(200), "{stage}: {best:?}");
+    }
+}
+
+#[test]
+fn ctrl_c_works_more_than_once_in_a_repl() {
+    let nix = asking();
+    let silence = silence();
+    let mut repl = Repl::of(&nix);
+    for _ in 0..2 {
+        let start = Instant::now();
+        let pid = repl.id().to_string();
+        let interrupt = thread::spawn(move || {
+            thread::sleep(Duration::from_secs(1));
+            Outcome::of(Command::new("kill").args(["-INT", &pid])).code(0);
+        });
+        repl.value(&ask(&format!("{silence}/app:1")));
+        interrupt.join().unwrap();
+        // Not after the fifteen seconds that a question may take.
+        assert!(start.elapsed() < Duration::from_secs(10));
     }
 }
 

@@ -222,6 +222,11 @@ impl Repl {
         String::from_utf8_lossy(&printed).into_owned()
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The memory that it has, in KiB.
     pub fn resident(&self) -> u64 {
         let status = format!("/proc/{}/status", self.child.id());

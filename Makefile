@@ -1,5 +1,5 @@
 # Each target does its own set-up: on a fresh Debian 12, or anywhere that has
-# Nix 2.8 with its development files, `make demo` and `make test` are all there is.
+# Nix with its development files, `make demo` and `make test` are all there is.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -10,7 +10,7 @@ env := source scripts/env.sh
 target := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## Show what there is to make
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 setup: ## Install what is missing (Debian 12), or say what is
 	@scripts/setup

@@ -61,7 +61,7 @@ fn lookup_misses_say_what_there_is() {
     for (reference, message) in [
         (
             "nextclud:34",
-            "docker.io/nextclud is not tracked; add it to images.json",
+            "docker.io/nextclud is not tracked; did you mean docker.io/nextcloud? To track it, run 'nix-oci-hashes add",
         ),
         (
             "nextcloud:99",

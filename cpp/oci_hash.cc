@@ -60,18 +60,15 @@ std::string_view plain_string(nix::EvalState &state, Position pos,
 
 // Fails where restricted evaluation may not fetch what would be asked for.
 void check_uri(nix::EvalState &state, Position pos, const Answer &answer) {
-  std::string problem;
   try {
     state.checkURI(std::string(answer.url));
-    return;
   } catch (nix::Error &error) {
-    problem = message_of(error);
+    throw_error(state, pos,
+                "builtins.ociHash: " + std::string(answer.miss) +
+                    ". Its registry was not asked: " +
+                    std::string(one_line(bytes(message_of(error)))) +
+                    "; the setting 'allowed-uris' allows it");
   }
-  throw_error(state, pos,
-              "builtins.ociHash: " + std::string(answer.miss) +
-                  ". Its registry was not asked: " +
-                  std::string(one_line(bytes(problem))) +
-                  "; the setting 'allowed-uris' allows it");
 }
 
 // Asks the registry, where the user allows it.
@@ -107,17 +104,18 @@ std::string answer(nix::EvalState &state, Position pos, nix::Value &argument) {
     auto reference = plain_string(state, pos, argument, "the argument");
     query->set_reference(bytes(reference));
   } else if (argument.type() == nix::nAttrs) {
-    each_attribute(state, argument,
-                   [&](const std::string &name, nix::Value &value) {
-                     query->check_attribute(bytes(name));
-                     if (name == "digests")
-                       digests = &value;
-                     else
-                       query->set_attribute(
-                           bytes(name),
-                           bytes(plain_string(state, pos, value,
-                                              "the attribute '" + name + "'")));
-                   });
+    // Nix has them in an order of its own, which must not decide what is said
+    // to be wrong.
+    each_attribute(state, argument, [&](const std::string &name, nix::Value &) {
+      query->check_attribute(bytes(name));
+    });
+    digests = attribute(state, argument, "digests");
+    for (const char *name : {"image", "version", "variant", "platform"})
+      if (auto *value = attribute(state, argument, name))
+        query->set_attribute(
+            bytes(name),
+            bytes(plain_string(state, pos, *value,
+                               std::string("the attribute '") + name + "'")));
   } else {
     throw_error(state, pos,
                 "builtins.ociHash: the argument is " + type_of(argument) +

@@ -238,6 +238,10 @@ fn bad_arguments_are_clear_errors() {
             "the attribute 'platform' is null; write a string",
         ),
         (
+            "{ version = 3; platform = 4; image = 5; }",
+            "the attribute 'image' is an integer; write a string",
+        ),
+        (
             "{ imgae = throw \"not forced\"; }",
             "unknown attribute 'imgae'; the set takes image, version",
         ),

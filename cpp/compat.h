@@ -157,11 +157,8 @@ void each_attribute([[maybe_unused]] nix::EvalState &state, nix::Value &set,
 // The value of an attribute of a forced set, or null.
 inline nix::Value *attribute(nix::EvalState &state, nix::Value &set,
                              const char *name) {
-  auto symbol = state.symbols.create(name);
-  for (const nix::Attr &attr : *attributes_of(set))
-    if (attr.name == symbol)
-      return attr.value;
-  return nullptr;
+  auto *attr = attributes_of(set)->get(state.symbols.create(name));
+  return attr ? attr->value : nullptr;
 }
 
 inline void make_string([[maybe_unused]] nix::EvalState &state,

@@ -78,13 +78,10 @@ static int compare(const void *one, const void *other) {
   return strcmp(b, a);
 }
 
-static void find_builds(struct builds *builds) {
+/* The folder of the builds; empty where there can be none. */
+static void find_folder(struct builds *builds) {
   char own[PATH_MAX], *slash;
-  struct dirent *entry;
-  DIR *folder;
   Dl_info here;
-  builds->count = 0;
-  builds->folder[0] = '\0';
   /* Links are followed: a profile of Nix holds links to the package. */
   if (!dladdr((void *)&reason, &here) || !realpath(here.dli_fname, own) ||
       !(slash = strrchr(own, '/')))
@@ -94,7 +91,11 @@ static void find_builds(struct builds *builds) {
     return;
   strcpy(builds->folder, own);
   strcat(builds->folder, BUILDS);
-  folder = opendir(builds->folder);
+}
+
+static void list_builds(struct builds *builds) {
+  struct dirent *entry;
+  DIR *folder = opendir(builds->folder);
   if (!folder)
     return;
   while (builds->count < MOST_BUILDS && (entry = readdir(folder)))
@@ -132,6 +133,12 @@ static const char *is_broken(int file, off_t size) {
 }
 #endif
 
+static void build_path(char *path, size_t size, const char *folder,
+                       const struct build *build) {
+  snprintf(path, size, "%s/%s-%s" SUFFIX, folder, build->flavour,
+           build->version);
+}
+
 /* Opens one build, with all its symbols resolved at once: a misfit fails here,
    and not at its first call. */
 static int open_build(const char *folder, const struct build *build) {
@@ -139,8 +146,7 @@ static int open_build(const char *folder, const struct build *build) {
   const char *problem = NULL;
   struct stat status;
   int file;
-  snprintf(path, sizeof path, "%s/%s-%s" SUFFIX, folder, build->flavour,
-           build->version);
+  build_path(path, sizeof path, folder, build);
   file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0 || fstat(file, &status) != 0)
     problem = "it cannot be read";
@@ -159,18 +165,30 @@ static int open_build(const char *folder, const struct build *build) {
   return 0;
 }
 
-/* The exact version first, then others of the same series. */
-static int open_fitting(const struct builds *builds,
+/* Opens the build for exactly this version. */
+static int open_exact(const struct builds *builds,
+                      const struct running_nix *nix) {
+  struct build build;
+  struct stat status;
+  char path[PATH_MAX + 128];
+  strcpy(build.flavour, nix->flavour);
+  strcpy(build.version, nix->version);
+  build_path(path, sizeof path, builds->folder, &build);
+  /* One that is not there is nothing to speak of. */
+  return lstat(path, &status) == 0 && open_build(builds->folder, &build);
+}
+
+/* Opens another build of the same series, the latest that can be. */
+static int open_sibling(const struct builds *builds,
                         const struct running_nix *nix) {
-  for (int exact = 1; exact >= 0; exact--)
-    for (int i = 0; i < builds->count; i++) {
-      const struct build *build = &builds->found[i];
-      if (strcmp(build->flavour, nix->flavour) == 0 &&
-          (strcmp(build->version, nix->version) == 0) == exact &&
-          oci_hash_same_series(build->version, nix->version) &&
-          open_build(builds->folder, build))
-        return 1;
-    }
+  for (int i = 0; i < builds->count; i++) {
+    const struct build *build = &builds->found[i];
+    if (strcmp(build->flavour, nix->flavour) == 0 &&
+        strcmp(build->version, nix->version) != 0 &&
+        oci_hash_same_series(build->version, nix->version) &&
+        open_build(builds->folder, build))
+      return 1;
+  }
   return 0;
 }
 
@@ -192,17 +210,23 @@ __attribute__((constructor)) static void load(void) {
   static struct builds builds;
   struct running_nix nix;
   char there[256];
-  find_builds(&builds);
+  int is_known = oci_hash_running_nix(&nix);
+  find_folder(&builds);
+  if (is_known && open_exact(&builds, &nix))
+    return;
+  list_builds(&builds);
+  if (is_known && open_sibling(&builds, &nix))
+    return;
   describe(&builds, there, sizeof there);
-  if (!oci_hash_running_nix(&nix))
+  if (is_known)
+    oci_hash_warn("the running %s %s has no fitting build of the plugin "
+                  "(there: %s)%s%s; " LEFT_OUT "; install the plugin for this "
+                  "Nix, or take it out of 'plugin-files' in nix.conf",
+                  nix.name, nix.version, there, reason[0] ? "; " : "", reason);
+  else
     oci_hash_warn("this nix does not tell its version, as one that is linked "
                   "statically, so none of the plugin's builds (%s) is known to "
                   "fit; " LEFT_OUT "; use a nix with shared libraries, or take "
                   "the plugin out of 'plugin-files' in nix.conf",
                   there);
-  else if (!open_fitting(&builds, &nix))
-    oci_hash_warn("the running %s %s has no fitting build of the plugin "
-                  "(there: %s)%s%s; " LEFT_OUT "; install the plugin for this "
-                  "Nix, or take it out of 'plugin-files' in nix.conf",
-                  nix.name, nix.version, there, reason[0] ? "; " : "", reason);
 }

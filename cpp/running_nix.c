@@ -94,6 +94,8 @@ int oci_hash_running_nix(struct running_nix *nix) {
                    &variable)) {
     nix->flavour = "determinate";
     nix->name = "Determinate Nix";
+  } else if (variable) {
+    return 0;
   }
   return 1;
 }

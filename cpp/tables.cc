@@ -96,8 +96,7 @@ rust::Box<Shared> table_of(nix::EvalState &state, Position pos,
   static const std::string what = "the attribute 'digests'";
   static const std::string remedy =
       "write the path of a digests.json or the set that builtins.fromJSON "
-      "makes "
-      "of it, or leave 'digests' out for the built-in table";
+      "makes of it, or leave 'digests' out for the built-in table";
   // A derivation or a flake input stands for its path, as everywhere in Nix.
   auto *path = &digests;
   state.forceValue(*path, pos);

@@ -7,8 +7,6 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
 use crate::json::{self, FileError};
 
 /// Characters by which the names of new files differ.
@@ -21,41 +19,26 @@ const RANDOM: usize = 6;
 /// # Errors
 /// Where that fails; the file at `path` is then what it was.
 pub fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    write_atomically(path, content).map_err(|error| {
+    replace(path, content, true)
+}
+
+/// As [`write`], but not synced: for what may be lost.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_unsynced(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    replace(path, content, false)
+}
+
+fn replace(path: &Path, content: &[u8], is_synced: bool) -> Result<(), FileError> {
+    write_atomically(path, content, is_synced).map_err(|error| {
         let message = format!("cannot be written: {}", json::plain(&error));
         let remedy = "the file is as it was; see that its folder is writable and not full";
         FileError::new(path.display(), message, remedy)
     })
 }
 
-/// As [`write`], but not synced: for what may be lost.
-///
-/// # Errors
-/// Where that fails; the file at `path` is then what it was.
-pub fn write_unsynced(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let written = || {
-        let mut file = beside(path)?;
-        file.write_all(content)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    written().map_err(|error: io::Error| {
-        let message = format!("cannot be written: {}", json::plain(&error));
-        FileError::new(path.display(), message, "see that its folder is writable")
-    })
-}
-
-/// A new file beside `target`, to take its place.
-fn beside(target: &Path) -> io::Result<NamedTempFile> {
-    let prefix = temporary_prefix(target);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).rand_bytes(RANDOM);
-    // What a program that just creates a file asks for; the umask is applied.
-    builder.permissions(fs::Permissions::from_mode(0o666));
-    builder.tempfile_in(folder_of(target))
-}
-
-fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
+fn write_atomically(path: &Path, content: &[u8], is_synced: bool) -> io::Result<()> {
     if is_special(path) {
         // A pipe or a device has nothing to keep, and is not to be replaced.
         return File::options().write(true).open(path)?.write_all(content);
@@ -65,16 +48,25 @@ fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     // Opened before anything is changed: a folder that cannot be synced is an
     // error while the old file is still there.
     let synced = File::open(folder)?;
-    let mut file = beside(&target)?;
+    let prefix = temporary_prefix(&target);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).rand_bytes(RANDOM);
+    // What a program that just creates a file asks for; the umask is applied.
+    builder.permissions(fs::Permissions::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder)?;
     if let Ok(old) = fs::metadata(&target) {
         file.as_file().set_permissions(old.permissions())?;
     }
     file.write_all(content)?;
-    file.as_file().sync_all()?;
+    if is_synced {
+        file.as_file().sync_all()?;
+    }
     file.persist(&target)?;
     // The new file is in place, whole. Only whether a power cut could bring the
     // old one back hangs on this, and some file systems do not offer it.
-    let _ = synced.sync_all();
+    if is_synced {
+        let _ = synced.sync_all();
+    }
     Ok(())
 }
 

@@ -17,6 +17,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use support::Outcome;
 use support::nix::{Nix, Repl};
@@ -405,7 +407,7 @@ fn credentials_are_those_of_docker_and_podman() {
     let docker = nix.home().join(".docker");
     fs::create_dir_all(&docker).unwrap();
     let (user, password) = USER;
-    let auth = base64(&format!("{user}:{password}"));
+    let auth = STANDARD.encode(format!("{user}:{password}"));
     let config = json!({ "auths": { (&guarded.address): { "auth": auth } } });
     fs::write(docker.join("config.json"), config.to_string()).unwrap();
     evaluate(std::slice::from_ref(&tls)).code(0);
@@ -422,23 +424,6 @@ fn credentials_are_those_of_docker_and_podman() {
     );
     fs::remove_file(cache(&nix)).unwrap();
     evaluate(&[tls, ("PATH", path)]).code(0);
-}
-
-fn base64(text: &str) -> String {
-    let mut command = Command::new("base64");
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 /// The calls of the system that `nix eval` makes, of those that `filter` names.

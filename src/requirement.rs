@@ -8,6 +8,9 @@ use semver::VersionReq;
 use crate::text::{Quoted, deserialize_as_text};
 use crate::version::{Prerelease, Version, is_commit_or_date};
 
+/// Longest requirement, in bytes: that of any sense is far shorter.
+const LONGEST: usize = 255;
+
 /// Which versions are meant. A missing number counts as 0 (`34` satisfies
 /// `>=34.0.0`), a fourth number is not looked at, and a prerelease satisfies
 /// only a requirement that names one of the same three numbers, as in semver.
@@ -56,6 +59,14 @@ impl FromStr for Requirement {
             input: input.to_owned(),
             reason,
         };
+        if input.len() > LONGEST {
+            return Err(error(format!("it is longer than {LONGEST} characters")));
+        }
+        if let Some(odd) = input.find(|c: char| !c.is_ascii() || c.is_ascii_control()) {
+            let odd = input[odd..].chars().next().map(String::from);
+            let odd = Quoted(&odd.unwrap_or_default()).to_string();
+            return Err(error(format!("no version has the character {odd}")));
+        }
         let mut requirement =
             VersionReq::parse(input).map_err(|source| error(source.to_string()))?;
         for comparator in &mut requirement.comparators {
@@ -143,6 +154,8 @@ mod tests {
             ">=1 <3",
             ">=1.2.3.4",
             "^1-fpm",
+            "^1\u{200b}",
+            ">=1\n",
             ">=1.0.0-fpm",
         ] {
             let error = input.parse::<Requirement>().unwrap_err().to_string();

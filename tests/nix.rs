@@ -9,17 +9,8 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::nix::Nix;
+use support::nix::{Nix, literal};
 use support::project;
-
-/// A Nix string literal.
-fn literal(text: &str) -> String {
-    let escaped = text
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace("${", "\\${");
-    format!("\"{}\"", escaped.replace('\n', "\\n"))
-}
 
 fn nextcloud_34() -> Value {
     let table = std::fs::read_to_string(project().join("digests.json")).unwrap();

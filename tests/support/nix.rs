@@ -32,6 +32,15 @@ pub fn builds() -> PathBuf {
     loader().with_file_name("../../nix-oci-hashes")
 }
 
+/// A Nix string literal.
+pub fn literal(text: &str) -> String {
+    let escaped = text
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace("${", "\\${");
+    format!("\"{}\"", escaped.replace('\n', "\\n"))
+}
+
 impl Nix {
     /// Nix with the plugin that `make test` has built.
     pub fn with_plugin() -> Self {

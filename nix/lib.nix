@@ -1,0 +1,49 @@
+# Pinned references in plain Nix: what `builtins.ociHash` answers, with no plugin.
+#
+#   lib = import ./nix/lib.nix { digests = ./digests.json; };
+#   lib.ociHash "docker.io/nextcloud:34"
+#   => "docker.io/nextcloud:34@sha256:..."
+#
+# `digests` is the table of lookups that name none: a path, or the parsed set.
+{ digests }:
+let
+  names = import ./lib/name.nix;
+  platforms = import ./lib/platform.nix;
+  tables = import ./lib/table.nix;
+  inherit (import ./lib/lookup.nix) lookup plain;
+  inherit (import ./lib/result.nix) andThen unwrap;
+  inherit (builtins) isAttrs isString;
+
+  # Read once, however many lookups there are.
+  default = tables.load digests;
+  find = lookup default;
+
+  withDigests =
+    argument:
+    if isAttrs argument then
+      { inherit digests; } // argument
+    else if isString argument then
+      {
+        image = argument;
+        inherit digests;
+      }
+    else
+      argument;
+in
+{
+  # The pinned reference of `argument`: a reference, or a set of `image`,
+  # `version`, `variant`, `platform` and `digests`.
+  ociHash =
+    argument:
+    if builtins ? ociHash then
+      builtins.ociHash (withDigests argument)
+    else
+      names.toText (unwrap (find argument));
+
+  # The OCI platform of a Nix system or of another spelling of it.
+  platformOf = input: unwrap (andThen (plain "the platform" input) platforms.parse);
+
+  # A reference as { image, registry, repository, tag, digest }; the last two
+  # are null where it has none.
+  parseReference = input: unwrap (andThen (plain "the reference" input) names.parse);
+}

@@ -1,0 +1,268 @@
+# The one lookup: a reference or a set of attributes in, a pinned reference out,
+# by section "Lookup" of the design and with the texts of src/lookup.
+let
+  text = import ./text.nix;
+  names = import ./name.nix;
+  digests = import ./digest.nix;
+  tags = import ./tag.nix;
+  platforms = import ./platform.nix;
+  variants = import ./variant.nix;
+  versions = import ./version.nix;
+  requirements = import ./requirement.nix;
+  tables = import ./table.nix;
+  suggest = import ./suggest.nix;
+  misses = import ./misses.nix;
+  inherit (import ./result.nix) andThen fail ok;
+  inherit (builtins)
+    any
+    attrNames
+    attrValues
+    concatMap
+    concatStringsSep
+    elem
+    elemAt
+    filter
+    hasContext
+    head
+    isAttrs
+    isString
+    length
+    sort
+    typeOf
+    ;
+
+  attributes = [
+    "image"
+    "version"
+    "variant"
+    "platform"
+    "digests"
+  ];
+
+  describe = {
+    bool = "a Boolean";
+    float = "a float";
+    int = "an integer";
+    lambda = "a function";
+    list = "a list";
+    null = "null";
+    path = "a path";
+    set = "a set";
+  };
+  typeName = value: describe.${typeOf value} or "a ${typeOf value}";
+
+  # A string without context, or null for an attribute that is not there.
+  plain =
+    what: value:
+    if !isString value then
+      fail "${what} is ${typeName value}; write a string"
+    else if hasContext value then
+      fail (
+        "${what} refers to a store path; a reference is a plain string "
+        + "such as \"docker.io/nextcloud:34\""
+      )
+    else
+      ok value;
+  optional =
+    set: name: parse:
+    if set ? ${name} then andThen (plain "the attribute '${name}'" set.${name}) parse else ok null;
+
+  # What the attributes ask for.
+  query =
+    set:
+    let
+      unknown = filter (name: !elem name attributes) (attrNames set);
+      given = name: optional set name ok;
+    in
+    if unknown != [ ] then
+      fail "unknown attribute ${text.quoted (head unknown)}; the set takes ${concatStringsSep ", " attributes}"
+    else
+      andThen (given "image") (
+        image:
+        andThen (given "version") (
+          version:
+          andThen (optional set "variant" variants.parse) (
+            variant:
+            andThen (optional set "platform" platforms.parse) (
+              platform:
+              if image == null then
+                fail "the set has no attribute 'image'; add one such as image = \"docker.io/nextcloud\""
+              else
+                andThen (names.parse image) (
+                  reference:
+                  andThen (wanted reference version variant) (
+                    wanted:
+                    ok {
+                      inherit (reference) image digest;
+                      inherit platform wanted;
+                    }
+                  )
+                )
+            )
+          )
+        )
+      );
+
+  # The tag that is asked for, or a requirement of which the newest is; neither
+  # where nothing is said.
+  wanted =
+    reference: version: variant:
+    let
+      suffix = if variant == null then "" else variant;
+      tag = value: ok { tag = value; };
+    in
+    if version != null && (reference.tag != null || reference.digest != null) then
+      fail (
+        "'${names.toText reference}' has a tag or digest and the set a 'version' too; " + "keep one of them"
+      )
+    else if version == null && suffix != "" then
+      fail (
+        "a 'variant' goes with a 'version'; write the image without a tag and add its version, "
+        + "or write the variant in the tag"
+      )
+    else if version == null then
+      if reference.tag == null then ok { } else tag reference.tag
+    else if requirements.isRequirement version then
+      andThen (requirements.parse version) (
+        requirement:
+        ok {
+          inherit requirement;
+          variant = suffix;
+        }
+      )
+    else if text.contains [ "#" ] suffix then
+      fail "a 'variant' with '#' goes with a version requirement; write the version such as '^34'"
+    else
+      andThen (tags.parse version) (version: andThen (tags.parse (version + suffix)) tag);
+
+  # Whether `digest` is the tag's, or its platform's: that of the platform asked
+  # for, or with none asked for that of any.
+  isDigestOf =
+    query: pin:
+    let
+      manifests =
+        if query.platform == null then
+          attrValues (pin.platforms or { })
+        else
+          [ (tables.manifestOf pin query.platform) ];
+    in
+    pin.digest == query.digest || elem query.digest manifests;
+
+  # The highest version tag that satisfies the requirement, of the most precise
+  # kind among those; null where none does.
+  newest =
+    pins: requirement: variant:
+    let
+      fitting = concatMap (
+        tag:
+        let
+          version = versions.parse tag;
+          number = variants.numberIn variant version.variant;
+        in
+        if version == null || number == null || !requirement.matches version then
+          [ ]
+        else
+          [
+            {
+              inherit tag;
+              order = "${toString (versions.precision version)} ${versions.releaseKey version} ${number}";
+              # Of two spellings of one release, the one without a prefix.
+              key = versions.key version;
+            }
+          ]
+      ) (attrNames pins);
+      sorted = sort (a: b: if a.order == b.order then a.key > b.key else a.order < b.order) fitting;
+    in
+    if sorted == [ ] then null else (elemAt sorted (length sorted - 1)).tag;
+
+  # The answer of a pin to a query for its tag.
+  answerOfPin =
+    query: tag: pin:
+    let
+      isWhole = query.platform == null || (pin.platforms or { }) == { };
+      manifest = tables.manifestOf pin query.platform;
+      digest = if isWhole || manifest == null then pin.digest else manifest;
+      answer = digest: {
+        inherit (query) image;
+        inherit tag digest;
+      };
+    in
+    if query.digest != null && isDigestOf query pin then
+      ok (answer query.digest)
+    else if query.digest != null then
+      fail (misses.mismatch (names.toText (answer query.digest)) (names.toText (answer digest)))
+    else if !isWhole && manifest == null then
+      fail (misses.noSuchPlatform query.image tag query.platform (attrNames pin.platforms))
+    else
+      andThen (digests.parse digest) (digest: ok (answer digest));
+
+  # A digest without a tag is right if any tag is pinned to it.
+  answerOfDigest =
+    query: pins:
+    let
+      answer = {
+        inherit (query) image digest;
+        tag = null;
+      };
+    in
+    if any (isDigestOf query) (attrValues pins) then
+      ok answer
+    else
+      fail (misses.unknownDigest (names.toText answer) query.platform (attrNames pins));
+
+  answer =
+    table: query:
+    let
+      inherit (query) image wanted;
+      pins = tables.pinsOf table image;
+      tag =
+        if wanted ? requirement then
+          newest pins wanted.requirement wanted.variant
+        else
+          wanted.tag or "latest";
+    in
+    if pins == null then
+      fail (misses.notTracked image (suggest.images image (tables.images table)))
+    else if pins == { } then
+      fail "${image} is tracked but not pinned yet; run 'nix-oci-hashes refresh'"
+    else if wanted == { } && query.digest != null then
+      answerOfDigest query pins
+    else if tag == null then
+      fail (misses.noMatch image wanted.requirement.text wanted.variant (attrNames pins))
+    else if pins ? ${tag} then
+      answerOfPin query tag pins.${tag}
+    else if wanted == { } then
+      fail (misses.noLatest image (attrNames pins))
+    else
+      fail (misses.noSuchTag image tag (attrNames pins));
+in
+{
+  inherit plain;
+
+  # The result for an argument of ociHash, as { image, tag, digest, platform };
+  # `default` is the table of an argument without one.
+  lookup =
+    default: argument:
+    let
+      set =
+        if isAttrs argument then
+          ok argument
+        else if isString argument then
+          andThen (plain "the argument" argument) (image: ok { inherit image; })
+        else
+          fail (
+            "the argument is ${typeName argument}; write a reference such as "
+            + "\"docker.io/nextcloud:34\", or a set such as "
+            + "{ image = \"docker.io/nextcloud\"; version = \"34\"; }"
+          );
+    in
+    andThen set (
+      set:
+      andThen (query set) (
+        query:
+        andThen (if set ? digests then tables.load set.digests else default) (
+          table: andThen (answer table query) (found: ok (found // { inherit (query) platform; }))
+        )
+      )
+    );
+}

@@ -1,0 +1,119 @@
+# What a lookup says where the table has no answer: what there is instead, and
+# the way out.
+let
+  versions = import ./version.nix;
+  variants = import ./variant.nix;
+  suggest = import ./suggest.nix;
+  inherit (builtins)
+    concatStringsSep
+    elemAt
+    filter
+    genList
+    length
+    map
+    partition
+    sort
+    ;
+
+  # How many tags an error names at most.
+  most = 10;
+
+  reverse = list: genList (i: elemAt list (length list - 1 - i)) (length list);
+
+  # Versions from the oldest to the newest, then words.
+  sorted =
+    tags:
+    let
+      keyed = map (
+        tag:
+        let
+          version = versions.parse tag;
+        in
+        {
+          inherit tag;
+          isVersion = version != null;
+          key = if version == null then "1${tag}" else "0${versions.key version} ${tag}";
+        }
+      ) tags;
+    in
+    sort (a: b: a.key < b.key) keyed;
+
+  # Tags as an error names them: versions from the newest on, then words, at
+  # most ten, of `all` that there are.
+  shown =
+    all: tags:
+    let
+      parts = partition (tag: tag.isVersion) (sorted tags);
+      ordered = map (tag: tag.tag) (reverse parts.right ++ parts.wrong);
+      named = genList (elemAt ordered) (if length ordered < most then length ordered else most);
+      more = all - length named;
+    in
+    concatStringsSep ", " named + (if more == 0 then "" else " and ${toString more} more");
+
+  list = tags: shown (length tags) tags;
+
+  near =
+    wanted: tags:
+    shown (length tags) (suggest.tags most wanted (map (tag: tag.tag) (reverse (sorted tags))));
+
+  # The tags of `variant`, or all where there are none.
+  ofVariant =
+    variant: tags:
+    let
+      fitting = filter (
+        tag:
+        let
+          version = versions.parse tag;
+        in
+        version != null && variants.numberIn variant version.variant != null
+      ) tags;
+    in
+    if fitting == [ ] then tags else fitting;
+
+  # `a`, `a or b`, `a, b or c`.
+  alternatives =
+    names:
+    let
+      last = length names - 1;
+    in
+    if last == 0 then
+      elemAt names 0
+    else
+      concatStringsSep ", " (genList (elemAt names) last) + " or ${elemAt names last}";
+in
+{
+  notTracked =
+    image: near:
+    "${image} is not tracked; "
+    + (if near == [ ] then "t" else "did you mean ${alternatives near}? T")
+    + "o track it, run 'nix-oci-hashes add ${image}'";
+
+  noLatest = image: tags: "${image} has no pinned tag 'latest'; name one of ${list tags}";
+
+  noSuchTag =
+    image: tag: tags:
+    "${image} has no pinned tag '${tag}'; pinned are ${near tag tags}; to pin another, add it to "
+    + "'tags' or 'strategies' in images.json and run 'nix-oci-hashes refresh'";
+
+  noMatch =
+    image: requirement: variant: tags:
+    "${image} has no pinned tag ${if variant == "" then "" else "of variant '${variant}' "}"
+    + "that satisfies '${requirement}'; pinned are ${list (ofVariant variant tags)}; to pin more, "
+    + "widen 'strategies' or 'variants' in images.json and run 'nix-oci-hashes refresh'";
+
+  noSuchPlatform =
+    image: tag: platform: platforms:
+    "${image}:${tag} is not pinned for ${platform}; it is for ${concatStringsSep ", " platforms}; "
+    + "to pin more, add to 'platforms' in images.json and run 'nix-oci-hashes refresh'";
+
+  mismatch =
+    reference: pinned:
+    "${reference} is not what is pinned, ${pinned}; "
+    + "take the digest out of the reference to follow the table";
+
+  unknownDigest =
+    reference: platform: tags:
+    "${reference} has a digest that no tag of the image is pinned to"
+    + (if platform == null then "" else " for ${platform}")
+    + "; name the tag instead, one of ${list tags}";
+}

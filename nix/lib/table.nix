@@ -1,0 +1,74 @@
+# The table of pins, as a path or a parsed digests.json. Only what a lookup needs
+# of it is looked at.
+let
+  names = import ./name.nix;
+  platforms = import ./platform.nix;
+  inherit (import ./result.nix) fail ok;
+  inherit (builtins)
+    attrNames
+    filter
+    fromJSON
+    isAttrs
+    isPath
+    isString
+    readFile
+    typeOf
+    ;
+
+  remedy = "pass the path of a digests.json, or the set that builtins.fromJSON makes of it";
+
+  # The attribute of `set` whose name `parse` reads as `name`, if there is one: a
+  # table written by hand may spell it otherwise.
+  named =
+    parse: name: set:
+    let
+      others = filter (key: (parse key).value or null == name) (attrNames set);
+    in
+    if set ? ${name} then
+      set.${name}
+    else if others == [ ] then
+      null
+    else
+      set.${builtins.head others};
+
+  imageOf =
+    key:
+    let
+      parsed = names.parse key;
+    in
+    if parsed ? value then ok parsed.value.image else parsed;
+in
+rec {
+  # The table that the argument `digests` stands for.
+  load =
+    digests:
+    if isAttrs digests && digests ? outPath then
+      load digests.outPath
+    else if isAttrs digests then
+      check digests
+    else if isPath digests || isString digests then
+      check (fromJSON (readFile digests))
+    else
+      fail "the attribute 'digests' is of type ${typeOf digests}; ${remedy}";
+
+  check =
+    table:
+    if !isAttrs table || !(table ? version) || !isAttrs (table.images or null) then
+      fail "the attribute 'digests' is no table of pins; ${remedy}"
+    else if table.version != 1 then
+      fail (
+        "the attribute 'digests': its version is ${builtins.toJSON table.version}, not 1; "
+        + "use the nix-oci-hashes that wrote it, or a newer one"
+      )
+    else
+      ok table;
+
+  # The names of all images.
+  images = table: attrNames table.images;
+
+  # The pins of an image by tag; null for an image that is not tracked.
+  pinsOf = table: image: named imageOf image table.images;
+
+  # The digest of a platform in a pin; null where it has none.
+  manifestOf = pin: platform: named platforms.parse platform (pin.platforms or { });
+}

@@ -1,0 +1,385 @@
+//! The lookup in plain Nix, without the plugin and with it.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::path::PathBuf;
+
+use nix_oci_hashes::lookup::Query;
+use nix_oci_hashes::table::Table;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
+use serde_json::{Map, Value, json};
+use support::nix::{Nix, literal};
+use support::project;
+
+fn cases() -> (PathBuf, Value) {
+    let path = project().join("tests/cases/lookup.json");
+    let cases = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    (path, cases)
+}
+
+/// `filter`, with the lookup of plain Nix in scope.
+fn with_lookup(filter: &str) -> String {
+    format!(
+        "let
+           names = import {0}/nix/lib/name.nix;
+           inherit (import {0}/nix/lib/lookup.nix) lookup;
+           inherit (import {0}/nix/lib/table.nix) load;
+           said = table: argument:
+             let result = lookup table argument; in
+             if result ? error then {{ inherit (result) error; }}
+             else {{ answer = names.toText result.value; }};
+         in {filter}",
+        project().display()
+    )
+}
+
+/// `filter`, with the flake's `lib` and the file of the cases in scope.
+fn with_lib(filter: &str) -> String {
+    let project = project().display();
+    let (path, _) = cases();
+    format!(
+        "let
+           file = builtins.fromJSON (builtins.readFile {});
+           lib = import {project}/nix/lib.nix {{ inherit (file) digests; }};
+         in {filter}",
+        path.display()
+    )
+}
+
+#[test]
+fn every_lookup_case_holds() {
+    let (path, cases) = cases();
+    let said = Nix::without_plugin().value(&with_lookup(&format!(
+        "let file = builtins.fromJSON (builtins.readFile {}); in
+         map (case: said (load file.digests) case.argument) file.cases",
+        path.display()
+    )));
+    for (i, case) in cases["cases"].as_array().unwrap().iter().enumerate() {
+        let expected = match &case["error"] {
+            Value::Null => json!({ "answer": case["answer"] }),
+            error => json!({ "error": error }),
+        };
+        assert_eq!(said[i], expected, "{}", case["name"]);
+    }
+}
+
+#[test]
+fn the_flakes_lib_says_the_same_with_and_without_the_plugin() {
+    let (_, cases) = cases();
+    let answers =
+        with_lib("map (c: if c ? answer then lib.ociHash c.argument else null) file.cases");
+    let without = Nix::without_plugin().value(&answers);
+    assert_eq!(without, Nix::with_plugin().value(&answers));
+    let mut errors = 0;
+    for (i, case) in cases["cases"].as_array().unwrap().iter().enumerate() {
+        if let Value::String(error) = &case["error"] {
+            errors += 1;
+            // The texts of all of them are compared without an error of Nix.
+            if errors % 7 == 0 {
+                let call = with_lib(&format!(
+                    "lib.ociHash (builtins.elemAt file.cases {i}).argument"
+                ));
+                let said = Nix::without_plugin().error(&call);
+                assert!(said.starts_with(&format!("ociHash: {error}\n")), "{said}");
+                let said = Nix::with_plugin().error(&call);
+                let expected = format!("builtins.ociHash: {error}\n");
+                assert!(said.starts_with(&expected), "{said}");
+            }
+        } else {
+            assert_eq!(without[i], case["answer"], "{}", case["name"]);
+        }
+    }
+    assert!(errors > 50);
+}
+
+#[test]
+fn what_is_wrong_is_caught_and_leaves_the_rest_alone() {
+    let nix = Nix::without_plugin();
+    let call = with_lib(
+        "map (argument: builtins.tryEval (lib.ociHash argument))
+           [ \"nextcloud:34\" \"nextclud:34\" { image = \"nextcloud\"; version = \"^99\"; } ]",
+    );
+    let results = nix.value(&call);
+    assert_eq!(results[0]["success"], json!(true));
+    assert_eq!(results[1]["success"], json!(false));
+    assert_eq!(results[2]["success"], json!(false));
+}
+
+#[test]
+fn a_wrong_argument_is_named() {
+    let nix = Nix::without_plugin();
+    for (call, message) in [
+        ("ociHash 3", "the argument is an integer; write a reference"),
+        ("ociHash ./Cargo.toml", "the argument is a path; write"),
+        ("ociHash { image = null; }", "the attribute 'image' is null"),
+        (
+            "ociHash { image = \"a\"; version = 34; }",
+            "the attribute 'version' is an integer; write a string",
+        ),
+        (
+            "ociHash { imgae = throw \"not forced\"; }",
+            "unknown attribute 'imgae'; the set takes image, version",
+        ),
+        (
+            "ociHash (builtins.toFile \"a\" \"b\")",
+            "the argument refers to a store path",
+        ),
+        (
+            "ociHash { image = \"a:1\"; digests = 3; }",
+            "the attribute 'digests' is of type int; pass the path",
+        ),
+        (
+            "ociHash { image = \"a:1\"; digests = { }; }",
+            "the attribute 'digests' is no table of pins; pass",
+        ),
+        (
+            "ociHash { image = \"a:1\"; digests = { version = 2; images = { }; }; }",
+            "its version is 2, not 1; use the nix-oci-hashes that wrote it",
+        ),
+        (
+            "ociHash { image = \"a:1\"; digests = { version = 1; images.\"docker.io/a\".\"1\".digest = \"x\"; }; }",
+            "invalid digest 'x'",
+        ),
+        ("platformOf \"amd64\"", "invalid platform 'amd64'"),
+        ("platformOf 3", "the platform is an integer; write a string"),
+        (
+            "parseReference \"a:\"",
+            "invalid image reference 'a:': invalid tag ''",
+        ),
+        (
+            "parseReference null",
+            "the reference is null; write a string",
+        ),
+        (
+            "pullArgs \"nextclud:34\"",
+            "docker.io/nextclud is not tracked",
+        ),
+    ] {
+        let error = nix.error(&with_lib(&format!("lib.{call}")));
+        assert!(error.starts_with("ociHash: "), "{call}: {error}");
+        assert!(error.contains(message), "{call}: {error}");
+    }
+}
+
+#[test]
+fn the_table_is_a_path_a_string_a_derivation_or_a_parsed_set() {
+    let digests = project().join("digests.json");
+    let digests = digests.display();
+    for nix in [Nix::without_plugin(), Nix::with_plugin()] {
+        for table in [
+            format!("{digests}"),
+            format!("\"{digests}\""),
+            format!("{{ outPath = {digests}; }}"),
+            format!("(builtins.fromJSON (builtins.readFile {digests}))"),
+        ] {
+            let answer = nix.value(&format!(
+                "(import {}/nix/lib.nix {{ digests = {table}; }}).ociHash \"nextcloud:34\"",
+                project().display()
+            ));
+            let given = nix.value(&with_lib(&format!(
+                "lib.ociHash {{ image = \"nextcloud:34\"; digests = {table}; }}"
+            )));
+            assert_eq!(answer, given);
+            let answer = answer.as_str().unwrap();
+            assert!(
+                answer.starts_with("docker.io/nextcloud:34@sha256:f3b69ff30961"),
+                "{answer}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_table_in_other_spellings_is_understood() {
+    let table = json!({ "version": 1, "images": { "library/a": { "1": {
+        "digest": format!("sha256:{}", "1".repeat(64)),
+        "platforms": { "linux/arm64/v8": format!("sha256:{}", "2".repeat(64)) },
+    } } } });
+    let call = |argument: &str| {
+        with_lib(&format!(
+            "lib.ociHash ({argument} // {{ digests = builtins.fromJSON {}; }})",
+            literal(&table.to_string())
+        ))
+    };
+    for nix in [Nix::without_plugin(), Nix::with_plugin()] {
+        assert_eq!(
+            nix.value(&call("{ image = \"a:1\"; platform = \"aarch64-linux\"; }")),
+            json!(format!("docker.io/a:1@sha256:{}", "2".repeat(64)))
+        );
+    }
+}
+
+#[test]
+fn references_and_platforms_are_taken_apart() {
+    let nix = Nix::without_plugin();
+    let digest = format!("sha256:{}", "3".repeat(64));
+    assert_eq!(
+        nix.value(&with_lib(&format!(
+            "lib.parseReference \"nextcloud:34@{digest}\""
+        ))),
+        json!({
+            "image": "docker.io/nextcloud",
+            "registry": "docker.io",
+            "repository": "library/nextcloud",
+            "tag": "34",
+            "digest": digest,
+        })
+    );
+    assert_eq!(
+        nix.value(&with_lib("lib.parseReference \"localhost:5000/a/b\"")),
+        json!({
+            "image": "localhost:5000/a/b",
+            "registry": "localhost:5000",
+            "repository": "a/b",
+            "tag": null,
+            "digest": null,
+        })
+    );
+    assert_eq!(
+        nix.value(&with_lib(
+            "map lib.platformOf [ \"x86_64-linux\" \"aarch64-darwin\" \"linux/arm\" \"Linux/ARM64/v8\" ]"
+        )),
+        json!(["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/arm64"])
+    );
+}
+
+/// Arguments that nearly make sense, as people mistype them.
+fn argument() -> impl Strategy<Value = Map<String, Value>> {
+    let image = prop_oneof![
+        4 => "(docker\\.io/|)(nextcloud|plexinc/pms-docker|vaultwarden/server|gitlab/gitlab-ce)",
+        3 => "(docker\\.io/|index\\.docker\\.io/|library/|)(nextcloud|nextclou|nxetcloud|next-cloud|grafana/grafana)(:(34|34-fpm|35|33\\.0\\.9|latest|1|v1))?",
+        2 => "(ghcr\\.io/|lscr\\.io/|)(home-assistant/home-assistant|homeassistant|linuxserver/sonarr|example/many|example/mixed|immich|gitlab-ce|pms|vaultwarden)",
+        1 => "([a-zA-Z0-9.-]{1,6}(:[0-9]{0,6})?|\\[[0-9a-f:]{0,12}\\](:5)?|localhost)/[a-z0-9]{1,3}([._/-]{1,3}[a-zA-Z0-9]{1,3}){0,3}(:[a-zA-Z0-9._-]{0,5})?",
+        1 => "nextcloud(:34)?@(sha256|sha512|md5):[0-9a-f]{0,3}",
+        1 => "nextcloud:34@sha256:(34){32}|nextcloud@sha256:(5b){32}|nextcloud:34@sha256:(00){32}",
+        1 => "[a-f0-9]{64}",
+        1 => "[ -~]{0,12}",
+        1 => "\\PC{0,120}",
+    ];
+    let version = prop_oneof![
+        4 => "[\\^~]?(34|33|34\\.0|1|18|1\\.42)|\\*|latest|>=1, <34",
+        3 => "(\\^|~|>=|<=|>|<|=|)(17|18|33|34|35|1|4|2026|20260901)(\\.(0|1|x|\\*|11|10)){0,3}(-(rc|beta|alpha|dev|x)?\\.?[0-9]{0,2})?",
+        2 => "(\\^|~|>=|<|) ?[0-9]{1,2}(\\.[0-9]{1,2}){0,2}, ?(<|>|=)[0-9]{1,2}(\\.[0-9x]){0,2}",
+        1 => "[0-9]{1,3}(\\.[0-9]{1,3}){0,3}[-.]?(fpm|rc1|b2|alpine3\\.22|4e8b05daf)?",
+        1 => "[*xX^~<>=,0-9. +a-]{0,9}",
+        1 => "[ -~]{0,8}",
+        1 => ">=1\\PC",
+    ];
+    let variant = prop_oneof![
+        2 => "-(fpm|alpine|ce\\.#|ls#|ls185|debian|rc1|4e8b05daf)",
+        1 => "[-#a-z0-9.]{0,6}",
+    ];
+    let platform = prop_oneof![
+        2 => "(linux|Linux|windows|unknown)/(amd64|arm64|arm|armhf|armel|aarch64|x86_64|386|i686|s390x)(/(v1|v5|v6|v7|v8|v9|8|7|))?",
+        1 => "(x86_64|aarch64|armv7l|riscv64|sparc)-(linux|darwin|plan9)",
+        1 => "[a-z/_.A-Z -]{0,10}",
+    ];
+    let optional =
+        |strategy: BoxedStrategy<String>, chance| prop::option::weighted(chance, strategy);
+    (
+        optional(image.boxed(), 0.98),
+        optional(version.boxed(), 0.6),
+        optional(variant.boxed(), 0.2),
+        optional(platform.boxed(), 0.3),
+    )
+        .prop_map(|(image, version, variant, platform)| {
+            [
+                ("image", image),
+                ("version", version),
+                ("variant", variant),
+                ("platform", platform),
+            ]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), Value::String(value?))))
+            .collect()
+        })
+}
+
+/// What Rust says, which hears of the attributes in the order of the builtin.
+fn said_by_rust(argument: &Map<String, Value>, table: &Table) -> Value {
+    let query = Query::from_attributes(
+        ["image", "version", "variant", "platform"]
+            .into_iter()
+            .filter_map(|name| Some((name, argument.get(name)?.as_str()?))),
+    );
+    let answer = query
+        .map_err(|error| error.to_string())
+        .and_then(|query| query.answer(table).map_err(|error| error.to_string()));
+    match answer {
+        Ok(reference) => json!({ "answer": reference.to_string() }),
+        Err(error) => json!({ "error": error }),
+    }
+}
+
+#[test]
+fn plain_nix_and_rust_agree_on_random_arguments() {
+    let (path, cases) = cases();
+    let table = Table::parse(cases["digests"].to_string().as_bytes(), "lookup.json").unwrap();
+    let mut runner = TestRunner::deterministic();
+    let strategy = argument();
+    let arguments: Vec<Map<String, Value>> = (0..4_000)
+        .map(|_| strategy.new_tree(&mut runner).unwrap().current())
+        .collect();
+    let nix = Nix::without_plugin();
+    let file = nix.home().join("arguments.json");
+    std::fs::write(&file, json!(arguments).to_string()).unwrap();
+    let said = nix.value(&with_lookup(&format!(
+        "let
+           file = builtins.fromJSON (builtins.readFile {});
+           arguments = builtins.fromJSON (builtins.readFile {});
+         in map (said (load file.digests)) arguments",
+        path.display(),
+        file.display()
+    )));
+    let mut answers = 0;
+    for (i, argument) in arguments.iter().enumerate() {
+        let expected = said_by_rust(argument, &table);
+        assert_eq!(said[i], expected, "{}", json!(argument));
+        answers += usize::from(expected.get("answer").is_some());
+    }
+    assert!((250..3_000).contains(&answers), "{answers} answers");
+}
+
+#[test]
+fn long_and_odd_texts_do_not_bring_nix_down() {
+    let nix = Nix::without_plugin();
+    let long = |text: &str, times: usize| {
+        format!("(builtins.concatStringsSep \"\" (builtins.genList (_: \"{text}\") {times}))")
+    };
+    for argument in [
+        format!("{{ image = {}; }}", long("a", 200_000)),
+        format!("{{ image = {}; }}", long("a/", 100_000)),
+        format!("{{ image = {}; }}", long("ü", 100_000)),
+        format!("{{ image = {}; }}", long("1.", 100_000)),
+        format!("{{ image = \"a:\" + {}; }}", long("1.", 100_000)),
+        format!("{{ image = \"a@sha256:\" + {}; }}", long("1", 100_000)),
+        format!(
+            "{{ image = \"nextcloud\"; version = {}; }}",
+            long("1", 100_000)
+        ),
+        format!(
+            "{{ image = \"nextcloud\"; version = \"^\" + {}; }}",
+            long("1,", 100_000)
+        ),
+        format!(
+            "{{ image = \"nextcloud\"; version = \"^1\"; variant = \"-\" + {}; }}",
+            long("a", 100_000)
+        ),
+        format!(
+            "{{ image = \"nextcloud\"; platform = {}; }}",
+            long("a/", 100_000)
+        ),
+    ] {
+        let error = nix.error(&with_lib(&format!("lib.ociHash {argument}")));
+        assert!(error.starts_with("ociHash: "), "{error}");
+        assert!(error.len() < 2_000, "{error}");
+    }
+}

@@ -8,6 +8,7 @@ mod files;
 mod import;
 mod list;
 mod lookup;
+mod manual;
 mod merge;
 mod network;
 mod progress;
@@ -49,6 +50,8 @@ enum Verb {
     Check(check::Arguments),
     Merge(merge::Arguments),
     Completions(completions::Arguments),
+    #[command(hide = true)]
+    Manual(manual::Arguments),
 }
 
 /// Prints on standard output, without colour where it is no terminal. That
@@ -87,6 +90,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Merge(arguments) => merge::run(&arguments),
         Verb::Completions(arguments) => completions::run(&arguments),
+        Verb::Manual(arguments) => manual::run(&arguments),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -10,6 +10,7 @@ let
   names = import ./lib/name.nix;
   platforms = import ./lib/platform.nix;
   tables = import ./lib/table.nix;
+  text = import ./lib/text.nix;
   inherit (import ./lib/lookup.nix) lookup plain;
   inherit (import ./lib/result.nix) andThen unwrap;
   inherit (builtins) isAttrs isString;
@@ -30,7 +31,7 @@ let
     else
       argument;
 in
-{
+rec {
   # The pinned reference of `argument`: a reference, or a set of `image`,
   # `version`, `variant`, `platform` and `digests`.
   ociHash =
@@ -46,4 +47,27 @@ in
   # A reference as { image, registry, repository, tag, digest }; the last two
   # are null where it has none.
   parseReference = input: unwrap (andThen (plain "the reference" input) names.parse);
+
+  # What dockerTools.pullImage and nix2container's pullImage want for an argument
+  # of ociHash, less the hash: { imageName, imageDigest }, and { os, arch } where
+  # it names a platform.
+  pullArgs =
+    argument:
+    let
+      pinned = parseReference (ociHash argument);
+      parts = text.splitOn "/" (platformOf argument.platform);
+      platform =
+        if argument ? platform then
+          {
+            os = builtins.elemAt parts 0;
+            arch = builtins.elemAt parts 1;
+          }
+        else
+          { };
+    in
+    {
+      imageName = "${pinned.registry}/${pinned.repository}";
+      imageDigest = pinned.digest;
+    }
+    // platform;
 }

@@ -137,3 +137,36 @@ impl Outcome {
 pub fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
+
+/// A clone of the project with what is not committed yet, gone when dropped.
+pub struct Clone(TempDir);
+
+impl Clone {
+    pub fn of_the_project() -> Self {
+        let clone = Self(tempfile::tempdir().unwrap());
+        let files = clone.git(project(), &["ls-files", "-z", "-co", "--exclude-standard"]);
+        for file in files.split_terminator('\0') {
+            let (from, to) = (project().join(file), clone.path().join(file));
+            // One that was deleted may still be in the index.
+            if from.is_file() {
+                std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+                std::fs::copy(from, to).unwrap();
+            }
+        }
+        clone.git(clone.path(), &["init", "-q"]);
+        clone.git(clone.path(), &["add", "-A"]);
+        clone.git(clone.path(), &["commit", "-qm", "Clone"]);
+        clone
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn git(&self, folder: &Path, arguments: &[&str]) -> String {
+        let mut command = Command::new("git");
+        command.current_dir(folder).args(["-c", "safe.directory=*"]);
+        command.args(["-c", "user.name=test", "-c", "user.email=test@example.org"]);
+        Outcome::of(command.args(arguments)).code(0).stdout
+    }
+}

@@ -148,32 +148,65 @@ impl Registry {
     /// each tag gets the one of its text.
     pub fn push_many(&self, repository: &str, tags: &[(String, String)], platforms: &[&str]) {
         self.push(repository, "base", repository, platforms);
-        // An error means that a provider is installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let url = |tag: &str| format!("http://{}/v2/{repository}/manifests/{tag}", self.address);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        run(async {
             const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-            let client = reqwest::Client::builder().no_proxy().build().unwrap();
-            let base = client
-                .get(url("base"))
-                .header("accept", INDEX)
-                .send()
-                .await
-                .unwrap();
+            let client = client();
+            let base = client.get(self.url(repository, "manifests/base"));
+            let base = base.header("accept", INDEX).send().await.unwrap();
             let base: Value = serde_json::from_slice(&base.bytes().await.unwrap()).unwrap();
             for (tag, text) in tags {
                 let mut index = base.clone();
                 index["annotations"] = json!({ "org.opencontainers.image.version": text });
-                let request = client.put(url(tag)).header("content-type", INDEX);
+                let request = client.put(self.url(repository, &format!("manifests/{tag}")));
+                let request = request.header("content-type", INDEX);
                 let answer = request.body(index.to_string()).send().await.unwrap();
                 assert!(answer.status().is_success(), "{answer:?}");
             }
         });
     }
+
+    /// Pushes one blob, which the server checks against its digest.
+    pub fn push_blob(&self, repository: &str, content: &[u8], digest: &str) {
+        let content = content.to_owned();
+        run(async {
+            let client = client();
+            let upload = client.post(self.url(repository, "blobs/uploads/"));
+            let upload = upload.send().await.unwrap();
+            let location = upload.headers()["location"].to_str().unwrap();
+            let request = client.put(format!("{location}&digest={digest}"));
+            let answer = request.body(content).send().await.unwrap();
+            assert!(answer.status().is_success(), "{answer:?}");
+        });
+    }
+
+    /// Pushes a manifest or an index, whose media type it names itself.
+    pub fn push_manifest(&self, repository: &str, reference: &str, content: &str) {
+        let parsed: Value = serde_json::from_str(content).unwrap();
+        run(async {
+            let request = client().put(self.url(repository, &format!("manifests/{reference}")));
+            let request = request.header("content-type", parsed["mediaType"].as_str().unwrap());
+            let answer = request.body(content.to_owned()).send().await.unwrap();
+            assert!(answer.status().is_success(), "{answer:?}");
+        });
+    }
+
+    fn url(&self, repository: &str, what: &str) -> String {
+        format!("http://{}/v2/{repository}/{what}", self.address)
+    }
+}
+
+fn client() -> reqwest::Client {
+    // An error means that a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+fn run(work: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(work);
 }
 
 impl Drop for Registry {

@@ -1,0 +1,71 @@
+{
+  description = "Pinned OCI image references for Nix: one table of digests, kept fresh";
+
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixpkgs-unstable";
+
+  outputs =
+    { self, nixpkgs }:
+    let
+      systems = [
+        "x86_64-linux"
+        "aarch64-linux"
+        "x86_64-darwin"
+        "aarch64-darwin"
+      ];
+      # Without nixpkgs' lib, so that what needs no nixpkgs does without it.
+      forEachSystem =
+        outputs:
+        builtins.listToAttrs (
+          map (system: {
+            name = system;
+            value = outputs nixpkgs.legacyPackages.${system};
+          }) systems
+        );
+      # The names stand here: Nix looks among the packages first, whatever it is
+      # asked for, and must not need nixpkgs for that.
+      packagesOf = pkgs: {
+        inherit (pkgs.callPackages ./nix/packages.nix { })
+          default
+          nix-oci-hashes
+          plugin
+          plugins
+          ;
+      };
+    in
+    {
+      # The data: these evaluate offline and without nixpkgs.
+      ociHashes = import ./nix/oci-hashes.nix {
+        digests = ./digests.json;
+        images = ./images.json;
+      };
+      lib = import ./nix/lib.nix { digests = ./digests.json; };
+
+      overlays.default = import ./nix/overlay.nix;
+
+      packages = forEachSystem packagesOf;
+
+      apps = forEachSystem (pkgs: rec {
+        default = nix-oci-hashes;
+        nix-oci-hashes = {
+          type = "app";
+          program = pkgs.lib.getExe (packagesOf pkgs).nix-oci-hashes;
+          meta.description = "Follow the registries, and look up what is pinned";
+        };
+      });
+
+      nixosModules.default = import ./nix/module.nix { inherit self; };
+
+      templates.default = {
+        path = ./nix/template;
+        description = "A NixOS configuration with two pinned containers";
+      };
+
+      checks = forEachSystem (pkgs: import ./nix/checks.nix { inherit self pkgs; });
+
+      devShells = forEachSystem (pkgs: {
+        default = import ./nix/shell.nix { inherit pkgs; };
+      });
+
+      formatter = forEachSystem (pkgs: pkgs.nixfmt-tree);
+    };
+}

@@ -1,0 +1,122 @@
+# The checks that need nixpkgs: a `nix flake check` runs them all, and
+# `nix build .#checks.x86_64-linux.NAME` one.
+{ self, pkgs }:
+let
+  inherit (pkgs) lib;
+  inherit (pkgs.stdenv.hostPlatform) isLinux system;
+  packages = self.packages.${system};
+  support = import ./support.nix { inherit lib; };
+
+  # A check of what evaluation alone finds: `wrong` has to be empty.
+  evaluates =
+    name: wrong:
+    if wrong == [ ] then
+      pkgs.runCommand name { } "touch $out"
+    else
+      throw "${name}: ${builtins.toJSON wrong}";
+
+  cases = lib.importJSON ../tests/cases/lookup.json;
+  inherit (import ./lib/lookup.nix) lookup;
+  names = import ./lib/name.nix;
+  table = (import ./lib/table.nix).load cases.digests;
+  wrongCases = lib.filter (
+    case:
+    let
+      said = lookup table case.argument;
+    in
+    (said.error or null) != case.error or null
+    || (if said ? value then names.toText said.value else null) != case.answer or null
+  ) cases.cases;
+
+  # Every case with an answer, asked of the builtin in a real Nix.
+  answersOf =
+    { nix, plugin }:
+    pkgs.runCommand "nix-oci-hashes-in-nix-${nix.version}" { nativeBuildInputs = [ nix ]; } ''
+      export HOME=$TMPDIR NIX_STATE_DIR=$TMPDIR/state
+      export NIX_CONFIG="
+        experimental-features = nix-command
+        plugin-files = ${plugin}/${plugin.pluginFile}
+      "
+      nix eval --store dummy:// --impure --raw --expr '
+        let
+          file = builtins.fromJSON (builtins.readFile ${../tests/cases/lookup.json});
+          ask = argument: builtins.ociHash (
+            (if builtins.isString argument then { image = argument; } else argument)
+            // { inherit (file) digests; }
+          );
+          isRight = case:
+            if case ? answer then ask case.argument == case.answer
+            else !(builtins.tryEval (ask case.argument)).success;
+          wrong = builtins.filter (case: !isRight case) file.cases;
+        in
+        if wrong == [ ] then "right" else throw (builtins.toJSON wrong)
+      ' 2>errors | tee answer
+      cat errors
+      # The loader has nothing to warn of.
+      ! grep nix-oci-hashes errors
+      test "$(cat answer)" = right
+      touch $out
+    '';
+
+  # A NixOS configuration with the module, as far as evaluation goes.
+  nixos =
+    modules:
+    import (pkgs.path + "/nixos/lib/eval-config.nix") {
+      inherit system;
+      modules = [
+        self.nixosModules.default
+        ./template/configuration.nix
+      ]
+      ++ modules;
+    };
+  failedIn =
+    modules: map (a: a.message) (lib.filter (a: !a.assertion) (nixos modules).config.assertions);
+  container = value: { virtualisation.oci-containers.containers.nextcloud = lib.mkForce value; };
+  expectFailure =
+    name: modules: part:
+    let
+      failed = failedIn modules;
+    in
+    if lib.any (lib.hasInfix part) failed then [ ] else [ { inherit name failed; } ];
+  settings = (nixos [ { nix.ociHashes.enable = true; } ]).config.nix.settings;
+in
+{
+  lib = evaluates "lookup-in-plain-nix" wrongCases;
+  command = packages.nix-oci-hashes;
+  plugins = answersOf {
+    inherit (pkgs) nix;
+    plugin = packages.plugins;
+  };
+  format = pkgs.runCommand "format" { nativeBuildInputs = [ pkgs.nixfmt ]; } ''
+    nixfmt --check ${../flake.nix} $(find ${../nix} -name '*.nix')
+    touch $out
+  '';
+}
+// lib.mapAttrs' (
+  name: nix:
+  lib.nameValuePair "plugin-${name}" (answersOf {
+    inherit nix;
+    plugin = packages.plugin.override { inherit nix; };
+  })
+) (support.supportedOf pkgs.nixVersions)
+// lib.optionalAttrs isLinux {
+  template = (nixos [ ]).config.system.build.toplevel;
+  module = evaluates "nixos-module" (
+    failedIn [ { nix.ociHashes.enable = true; } ]
+    ++ expectFailure "not tracked" [ (container { pin = "nextclud:34"; }) ] "is not tracked"
+    ++ expectFailure "pin and image" [
+      (container {
+        pin = "nextcloud:34";
+        image = "nextcloud:33";
+      })
+    ] "has both 'pin' and 'image'"
+    ++ expectFailure "Lix" [
+      {
+        nix.ociHashes.enable = true;
+        nix.package = pkgs.lix;
+      }
+    ] "the plugin cannot be built for lix"
+    ++ lib.optional (!lib.hasSuffix ".so" (toString settings.plugin-files)) settings
+  );
+  nixos = import ./nixos-test.nix { inherit self pkgs; };
+}

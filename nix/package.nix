@@ -1,0 +1,37 @@
+# The command, with its manual pages and the completions of shells.
+{
+  lib,
+  stdenv,
+  rustPlatform,
+  installShellFiles,
+}:
+let
+  cargo = builtins.fromTOML (builtins.readFile ../Cargo.toml);
+in
+rustPlatform.buildRustPackage {
+  pname = cargo.package.name;
+  inherit (cargo.package) version;
+
+  src = import ./source.nix { inherit lib; };
+  cargoLock.lockFile = ../Cargo.lock;
+
+  nativeBuildInputs = [ installShellFiles ];
+
+  postInstall = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
+    mkdir pages
+    $out/bin/nix-oci-hashes manual pages
+    installManPage pages/*.1
+    for shell in bash fish zsh; do
+      $out/bin/nix-oci-hashes completions $shell >nix-oci-hashes.$shell
+      installShellCompletion --cmd nix-oci-hashes --$shell nix-oci-hashes.$shell
+    done
+  '';
+
+  meta = {
+    inherit (cargo.package) description;
+    homepage = cargo.package.repository;
+    license = lib.licenses.mit;
+    mainProgram = "nix-oci-hashes";
+    platforms = lib.platforms.unix;
+  };
+}

@@ -1,0 +1,371 @@
+//! The flake as its users have it: without nixpkgs, which evaluates to what
+//! needs none; and the NixOS module, with a stand-in for what it takes of nixpkgs.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::nix::{Nix, literal};
+use support::registry::Registry;
+use support::{Clone, Outcome, Workspace, project};
+
+const NEXTCLOUD_AMD64: &str = "docker.io/nextcloud:34@sha256:cad02be5a67f5e10ce0f15d39a4939fe9b7873f64b33346d0a52eec5af529d30";
+
+/// `nix eval` in a clone, without a network.
+fn eval(clone: &Clone, arguments: &[&str]) -> Outcome {
+    let nix = Nix::without_plugin().set("experimental-features", "nix-command flakes");
+    let mut command = nix.local(nix.command());
+    command.current_dir(clone.path());
+    command.args(["eval", "--offline"]).args(arguments);
+    Outcome::of(&mut command)
+}
+
+fn value(clone: &Clone, arguments: &[&str]) -> Value {
+    let outcome = eval(clone, &[arguments, &["--json"]].concat()).code(0);
+    serde_json::from_str(&outcome.stdout).unwrap()
+}
+
+#[test]
+fn the_commands_of_the_seed_work_offline_and_without_nixpkgs() {
+    let clone = Clone::of_the_project();
+    let images = value(&clone, &[".#ociHashes", "--apply", "builtins.attrNames"]);
+    assert!(
+        images
+            .as_array()
+            .unwrap()
+            .contains(&json!("docker.io/nextcloud"))
+    );
+    let tags = value(
+        &clone,
+        &[
+            ".#ociHashes.\"docker.io/nextcloud\"",
+            "--apply",
+            "builtins.attrNames",
+        ],
+    );
+    assert!(tags.as_array().unwrap().contains(&json!("34")));
+    let platforms = value(
+        &clone,
+        &[
+            ".#ociHashes.\"docker.io/nextcloud\".\"34\"",
+            "--apply",
+            "builtins.attrNames",
+        ],
+    );
+    assert_eq!(platforms, json!(["linux/amd64", "linux/arm64"]));
+    let reference = ".#ociHashes.\"docker.io/nextcloud\".\"34\".\"linux/amd64\"";
+    let outcome = eval(&clone, &[reference, "--raw"]).code(0);
+    assert_eq!(outcome.stdout, NEXTCLOUD_AMD64);
+}
+
+#[test]
+fn every_pin_is_in_the_tree_and_is_what_a_lookup_says() {
+    let clone = Clone::of_the_project();
+    let tree = value(&clone, &[".#ociHashes"]);
+    let call = "lib: builtins.mapAttrs (image: builtins.mapAttrs (tag:
+        builtins.mapAttrs (platform: _: lib.ociHash { inherit image platform; version = tag; })))
+      (builtins.fromJSON (builtins.readFile ./tree.json))";
+    let file = clone.path().join("tree.json");
+    std::fs::write(&file, tree.to_string()).unwrap();
+    let call = call.replace("./tree.json", file.to_str().unwrap());
+    let looked_up = value(&clone, &["--impure", ".#lib", "--apply", &call]);
+    assert_eq!(tree, looked_up);
+    let mut pins = 0;
+    for (image, tags) in tree.as_object().unwrap() {
+        for (tag, platforms) in tags.as_object().unwrap() {
+            assert!(!platforms.as_object().unwrap().is_empty(), "{image}:{tag}");
+            pins += 1;
+        }
+    }
+    let table: Value = serde_json::from_str(include_str!("../digests.json")).unwrap();
+    let images = table["images"].as_object().unwrap().values();
+    let expected: usize = images.map(|tags| tags.as_object().unwrap().len()).sum();
+    assert_eq!(pins, expected);
+}
+
+#[test]
+fn the_lib_answers_in_pure_evaluation() {
+    let clone = Clone::of_the_project();
+    let answer = value(
+        &clone,
+        &[
+            ".#lib",
+            "--apply",
+            "lib: lib.ociHash { image = \"nextcloud\"; version = \"34\"; platform = \"x86_64-linux\"; }",
+        ],
+    );
+    assert_eq!(answer, json!(NEXTCLOUD_AMD64));
+    let outcome = eval(
+        &clone,
+        &[".#lib", "--apply", "lib: lib.ociHash \"nextclud:34\""],
+    )
+    .code(1);
+    let message = "ociHash: docker.io/nextclud is not tracked; did you mean docker.io/nextcloud?";
+    assert!(outcome.stderr.contains(message), "{outcome:#?}");
+}
+
+#[test]
+fn what_other_functions_pull_is_named_in_full() {
+    let clone = Clone::of_the_project();
+    let pull = "lib: lib.pullArgs { image = \"nextcloud:34\"; platform = \"aarch64-linux\"; }";
+    assert_eq!(
+        value(&clone, &[".#lib", "--apply", pull]),
+        json!({
+            "imageName": "docker.io/library/nextcloud",
+            "imageDigest": "sha256:af3f933e7784cabf9e9a9e1f58d316fc165beb46356d62352968c7fb758eb723",
+            "os": "linux",
+            "arch": "arm64",
+        })
+    );
+    let pull = "lib: builtins.attrNames (lib.pullArgs \"nextcloud:34\")";
+    assert_eq!(
+        value(&clone, &[".#lib", "--apply", pull]),
+        json!(["imageDigest", "imageName"])
+    );
+}
+
+#[test]
+fn one_input_is_locked() {
+    let lock: Value = serde_json::from_str(include_str!("../flake.lock")).unwrap();
+    let inputs = lock["nodes"]["root"]["inputs"].as_object().unwrap();
+    assert_eq!(inputs.keys().collect::<Vec<_>>(), ["nixpkgs"]);
+    // Nix itself finds nothing to lock anew.
+    let clone = Clone::of_the_project();
+    let nix = Nix::without_plugin().set("experimental-features", "nix-command flakes");
+    let mut command = nix.local(nix.command());
+    command.current_dir(clone.path());
+    command.args([
+        "flake",
+        "metadata",
+        "--offline",
+        "--no-update-lock-file",
+        "--json",
+    ]);
+    Outcome::of(&mut command).code(0);
+}
+
+/// What the module makes of a configuration: its `settings`, the messages of the
+/// assertions that have `failed`, or the `images` of the containers.
+fn nixos(what: &str, configuration: &str, more: &str) -> Value {
+    Nix::without_plugin().value(&format!(
+        "(import {}/tests/nix/nixos.nix {{ configuration = {configuration}; {more} }}).{what}",
+        project().display()
+    ))
+}
+
+fn containers(containers: &str) -> String {
+    format!("{{ virtualisation.oci-containers.containers = {{ {containers} }}; }}")
+}
+
+#[test]
+fn a_pin_sets_the_image_for_the_platform_of_the_host() {
+    let configuration = containers(
+        "a.pin = \"nextcloud:34\";
+         b.pin = { image = \"docker.io/postgres\"; version = \"^17\"; variant = null; };
+         c.pin = { image = \"nextcloud:34\"; platform = \"linux/arm64\"; };
+         d.image = \"as it is\";",
+    );
+    assert_eq!(nixos("failed", &configuration, ""), json!([]));
+    assert_eq!(nixos("settings", &configuration, ""), json!({}));
+    let images = nixos("images", &configuration, "");
+    assert_eq!(images["a"], json!(NEXTCLOUD_AMD64));
+    assert_eq!(images["d"], json!("as it is"));
+    let b = images["b"].as_str().unwrap();
+    assert!(b.starts_with("docker.io/postgres:17.11@sha256:"), "{b}");
+    let on_arm64 = nixos("images", &configuration, "system = \"aarch64-linux\";");
+    assert_eq!(on_arm64["a"], images["c"]);
+    assert_ne!(on_arm64["a"], images["a"]);
+}
+
+#[test]
+fn a_table_of_ones_own_is_that_of_every_pin() {
+    let digest = format!("sha256:{}", "1".repeat(64));
+    let table = json!({ "version": 1, "images": { "docker.io/a": { "1": { "digest": digest } } } });
+    let table = format!(
+        "builtins.toFile \"digests.json\" {}",
+        literal(&table.to_string())
+    );
+    let pinned = json!({ "x": format!("docker.io/a:1@{digest}") });
+    for configuration in [
+        format!(
+            "{{ nix.ociHashes.digests = {table};
+                virtualisation.oci-containers.containers.x.pin = \"a:1\"; }}"
+        ),
+        containers(&format!(
+            "x.pin = {{ image = \"a:1\"; digests = {table}; }};"
+        )),
+    ] {
+        assert_eq!(nixos("images", &configuration, ""), pinned);
+    }
+}
+
+#[test]
+fn wrong_pins_fail_with_the_remedy() {
+    let configuration = containers(
+        "a.pin = \"nextclud:34\";
+         b = { pin = \"nextcloud:34\"; image = \"nextcloud:33\"; };
+         c.pin = { image = \"nextcloud:34\"; platform = \"linux/s390x\"; };
+         d = { pin = \"caddy:2\"; };
+         e = { pin = \"nextcloud:34\"; image = \"docker.io/nextcloud:34@sha256:cad02be5a67f5e10ce0f15d39a4939fe9b7873f64b33346d0a52eec5af529d30\"; };",
+    );
+    let failed = nixos("failed", &configuration, "");
+    let failed = failed.as_array().unwrap();
+    assert_eq!(failed.len(), 3, "{failed:#?}");
+    for (message, (name, part)) in failed.iter().zip([
+        (
+            "a.pin: ",
+            "docker.io/nextclud is not tracked; did you mean docker.io/nextcloud?",
+        ),
+        ("b has both 'pin' and 'image'", "keep one of them"),
+        (
+            "c.pin: ",
+            "is not pinned for linux/s390x; it is for linux/amd64, linux/arm64",
+        ),
+    ]) {
+        let message = message.as_str().unwrap();
+        let start = format!("virtualisation.oci-containers.containers.{name}");
+        assert!(message.starts_with(&start), "{message}");
+        assert!(message.contains(part), "{message}");
+    }
+    // What uses the image of one that failed says the same.
+    let error = Nix::without_plugin().error(&format!(
+        "(import {}/tests/nix/nixos.nix {{ configuration = {configuration}; }}).images.a",
+        project().display()
+    ));
+    assert!(
+        error.contains("containers.a.pin: docker.io/nextclud is not tracked"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_plugin_goes_into_nix_conf_with_its_settings() {
+    let enabled = |more: &str| format!("{{ nix.ociHashes = {{ enable = true; {more} }}; }}");
+    assert_eq!(nixos("failed", &enabled(""), ""), json!([]));
+    assert_eq!(
+        nixos("settings", &enabled(""), ""),
+        json!({
+            "plugin-files": ["/plugin-for-2.31.4/lib/nix/plugins/libnix_oci_hashes.so"],
+            "oci-hash-resolve": false,
+            "oci-hash-registries": [],
+            "oci-hash-timeout": 15,
+        })
+    );
+    let table = project().join("digests.json");
+    let settings = nixos(
+        "settings",
+        &enabled(&format!(
+            "resolve = true; registries = [ \"ghcr.io\" ]; timeout = 5; digests = {};",
+            table.display()
+        )),
+        "",
+    );
+    assert_eq!(settings["oci-hash-resolve"], json!(true));
+    assert_eq!(settings["oci-hash-registries"], json!(["ghcr.io"]));
+    assert_eq!(settings["oci-hash-timeout"], json!(5));
+    // In the store, so that it goes with the system.
+    let digests = settings["oci-hash-digests"].as_str().unwrap();
+    assert!(digests.ends_with("-digests.json"), "{digests}");
+}
+
+#[test]
+fn a_nix_that_the_plugin_cannot_be_built_for_is_refused() {
+    for (name, version, is_supported) in [
+        ("nix", "2.8.1", true),
+        ("nix", "2.9.0", false),
+        ("nix", "2.17.1", false),
+        ("nix", "2.18.9", true),
+        ("nix", "2.34.6", true),
+        ("lix", "2.94.0", false),
+        ("determinate-nix", "3.22.2", false),
+    ] {
+        let failed = nixos(
+            "failed",
+            "{ nix.ociHashes.enable = true; }",
+            &format!("nix = {{ pname = \"{name}\"; version = \"{version}\"; }};"),
+        );
+        if is_supported {
+            assert_eq!(failed, json!([]), "{name} {version}");
+        } else {
+            let message = failed[0].as_str().unwrap();
+            let start =
+                format!("nix.ociHashes.enable: the plugin cannot be built for {name} {version};");
+            assert!(message.starts_with(&start), "{message}");
+        }
+    }
+}
+
+/// The containers of the template, in the stand-in.
+#[test]
+fn the_template_is_pinned() {
+    let configuration = project().join("nix/template/configuration.nix");
+    let configuration = format!("import {}", configuration.display());
+    assert_eq!(nixos("failed", &configuration, ""), json!([]));
+    let images = nixos("images", &configuration, "");
+    assert_eq!(images["nextcloud"], json!(NEXTCLOUD_AMD64));
+    let postgres = images["postgres"].as_str().unwrap();
+    assert!(postgres.starts_with("docker.io/postgres:17."), "{postgres}");
+}
+
+#[test]
+fn the_template_is_what_flake_init_gives() {
+    let clone = Clone::of_the_project();
+    let nix = Nix::without_plugin().set("experimental-features", "nix-command flakes");
+    let folder = nix.home().join("machine");
+    std::fs::create_dir(&folder).unwrap();
+    let mut command = nix.local(nix.command());
+    command.current_dir(&folder);
+    let template = format!("git+file://{}", clone.path().display());
+    command.args(["flake", "init", "--offline", "-t", &template]);
+    Outcome::of(&mut command).code(0);
+    for name in ["flake.nix", "configuration.nix"] {
+        let template = project().join("nix/template").join(name);
+        assert_eq!(
+            std::fs::read_to_string(folder.join(name)).unwrap(),
+            std::fs::read_to_string(template).unwrap()
+        );
+    }
+}
+
+/// The NixOS test itself wants nixpkgs and a virtual machine; the digests that
+/// it pins its image by are looked at here.
+#[test]
+fn the_image_of_the_nixos_test_has_the_digests_that_it_is_pinned_by() {
+    let registry = Registry::start();
+    let image = Nix::without_plugin().value(&format!(
+        "import {}/nix/empty-image.nix {{ os = \"linux\"; arch = \"amd64\"; }} \"first\"",
+        project().display()
+    ));
+    registry.push_blob(
+        "demo/notes",
+        &[0; 1024],
+        image["layerDigest"].as_str().unwrap(),
+    );
+    let [config, manifest, index] = [0, 1, 2].map(|i| {
+        let blob = &image["blobs"][i];
+        (
+            blob["text"].as_str().unwrap().to_owned(),
+            blob["digest"].as_str().unwrap().to_owned(),
+        )
+    });
+    registry.push_blob("demo/notes", config.0.as_bytes(), &config.1);
+    registry.push_manifest("demo/notes", &manifest.1, &manifest.0);
+    registry.push_manifest("demo/notes", "1", &index.0);
+    let workspace = Workspace::new();
+    let reference = format!("{}/demo/notes:1", registry.address);
+    let resolved = workspace.run(&["resolve", &reference]).code(0).stdout;
+    assert_eq!(
+        resolved.trim(),
+        format!("{reference}@{}", image["indexDigest"].as_str().unwrap())
+    );
+    let resolved = workspace.run(&["resolve", &reference, "--platform", "x86_64-linux"]);
+    assert_eq!(
+        resolved.code(0).stdout.trim(),
+        format!("{reference}@{}", image["manifestDigest"].as_str().unwrap())
+    );
+}

@@ -37,9 +37,11 @@ let
         experimental-features = nix-command
         plugin-files = ${plugin}/${plugin.pluginFile}
       "
+      # Beside the store, which the dummy store does not have.
+      cp ${../tests/cases/lookup.json} cases.json
       nix eval --store dummy:// --impure --raw --expr '
         let
-          file = builtins.fromJSON (builtins.readFile ${../tests/cases/lookup.json});
+          file = builtins.fromJSON (builtins.readFile ./cases.json);
           ask = argument: builtins.ociHash (
             (if builtins.isString argument then { image = argument; } else argument)
             // { inherit (file) digests; }

@@ -40,14 +40,15 @@ test: plugin test-tools ## Run every test, those with a real Nix and a real regi
 test-nix26: plugin-nix26 test-tools ## Run the tests of the builtin on Nix 2.26.3, and of the loader on both
 	$(env) && export NIX_OCI_HASHES_OTHER_NIX="$$(command -v nix)" && \
 	  export NIX_OCI_HASHES_NIX=2.26 && $(env) && \
-	  $(tests) --features nix26-tests --test loader --test loader_versions --test nix --test resolve \
-	    --test robust --test settings --test tables
+	  $(tests) --features nix26-tests --test docs --test flake --test loader --test loader_versions \
+	    --test nix --test plain --test resolve --test robust --test settings --test tables
 
 test-valgrind: plugin ## Run the tests of the builtin under valgrind (a quarter of an hour)
 	scripts/test-valgrind
 
 lint: ## Check the format and the style of everything
 	@scripts/setup clang-format shellcheck
+	@scripts/setup-lint
 	cargo fmt --check
 	cargo clippy --locked --all-targets --features nix26-tests -- -D warnings
 	cargo clippy --locked --lib --no-default-features -- -D warnings
@@ -55,3 +56,9 @@ lint: ## Check the format and the style of everything
 	clang-format --dry-run --Werror cpp/*.h cpp/*.cc cpp/*.c
 	cc -std=c11 -Wall -Wextra -Werror -fsyntax-only cpp/*.c
 	shellcheck -x scripts/* .ci/run
+	$(env) && git ls-files '*.nix' | xargs nixfmt --check
+	$(env) && git ls-files '*.nix' | xargs deadnix --fail
+	$(env) && check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(env) && check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	$(env) && check-jsonschema --builtin-schema vendor.gitlab-ci docs/examples/gitlab-ci.yml
+	$(env) && zizmor --offline --quiet .github

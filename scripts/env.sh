@@ -13,6 +13,7 @@ nix_dev="$cache/nix-$debian_nix-dev"
 nix26_version=2.26.3
 nix26="$cache/nix-$nix26_version"
 registry_bin="$cache/docker-registry/usr/bin"
+lint="$cache/lint"
 
 # True where the Nix that pkg-config names has its headers on disk.
 nix_headers_found() {
@@ -31,4 +32,4 @@ if [ "${NIX_OCI_HASHES_NIX:-}" = 2.26 ]; then
 elif ! nix_headers_found; then
   export PKG_CONFIG_PATH="$nix_dev/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
 fi
-export PATH="$PATH:$registry_bin"
+export PATH="$PATH:$registry_bin:$lint/bin"

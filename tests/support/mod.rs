@@ -38,7 +38,9 @@ impl Workspace {
     }
 
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        std::fs::write(self.path(name), content).unwrap();
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
     }
 
     pub fn read(&self, name: &str) -> String {
@@ -144,7 +146,7 @@ pub struct Clone(TempDir);
 impl Clone {
     pub fn of_the_project() -> Self {
         let clone = Self(tempfile::tempdir().unwrap());
-        let files = clone.git(project(), &["ls-files", "-z", "-co", "--exclude-standard"]);
+        let files = git(project(), &["ls-files", "-z", "-co", "--exclude-standard"]);
         for file in files.split_terminator('\0') {
             let (from, to) = (project().join(file), clone.path().join(file));
             // One that was deleted may still be in the index.
@@ -153,20 +155,25 @@ impl Clone {
                 std::fs::copy(from, to).unwrap();
             }
         }
-        clone.git(clone.path(), &["init", "-q"]);
-        clone.git(clone.path(), &["add", "-A"]);
-        clone.git(clone.path(), &["commit", "-qm", "Clone"]);
+        git(clone.path(), &["init", "-q"]);
+        git(clone.path(), &["add", "-A"]);
+        git(clone.path(), &["commit", "-qm", "Clone"]);
         clone
     }
 
     pub fn path(&self) -> &Path {
         self.0.path()
     }
+}
 
-    fn git(&self, folder: &Path, arguments: &[&str]) -> String {
-        let mut command = Command::new("git");
-        command.current_dir(folder).args(["-c", "safe.directory=*"]);
-        command.args(["-c", "user.name=test", "-c", "user.email=test@example.org"]);
-        Outcome::of(command.args(arguments)).code(0).stdout
+/// What git prints, with whoever's folder, and as nobody.
+pub fn git(folder: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.current_dir(folder).args(["-c", "safe.directory=*"]);
+    for role in ["AUTHOR", "COMMITTER"] {
+        command
+            .env(format!("GIT_{role}_NAME"), "test")
+            .env(format!("GIT_{role}_EMAIL"), "test@example.org");
     }
+    Outcome::of(command.args(arguments)).code(0).stdout
 }

@@ -1,0 +1,163 @@
+//! The scripts that the workflows run, with a repository of their own and a `gh`
+//! that only writes down what it is asked for.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use support::{Outcome, Workspace, git, project};
+
+/// Writes its arguments and the body of a pull request into files, and knows of a
+/// pull request once it has been asked to make one.
+const GH: &str = r#"#!/usr/bin/env bash
+printf '%s\n' "$*" >>"$GH_LOG"
+case "$1 $2" in
+"pr list") if grep -q "pr create" "$GH_LOG"; then echo 7; fi ;;
+"pr create" | "pr edit") while [ $# -gt 0 ]; do
+  if [ "$1" = --body-file ]; then cp "$2" "$GH_LOG.body"; fi
+  shift
+done ;;
+esac
+"#;
+
+struct Repository(Workspace);
+
+impl Repository {
+    fn new() -> Self {
+        let repository = Self(Workspace::new());
+        let space = &repository.0;
+        space.write("gh/gh", GH);
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(space.path("gh/gh"), executable).unwrap();
+        git(
+            &space.path("gh"),
+            &["init", "-q", "--bare", "../origin.git"],
+        );
+        git(&space.path("gh"), &["init", "-q", "-b", "main", "../clone"]);
+        space.write("clone/digests.json", "old\n");
+        space.write("clone/images.json", "[]\n");
+        let clone = space.path("clone");
+        git(&clone, &["add", "-A"]);
+        git(&clone, &["commit", "-qm", "Begin"]);
+        git(&clone, &["remote", "add", "origin", "../origin.git"]);
+        repository
+    }
+
+    fn environment(&self, command: &mut Command) {
+        let path = std::env::var("PATH").unwrap();
+        let path = format!("{}:{path}", self.0.path("gh").display());
+        command.env("PATH", path).env("GH_LOG", self.0.path("log"));
+        for role in ["AUTHOR", "COMMITTER"] {
+            command
+                .env(format!("GIT_{role}_NAME"), "test")
+                .env(format!("GIT_{role}_EMAIL"), "test@example.org");
+        }
+    }
+
+    /// Runs `scripts/propose-refresh` on a report, in a clone at `main`.
+    fn propose(&self, report: &str) -> Outcome {
+        self.0.write("report.md", report);
+        let mut command = Command::new(project().join("scripts/propose-refresh"));
+        self.environment(&mut command);
+        command.env("AUTO_MERGE", "1");
+        command.current_dir(self.0.path("clone"));
+        Outcome::of(command.arg(self.0.path("report.md"))).code(0)
+    }
+
+    fn asked(&self) -> String {
+        std::fs::read_to_string(self.0.path("log")).unwrap_or_default()
+    }
+}
+
+#[test]
+fn an_unchanged_table_is_not_proposed() {
+    let repository = Repository::new();
+    let said = repository.propose("**0 added**\n").stdout;
+    assert_eq!(said, "digests.json has not changed: nothing to propose.\n");
+    assert_eq!(repository.asked(), "");
+}
+
+#[test]
+fn a_changed_table_is_one_pull_request_that_merges_itself() {
+    let repository = Repository::new();
+    let clone = repository.0.path("clone");
+    for (table, verb) in [
+        ("new\n", "pr create --head refresh --base main"),
+        ("newer\n", "pr edit 7"),
+    ] {
+        git(&clone, &["switch", "-q", "main"]);
+        repository.0.write("clone/digests.json", table);
+        repository
+            .0
+            .write("clone/images.json", "not to be committed\n");
+        repository.propose("**1 moved**\n");
+        repository.0.write("clone/images.json", "[]\n");
+        let origin = repository.0.path("origin.git");
+        let pushed = git(&origin, &["show", "refresh:digests.json"]);
+        assert_eq!(pushed, table);
+        // One commit on what main has, of that file alone.
+        let changed = git(&clone, &["diff", "--name-only", "main", "refresh"]);
+        assert_eq!(changed, "digests.json\n");
+        let commits = git(&clone, &["log", "--format=%s", "main..refresh"]);
+        assert_eq!(commits, "Refresh the pins\n");
+        let asked = repository.asked();
+        assert!(asked.contains(verb), "{asked}");
+        let head = git(&clone, &["rev-parse", "refresh"]);
+        let merge = format!(
+            "pr merge --auto --squash --match-head-commit {} 7",
+            head.trim()
+        );
+        assert!(asked.contains(&merge), "{asked}");
+        assert_eq!(repository.0.read("log.body"), "**1 moved**\n");
+    }
+    assert_eq!(repository.asked().matches("pr create").count(), 1);
+}
+
+#[test]
+fn what_has_been_pushed_again_waits_for_people() {
+    for heading in [
+        "### 2 re-pushed",
+        "<details><summary>20 re-pushed</summary>",
+    ] {
+        let repository = Repository::new();
+        repository.0.write("clone/digests.json", "new\n");
+        let said = repository.propose(&format!("**2 re-pushed**\n\n{heading}\n"));
+        assert!(
+            said.stdout.contains("pushed again: see the pull request 7"),
+            "{said:?}"
+        );
+        let asked = repository.asked();
+        assert!(asked.contains("pr merge --disable-auto 7"), "{asked}");
+        assert!(!asked.contains("--squash"), "{asked}");
+    }
+}
+
+#[test]
+fn a_report_is_cut_to_what_a_pull_request_takes() {
+    let repository = Repository::new();
+    repository.0.write("clone/digests.json", "new\n");
+    let line = format!("{}\n", "x".repeat(99));
+    repository.propose(&line.repeat(1000));
+    let body = repository.0.read("log.body");
+    assert!(body.len() <= 61_000, "{}", body.len());
+    assert!(body.starts_with(&line.repeat(600)));
+    assert!(body.ends_with("\nThe report goes on; the run that made it has all of it.\n"));
+}
+
+#[test]
+fn a_release_has_notes_and_the_version_of_the_package() {
+    let notes =
+        |tag: &str| Outcome::of(Command::new(project().join("scripts/release-notes")).arg(tag));
+    let version = env!("CARGO_PKG_VERSION");
+    let text = notes(&format!("v{version}")).code(0).stdout;
+    assert!(text.contains("builtins.ociHash"), "{text}");
+    assert!(!text.contains("\n## "), "{text}");
+    notes("v99.0.0").code(1).error("tag v");
+}

@@ -153,7 +153,9 @@ fn one_input_is_locked() {
 /// assertions that have `failed`, or the `images` of the containers.
 fn nixos(what: &str, configuration: &str, more: &str) -> Value {
     Nix::without_plugin().value(&format!(
-        "(import {}/tests/nix/nixos.nix {{ configuration = {configuration}; {more} }}).{what}",
+        "(import {0}/tests/nix/nixos.nix {{
+           modules = [ (import {0}/nix/module.nix {{ self = {0}; }}) ({configuration}) ]; {more}
+         }}).{what}",
         project().display()
     ))
 }
@@ -234,7 +236,9 @@ fn wrong_pins_fail_with_the_remedy() {
     }
     // What uses the image of one that failed says the same.
     let error = Nix::without_plugin().error(&format!(
-        "(import {}/tests/nix/nixos.nix {{ configuration = {configuration}; }}).images.a",
+        "(import {0}/tests/nix/nixos.nix {{
+           modules = [ (import {0}/nix/module.nix {{ self = {0}; }}) ({configuration}) ];
+         }}).images.a",
         project().display()
     ));
     assert!(

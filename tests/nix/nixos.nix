@@ -1,8 +1,9 @@
-# What nix/module.nix makes of a configuration, with a small stand-in for the few
-# functions of nixpkgs' lib that it takes: no types are checked and no options
-# merged. The check `module` of the flake evaluates it within a real NixOS.
+# A stand-in for nixpkgs' lib.nixosSystem, with the few functions that the module
+# of nix-oci-hashes and the examples of the documentation take: no types are
+# checked and only sets are merged. The check `module` of the flake evaluates the
+# module within a real NixOS.
 {
-  configuration,
+  modules,
   nix ? {
     pname = "nix";
     version = "2.31.4";
@@ -13,9 +14,13 @@ let
   inherit (builtins)
     attrNames
     compareVersions
+    concatLists
     concatMap
     elemAt
+    filter
     foldl'
+    isAttrs
+    isFunction
     listToAttrs
     map
     mapAttrs
@@ -87,22 +92,31 @@ let
     };
   };
 
-  module = import ../../nix/module.nix { self = ../..; } { inherit config lib pkgs; };
-  given = configuration.nix.ociHashes or { };
-  config = {
-    nix = {
-      package = nix;
-      ociHashes = mapAttrs (_: option: option.default) module.options.nix.ociHashes // given;
-    };
-    virtualisation.oci-containers.containers = mapAttrs container (
-      configuration.virtualisation.oci-containers.containers or { }
-    );
-  };
-  container =
+  merge =
+    a: b:
+    a
+    // mapAttrs (
+      name: value: if isAttrs value && isAttrs (a.${name} or null) then merge a.${name} value else value
+    ) b;
+  mergeAll = foldl' merge { };
+
+  evaluated = map (
+    module:
+    let
+      value = if isFunction module || isAttrs module then module else import module;
+    in
+    if isFunction value then value { inherit config lib pkgs; } else value
+  ) modules;
+  # The module under test declares options; the others only set them.
+  declaring = filter (module: module ? options) evaluated;
+  given = mergeAll (filter (module: !(module ? options)) evaluated);
+  options = mergeAll (map (module: module.options) declaring);
+
+  containers = mapAttrs (
     name: given:
     let
       pin = given.pin or null;
-      own = module.options.virtualisation.oci-containers.containers.type {
+      own = options.virtualisation.oci-containers.containers.type {
         inherit name;
         config = { inherit pin; };
       };
@@ -111,14 +125,26 @@ let
     // {
       inherit pin;
       image = given.image or own.config.image;
-    };
+    }
+  ) (given.virtualisation.oci-containers.containers or { });
 
-  parts = module.config;
+  config = merge given {
+    nix = {
+      package = given.nix.package or nix;
+      ociHashes =
+        mapAttrs (_: option: option.default) options.nix.ociHashes // given.nix.ociHashes or { };
+      settings = mergeAll (map (part: part.nix.settings or { }) parts);
+    };
+    virtualisation.oci-containers.containers = containers;
+  };
+  # What the module sets: a list, of a mkMerge.
+  parts = concatLists (map (module: module.config) declaring);
 in
 {
-  settings = foldl' (settings: part: settings // part.nix.settings or { }) { } parts;
+  inherit config;
+  inherit (config.nix) settings;
+  images = mapAttrs (_: container: container.image) containers;
   failed = map (a: a.message) (
-    builtins.filter (a: !a.assertion) (concatMap (part: part.assertions or [ ]) parts)
+    filter (a: !a.assertion) (concatMap (part: part.assertions or [ ]) parts)
   );
-  images = mapAttrs (_: container: container.image) config.virtualisation.oci-containers.containers;
 }

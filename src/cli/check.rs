@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use nix_oci_hashes::images::{self, TrackedImage};
 use nix_oci_hashes::name::ImageName;
+use nix_oci_hashes::platform::Platform;
 use nix_oci_hashes::table::Table;
 
 use super::files::{Files, read_table};
 
 /// Check both files: well-formed, canonical, consistent
 ///
-/// Exits with 0 if they are, and with 1 and what to do if not.
+/// Exits with 0 if they are, and with 1 and what to do if not. What waits for the
+/// next refresh is named, and is no fault.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -30,15 +32,29 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             digests.display()
         ));
     }
-    let mut out: String = faults.iter().map(|fault| format!("{fault}\n")).collect();
+    let waiting = waiting(&tracked, &table);
+    let lines = waiting.iter().chain(&faults);
+    let mut out: String = lines.map(|line| format!("{line}\n")).collect();
     let pins = table.images.values().flat_map(|pins| pins.values());
     let unverified = pins.clone().filter(|pin| pin.platforms.is_empty()).count();
-    let unverified = match unverified {
-        0 => String::new(),
-        n => format!(" ({n} without platforms until a refresh verifies them)"),
+    let counts = [
+        (
+            unverified,
+            "without platforms until a refresh verifies them",
+        ),
+        (waiting.len(), "not pinned yet"),
+    ];
+    let counts: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    let counts = match &*counts.join("; ") {
+        "" => String::new(),
+        counts => format!(" ({counts})"),
     };
     out.push_str(&format!(
-        "{} images, {} pins{unverified}: {}\n",
+        "{} images, {} pins{counts}: {}\n",
         tracked.len(),
         pins.count(),
         if faults.is_empty() {
@@ -55,30 +71,36 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     })
 }
 
-/// What one file has and the other should have too.
-fn faults(tracked: &[TrackedImage], table: &Table) -> Vec<String> {
-    const REFRESH: &str = "run 'nix-oci-hashes refresh'";
-    let mut faults = Vec::new();
-    for TrackedImage {
-        image,
-        platforms,
-        tags,
-        ..
-    } in tracked
-    {
+const REFRESH: &str = "run 'nix-oci-hashes refresh'";
+
+/// What is tracked and not pinned: an entry is new, or its registry has failed.
+fn waiting(tracked: &[TrackedImage], table: &Table) -> Vec<String> {
+    let mut waiting = Vec::new();
+    for TrackedImage { image, tags, .. } in tracked {
         let Some(pins) = table.images.get(image) else {
-            faults.push(format!("{image}: tracked, and not in the table; {REFRESH}"));
+            waiting.push(format!("{image}: tracked, and not in the table; {REFRESH}"));
             continue;
         };
         for tag in tags.iter().filter(|tag| !pins.contains_key(*tag)) {
-            faults.push(format!(
+            waiting.push(format!(
                 "{image}:{tag}: listed in 'tags', and not pinned; {REFRESH}"
             ));
         }
+    }
+    waiting
+}
+
+/// What the table has and `images.json` does not track.
+fn faults(tracked: &[TrackedImage], table: &Table) -> Vec<String> {
+    let mut faults = Vec::new();
+    for entry in tracked {
+        let pins = table.images.get(&entry.image).into_iter().flatten();
         for (tag, pin) in pins {
-            for platform in pin.platforms.keys().filter(|p| !platforms.contains(*p)) {
+            let untracked = |platform: &&Platform| !entry.platforms.contains(*platform);
+            for platform in pin.platforms.keys().filter(untracked) {
                 faults.push(format!(
-                    "{image}:{tag}: pinned for {platform}, which is not tracked; {REFRESH}"
+                    "{}:{tag}: pinned for {platform}, which is not tracked; {REFRESH}",
+                    entry.image
                 ));
             }
         }

@@ -11,6 +11,8 @@ pub mod fake;
 #[cfg(feature = "system-tests")]
 pub mod nix;
 #[cfg(feature = "system-tests")]
+pub mod proxy;
+#[cfg(feature = "system-tests")]
 pub mod registry;
 
 use std::path::{Path, PathBuf};

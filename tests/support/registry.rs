@@ -37,29 +37,36 @@ impl Registry {
     /// A second server over the same images, with TLS by a certificate
     /// authority of its own, and with a password; and the authority's file.
     pub fn guarded(&self) -> (Self, PathBuf) {
-        let at = |name: &str| self.folder.path().join(name);
+        let hash = bcrypt::hash(USER.1, 4).unwrap();
+        let file = self.folder.path().join("htpasswd");
+        std::fs::write(&file, format!("{}:{hash}\n", USER.0)).unwrap();
+        let auth = json!({ "htpasswd": { "realm": "test", "path": file } });
+        self.with_tls("guarded", "127.0.0.1", auth)
+    }
+
+    /// A second server over the same images, with TLS in the name of `host`; and
+    /// the file of the authority that says so.
+    pub fn in_the_name_of(&self, host: &str) -> (Self, PathBuf) {
+        self.with_tls("named", host, json!({}))
+    }
+
+    fn with_tls(&self, name: &str, host: &str, auth: Value) -> (Self, PathBuf) {
+        let at = |end: &str| self.folder.path().join(format!("{name}{end}"));
         let authority_key = KeyPair::generate().unwrap();
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = authority.self_signed(&authority_key).unwrap();
-        std::fs::write(at("ca.pem"), certificate.pem()).unwrap();
+        std::fs::write(at("-ca.pem"), certificate.pem()).unwrap();
         let authority = Issuer::new(authority, authority_key);
         let key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        let server = CertificateParams::new([host.to_owned()]).unwrap();
         let server = server.signed_by(&key, &authority).unwrap();
-        std::fs::write(at("server.pem"), server.pem()).unwrap();
-        std::fs::write(at("server.key"), key.serialize_pem()).unwrap();
-        let hash = bcrypt::hash(USER.1, 4).unwrap();
-        std::fs::write(at("htpasswd"), format!("{}:{hash}\n", USER.0)).unwrap();
-        let tls = json!({ "certificate": at("server.pem"), "key": at("server.key") });
-        let auth = json!({ "htpasswd": { "realm": "test", "path": at("htpasswd") } });
-        let guarded = Self::serve(
-            Rc::clone(&self.folder),
-            "guarded",
-            json!({ "tls": tls }),
-            auth,
-        );
-        (guarded, at("ca.pem"))
+        std::fs::write(at(".pem"), server.pem()).unwrap();
+        std::fs::write(at(".key"), key.serialize_pem()).unwrap();
+        let tls = json!({ "certificate": at(".pem"), "key": at(".key") });
+        let folder = Rc::clone(&self.folder);
+        let server = Self::serve(folder, name, json!({ "tls": tls }), auth);
+        (server, at("-ca.pem"))
     }
 
     fn serve(folder: Rc<TempDir>, name: &str, mut http: Value, auth: Value) -> Self {

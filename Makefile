@@ -40,7 +40,7 @@ test: plugin test-tools ## Run every test, those with a real Nix and a real regi
 test-nix26: plugin-nix26 test-tools ## Run the tests of the builtin on Nix 2.26.3, and of the loader on both
 	$(env) && export NIX_OCI_HASHES_OTHER_NIX="$$(command -v nix)" && \
 	  export NIX_OCI_HASHES_NIX=2.26 && $(env) && \
-	  $(tests) --features nix26-tests --test docs --test flake --test loader --test loader_versions \
+	  $(tests) --features nix26-tests --test docs --test docs_shell --test flake --test loader --test loader_versions \
 	    --test nix --test plain --test resolve --test robust --test settings --test tables
 
 test-valgrind: plugin ## Run the tests of the builtin under valgrind (a quarter of an hour)
@@ -61,4 +61,5 @@ lint: ## Check the format and the style of everything
 	$(env) && check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(env) && check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 	$(env) && check-jsonschema --builtin-schema vendor.gitlab-ci docs/examples/gitlab-ci.yml
+	$(env) && sed -n '/^```yaml/,/^```/{//!p}' docs/ci.md | check-jsonschema --builtin-schema vendor.github-workflows -
 	$(env) && zizmor --offline --quiet .github

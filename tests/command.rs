@@ -230,3 +230,23 @@ fn an_output_that_takes_nothing_is_an_error_and_a_closed_one_is_not() {
     assert_eq!(outcome.status.code(), Some(0));
     assert_eq!(outcome.stderr, b"");
 }
+
+#[test]
+fn manual_pages_are_written_for_packages() {
+    let workspace = Workspace::new();
+    workspace.run(&["manual", "."]).code(0);
+    let pages = workspace.files();
+    assert!(
+        pages.contains(&"nix-oci-hashes-refresh.1".to_owned()),
+        "{pages:?}"
+    );
+    let page = workspace.read("nix-oci-hashes.1");
+    assert!(page.contains("nix\\-oci\\-hashes\\-lookup(1)"), "{page}");
+    // It is for those who package the command, and not among its verbs.
+    assert!(!page.contains("manual(1)"), "{page}");
+    assert!(!workspace.run(&["--help"]).code(0).stdout.contains("manual"));
+    let error = workspace.run(&["manual", "missing"]).code(1);
+    error.error(
+        "cannot write the manual pages to missing: No such file or directory; name a folder",
+    );
+}

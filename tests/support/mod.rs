@@ -7,6 +7,8 @@
     reason = "each test file uses its own part of it"
 )]
 
+#[cfg(feature = "system-tests")]
+pub mod docs;
 pub mod fake;
 #[cfg(feature = "system-tests")]
 pub mod nix;

@@ -1,0 +1,164 @@
+//! The documentation, and what its blocks find around them.
+//!
+//! `github:nilp0inter/nix-oci-hashes` is a clone of the project; nixpkgs is the
+//! stand-in of `tests/nix`.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::nix::Nix;
+use super::{Clone, Outcome, Workspace, git, project};
+
+/// The flake's address, as the documentation has it.
+pub const ADDRESS: &str = "github:nilp0inter/nix-oci-hashes";
+
+pub struct Block {
+    pub page: String,
+    pub line: usize,
+    pub kind: String,
+    pub text: String,
+}
+
+impl Block {
+    pub fn name(&self) -> String {
+        format!("{}:{}", self.page, self.line)
+    }
+}
+
+pub fn pages() -> Vec<PathBuf> {
+    let listed = git(project(), &["ls-files", "*.md", ":!.github"]);
+    listed.lines().map(PathBuf::from).collect()
+}
+
+/// The fenced blocks of all pages.
+pub fn blocks() -> Vec<Block> {
+    let mut blocks = Vec::new();
+    for page in pages() {
+        let text = std::fs::read_to_string(project().join(&page)).unwrap();
+        let mut open: Option<Block> = None;
+        for (i, line) in text.lines().enumerate() {
+            match (line.strip_prefix("```"), &mut open) {
+                (Some(kind), None) => {
+                    open = Some(Block {
+                        page: page.display().to_string(),
+                        line: i + 1,
+                        kind: kind.to_owned(),
+                        text: String::new(),
+                    });
+                }
+                (Some(_), Some(_)) => blocks.extend(open.take()),
+                (None, Some(block)) => {
+                    block.text.push_str(line);
+                    block.text.push('\n');
+                }
+                (None, None) => assert!(
+                    !line.starts_with("    "),
+                    "{}:{}: fence it, and say of what kind it is",
+                    page.display(),
+                    i + 1
+                ),
+            }
+        }
+        assert!(open.is_none(), "{}: a fence is not closed", page.display());
+    }
+    blocks
+}
+
+pub fn of_kind(kind: &str) -> Vec<Block> {
+    let all = blocks().into_iter();
+    all.filter(|block| block.kind == kind).collect()
+}
+
+/// What the blocks find around them.
+pub struct Around {
+    pub clone: Clone,
+    pub space: Workspace,
+    pub nix: Nix,
+}
+
+impl Around {
+    pub fn new() -> Self {
+        let nix = Nix::with_plugin().set("experimental-features", "nix-command flakes");
+        let around = Self {
+            clone: Clone::of_the_project(),
+            space: Workspace::new(),
+            nix,
+        };
+        let table = std::fs::read(project().join("digests.json")).unwrap();
+        around.space.write("digests.json", table);
+        around.space.write("docker-compose.nix", "{ }");
+        git(&around.space.path(""), &["init", "-q"]);
+        around
+    }
+
+    pub fn clone_url(&self) -> String {
+        format!("git+file://{}", self.clone.path().display())
+    }
+
+    /// With the inputs of here.
+    pub fn with_inputs(&self, text: &str) -> String {
+        let stand_in = format!("path:{}", self.clone.path().join("tests/nix").display());
+        text.replace(ADDRESS, &self.clone_url())
+            .replace("github:NixOS/nixpkgs/nixos-unstable", &stand_in)
+    }
+
+    pub fn value(&self, arguments: &[&str]) -> Value {
+        let mut command = self.nix.local(self.nix.command());
+        command.current_dir(self.space.path(""));
+        command.args(["eval", "--offline", "--json", "--no-write-lock-file"]);
+        let outcome = Outcome::of(command.args(arguments)).code(0);
+        serde_json::from_str(&outcome.stdout).unwrap()
+    }
+
+    /// The values of a block: those of an expression, of a function of what a
+    /// module takes, or of bindings.
+    pub fn value_of(&self, text: &str) -> Value {
+        let is_binding = text.trim_end().ends_with(';');
+        let text = if is_binding {
+            format!("{{ {text} }}")
+        } else {
+            text.to_owned()
+        };
+        let arguments = "{ nix-oci-hashes, pkgs, lib, fetchTarball, ... }:\n";
+        self.space.write("block.nix", format!("{arguments}{text}"));
+        let expression = format!(
+            "let
+               flake = builtins.getFlake \"{url}\";
+               scope = {{
+                 nix-oci-hashes = flake // {{ packages.x86_64-linux.default = \"the command\"; }};
+                 pkgs = {{
+                   stdenv.hostPlatform.system = \"x86_64-linux\";
+                   dockerTools.pullImage = {{ imageName, imageDigest, hash, os, arch, finalImageTag }}@arguments: arguments;
+                   git = \"git\";
+                   openssh = \"openssh\";
+                 }};
+                 lib.mkForce = value: value;
+                 fetchTarball = _: flake.outPath;
+               }};
+               block = import ./block.nix scope;
+               value = if builtins.isFunction block then block scope else block;
+               isModule = builtins.isAttrs value && (value ? virtualisation.oci-containers || value ? nix.ociHashes);
+               nixos = import {clone}/tests/nix/nixos.nix {{
+                 modules = [ flake.nixosModules.default (removeAttrs value [ \"imports\" ]) ];
+               }};
+             in
+             if isModule then {{ inherit (nixos) failed images settings; }} else value",
+            url = self.clone_url(),
+            clone = self.clone.path().display(),
+        );
+        self.space.write("expression.nix", expression);
+        self.value(&["--impure", "-f", "expression.nix"])
+    }
+
+    /// What a block that is a flake makes of its containers.
+    pub fn value_of_flake(&self, text: &str) -> Value {
+        self.space.write("flake.nix", self.with_inputs(text));
+        git(&self.space.path(""), &["add", "-A"]);
+        self.value(&[
+            ".#nixosConfigurations.machine",
+            "--apply",
+            "machine: { inherit (machine) failed images settings; }",
+        ])
+    }
+}

@@ -58,6 +58,16 @@
       templates.default = {
         path = ./nix/template;
         description = "A NixOS configuration with two pinned containers";
+        welcomeText = ''
+          configuration.nix runs two containers whose images are pinned. Put in your
+          hardware's settings, then
+
+              nixos-rebuild switch --flake .#machine
+
+          The images stay as they are until you take a newer table of pins:
+
+              nix flake update nix-oci-hashes
+        '';
       };
 
       checks = forEachSystem (pkgs: import ./nix/checks.nix { inherit self pkgs; });

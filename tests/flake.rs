@@ -12,9 +12,7 @@ mod support;
 use serde_json::{Value, json};
 use support::nix::{Nix, literal};
 use support::registry::Registry;
-use support::{Clone, Outcome, Workspace, project};
-
-const NEXTCLOUD_AMD64: &str = "docker.io/nextcloud:34@sha256:cad02be5a67f5e10ce0f15d39a4939fe9b7873f64b33346d0a52eec5af529d30";
+use support::{Clone, Outcome, Workspace, committed_table, nextcloud_34, project};
 
 /// `nix eval` in a clone, without a network.
 fn eval(clone: &Clone, arguments: &[&str]) -> Outcome {
@@ -29,6 +27,8 @@ fn value(clone: &Clone, arguments: &[&str]) -> Value {
     let outcome = eval(clone, &[arguments, &["--json"]].concat()).code(0);
     serde_json::from_str(&outcome.stdout).unwrap()
 }
+
+const AMD64: Option<&str> = Some("linux/amd64");
 
 #[test]
 fn the_commands_of_the_seed_work_offline_and_without_nixpkgs() {
@@ -60,7 +60,7 @@ fn the_commands_of_the_seed_work_offline_and_without_nixpkgs() {
     assert_eq!(platforms, json!(["linux/amd64", "linux/arm64"]));
     let reference = ".#ociHashes.\"docker.io/nextcloud\".\"34\".\"linux/amd64\"";
     let outcome = eval(&clone, &[reference, "--raw"]).code(0);
-    assert_eq!(outcome.stdout, NEXTCLOUD_AMD64);
+    assert_eq!(outcome.stdout, nextcloud_34(AMD64));
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn every_pin_is_in_the_tree_and_is_what_a_lookup_says() {
             pins += 1;
         }
     }
-    let table: Value = serde_json::from_str(include_str!("../digests.json")).unwrap();
+    let table = committed_table();
     let images = table["images"].as_object().unwrap().values();
     let expected: usize = images.map(|tags| tags.as_object().unwrap().len()).sum();
     assert_eq!(pins, expected);
@@ -99,7 +99,7 @@ fn the_lib_answers_in_pure_evaluation() {
             "lib: lib.ociHash { image = \"nextcloud\"; version = \"34\"; platform = \"x86_64-linux\"; }",
         ],
     );
-    assert_eq!(answer, json!(NEXTCLOUD_AMD64));
+    assert_eq!(answer, json!(nextcloud_34(AMD64)));
     let outcome = eval(
         &clone,
         &[".#lib", "--apply", "lib: lib.ociHash \"nextclud:34\""],
@@ -112,12 +112,14 @@ fn the_lib_answers_in_pure_evaluation() {
 #[test]
 fn what_other_functions_pull_is_named_in_full() {
     let clone = Clone::of_the_project();
+    let arm64 = nextcloud_34(Some("linux/arm64"));
+    let (_, digest) = arm64.split_once('@').unwrap();
     let pull = "lib: lib.pullArgs { image = \"nextcloud:34\"; platform = \"aarch64-linux\"; }";
     assert_eq!(
         value(&clone, &[".#lib", "--apply", pull]),
         json!({
             "imageName": "docker.io/library/nextcloud",
-            "imageDigest": "sha256:af3f933e7784cabf9e9a9e1f58d316fc165beb46356d62352968c7fb758eb723",
+            "imageDigest": digest,
             "os": "linux",
             "arch": "arm64",
         })
@@ -175,10 +177,10 @@ fn a_pin_sets_the_image_for_the_platform_of_the_host() {
     assert_eq!(nixos("failed", &configuration, ""), json!([]));
     assert_eq!(nixos("settings", &configuration, ""), json!({}));
     let images = nixos("images", &configuration, "");
-    assert_eq!(images["a"], json!(NEXTCLOUD_AMD64));
+    assert_eq!(images["a"], json!(nextcloud_34(AMD64)));
     assert_eq!(images["d"], json!("as it is"));
     let b = images["b"].as_str().unwrap();
-    assert!(b.starts_with("docker.io/postgres:17.11@sha256:"), "{b}");
+    assert!(b.starts_with("docker.io/postgres:17."), "{b}");
     let on_arm64 = nixos("images", &configuration, "system = \"aarch64-linux\";");
     assert_eq!(on_arm64["a"], images["c"]);
     assert_ne!(on_arm64["a"], images["a"]);
@@ -208,13 +210,14 @@ fn a_table_of_ones_own_is_that_of_every_pin() {
 
 #[test]
 fn wrong_pins_fail_with_the_remedy() {
-    let configuration = containers(
+    let configuration = containers(&format!(
         "a.pin = \"nextclud:34\";
-         b = { pin = \"nextcloud:34\"; image = \"nextcloud:33\"; };
-         c.pin = { image = \"nextcloud:34\"; platform = \"linux/s390x\"; };
-         d = { pin = \"caddy:2\"; };
-         e = { pin = \"nextcloud:34\"; image = \"docker.io/nextcloud:34@sha256:cad02be5a67f5e10ce0f15d39a4939fe9b7873f64b33346d0a52eec5af529d30\"; };",
-    );
+         b = {{ pin = \"nextcloud:34\"; image = \"nextcloud:33\"; }};
+         c.pin = {{ image = \"nextcloud:34\"; platform = \"linux/s390x\"; }};
+         d = {{ pin = \"caddy:2\"; }};
+         e = {{ pin = \"nextcloud:34\"; image = \"{}\"; }};",
+        nextcloud_34(AMD64)
+    ));
     let failed = nixos("failed", &configuration, "");
     let failed = failed.as_array().unwrap();
     assert_eq!(failed.len(), 3, "{failed:#?}");
@@ -311,7 +314,7 @@ fn the_template_is_pinned() {
     let configuration = format!("import {}", configuration.display());
     assert_eq!(nixos("failed", &configuration, ""), json!([]));
     let images = nixos("images", &configuration, "");
-    assert_eq!(images["nextcloud"], json!(NEXTCLOUD_AMD64));
+    assert_eq!(images["nextcloud"], json!(nextcloud_34(AMD64)));
     let postgres = images["postgres"].as_str().unwrap();
     assert!(postgres.starts_with("docker.io/postgres:17."), "{postgres}");
 }

@@ -321,20 +321,12 @@ mod tests {
 
     #[test]
     fn reads_the_examples_of_the_documentation_and_the_committed_file() {
-        let readme = include_str!("../../README.md");
         let page = include_str!("../../docs/images-json.md");
-        let mut found = Vec::new();
-        for page in [readme, page] {
-            for block in page.split("```json\n").skip(1) {
-                let (example, _) = block.split_once("```").unwrap();
-                found.push(parse(example.as_bytes(), "an example").unwrap().len());
-            }
-        }
-        assert_eq!(found, [2, 3, 1]);
-        let committed = parse(include_bytes!("../../images.json"), "images.json").unwrap();
-        let table = crate::table::Table::built_in().unwrap();
-        let tracked: BTreeSet<_> = committed.iter().map(|entry| &entry.image).collect();
-        assert_eq!(tracked, table.images.keys().collect());
+        let blocks = page.split("```json\n").skip(1);
+        let examples = blocks.map(|block| block.split_once("```").unwrap().0);
+        let found = examples.map(|example| parse(example.as_bytes(), "an example").unwrap().len());
+        assert_eq!(found.collect::<Vec<_>>(), [3, 1]);
+        parse(include_bytes!("../../images.json"), "images.json").unwrap();
     }
 
     #[test]

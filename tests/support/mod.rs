@@ -144,6 +144,31 @@ pub fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// What the committed table has now: refreshes move it, unattended, and must not
+/// break a test.
+pub fn committed_table() -> serde_json::Value {
+    let table = std::fs::read_to_string(project().join("digests.json")).unwrap();
+    serde_json::from_str(&table).unwrap()
+}
+
+/// Its reference for `docker.io/nextcloud:34`: the index, or that of a platform.
+pub fn nextcloud_34(platform: Option<&str>) -> String {
+    let pin = &committed_table()["images"]["docker.io/nextcloud"]["34"];
+    let digest = platform.map_or(&pin["digest"], |platform| &pin["platforms"][platform]);
+    format!("docker.io/nextcloud:34@{}", digest.as_str().unwrap())
+}
+
+/// `text` with every digest blanked, for what is about all of a line but these.
+pub fn without_digests(text: &str) -> String {
+    let mut parts = text.split("sha256:");
+    let mut blanked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        blanked.push_str("sha256:...");
+        blanked.push_str(part.trim_start_matches(|c: char| c.is_ascii_hexdigit()));
+    }
+    blanked
+}
+
 /// A clone of the project with what is not committed yet, gone when dropped.
 pub struct Clone(TempDir);
 

@@ -293,7 +293,8 @@ fn the_files_of_the_first_nix_oci_hashes() {
     );
 
     let own = include_str!("../../digests.json");
-    assert_eq!(seed::parse(own, "it").unwrap().found.len(), 63);
+    let pins = own.matches("\"digest\": ").count();
+    assert_eq!(seed::parse(own, "it").unwrap().found.len(), pins);
     for other in [
         "",
         "{",

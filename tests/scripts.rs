@@ -14,17 +14,33 @@ use std::process::Command;
 
 use support::{Outcome, Workspace, git, project};
 
-/// Writes its arguments and the body of a pull request into files, and knows of a
-/// pull request once it has been asked to make one.
+/// Writes its arguments and the body of a pull request into files. It knows of the
+/// pull request 7 once it has been asked to make one, until it is asked to close it,
+/// and whether it merges itself; and `9`, which somebody has opened from a fork.
 const GH: &str = r#"#!/usr/bin/env bash
+set -eu
 printf '%s\n' "$*" >>"$GH_LOG"
+state() { cat "$GH_LOG.$1" 2>/dev/null || true; }
 case "$1 $2" in
-"pr list") if grep -q "pr create" "$GH_LOG"; then echo 7; fi ;;
-"pr create" | "pr edit") while [ $# -gt 0 ]; do
+"pr list")
+  [[ "$*" = *"isCrossRepository | not"* ]] || { echo 9; exit; }
+  case "$*" in
+  *"[0].number // empty") state open ;;
+  *"[0].autoMergeRequest // empty") state auto ;;
+  *) exit 1 ;;
+  esac
+  ;;
+"pr create") echo 7 >"$GH_LOG.open" ;;
+"pr close") rm "$GH_LOG.open" ;;
+"pr merge") case "$3" in
+  --auto) echo '{}' >"$GH_LOG.auto" ;;
+  --disable-auto) rm "$GH_LOG.auto" ;;
+  esac ;;
+esac
+while [ $# -gt 0 ]; do
   if [ "$1" = --body-file ]; then cp "$2" "$GH_LOG.body"; fi
   shift
-done ;;
-esac
+done
 "#;
 
 struct Repository(Workspace);
@@ -81,7 +97,12 @@ fn an_unchanged_table_is_not_proposed() {
     let repository = Repository::new();
     let said = repository.propose("**0 added**\n").stdout;
     assert_eq!(said, "digests.json has not changed: nothing to propose.\n");
-    assert_eq!(repository.asked(), "");
+    assert_eq!(
+        repository.asked().lines().count(),
+        1,
+        "{}",
+        repository.asked()
+    );
 }
 
 #[test]
@@ -122,21 +143,65 @@ fn a_changed_table_is_one_pull_request_that_merges_itself() {
 
 #[test]
 fn what_has_been_pushed_again_waits_for_people() {
-    for heading in [
+    for line in [
         "### 2 re-pushed",
         "<details><summary>20 re-pushed</summary>",
+        "| [`a`](b) | `1` | `0123` -> `4567`, no longer for linux/arm64 |",
     ] {
         let repository = Repository::new();
+        let clone = repository.0.path("clone");
+        // What was allowed to merge itself is not, once this is pushed onto it.
         repository.0.write("clone/digests.json", "new\n");
-        let said = repository.propose(&format!("**2 re-pushed**\n\n{heading}\n"));
+        repository.propose("**1 moved**\n");
+        assert!(repository.asked().contains("--auto --squash"));
+        git(&clone, &["switch", "-q", "main"]);
+        repository.0.write("clone/digests.json", "newer\n");
+        let said = repository.propose(&format!("**2 changes**\n\n{line}\n"));
         assert!(
-            said.stdout.contains("pushed again: see the pull request 7"),
+            said.stdout
+                .contains("The pull request 7 is not merged by itself"),
             "{said:?}"
         );
         let asked = repository.asked();
-        assert!(asked.contains("pr merge --disable-auto 7"), "{asked}");
-        assert!(!asked.contains("--squash"), "{asked}");
+        let (before, after) = asked.rsplit_once("pr merge --disable-auto 7").unwrap();
+        assert!(
+            before.contains("--squash") && !after.contains("--squash"),
+            "{asked}"
+        );
+        assert!(after.contains("pr edit 7"), "{asked}");
+        let body = repository.0.read("log.body");
+        assert!(
+            body.starts_with("**A full version has been pushed again"),
+            "{body}"
+        );
+        assert!(body.contains(line), "{body}");
     }
+}
+
+#[test]
+fn what_is_no_longer_to_be_merged_is_closed() {
+    let repository = Repository::new();
+    repository.0.write("clone/digests.json", "new\n");
+    repository.propose("**1 moved**\n");
+    git(&repository.0.path("clone"), &["switch", "-q", "main"]);
+    repository.propose("**0 moved**\n");
+    assert!(
+        repository.asked().contains("pr close 7"),
+        "{}",
+        repository.asked()
+    );
+}
+
+#[test]
+fn a_first_table_is_a_change() {
+    let repository = Repository::new();
+    let clone = repository.0.path("clone");
+    git(&clone, &["rm", "-q", "digests.json"]);
+    git(&clone, &["commit", "-qm", "Have no table"]);
+    repository.0.write("clone/digests.json", "new\n");
+    repository.propose("**1 added**\n");
+    let origin = repository.0.path("origin.git");
+    assert_eq!(git(&origin, &["show", "refresh:digests.json"]), "new\n");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 {
   description = "Pinned OCI image references for Nix: one table of digests, kept fresh";
 
-  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixpkgs-unstable";
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
 
   outputs =
     { self, nixpkgs }:
@@ -24,11 +24,12 @@
       # The names stand here: Nix looks among the packages first, whatever it is
       # asked for, and must not need nixpkgs for that.
       packagesOf = pkgs: {
-        inherit (pkgs.callPackages ./nix/packages.nix { })
+        inherit (import ./nix/packages.nix { inherit pkgs; })
           default
           nix-oci-hashes
           plugin
           plugins
+          propose-refresh
           ;
       };
     in
@@ -53,7 +54,12 @@
         };
       });
 
-      nixosModules.default = import ./nix/module.nix { inherit self; };
+      # With a key, so that two modules of one configuration may import it.
+      nixosModules.default = {
+        _file = ./nix/module.nix;
+        key = "nix-oci-hashes#nixosModules.default";
+        imports = [ (import ./nix/module.nix { inherit self; }) ];
+      };
 
       templates.default = {
         path = ./nix/template;

@@ -55,7 +55,7 @@ let
       ' 2>errors | tee answer
       cat errors
       # The loader has nothing to warn of.
-      ! grep nix-oci-hashes errors
+      if grep nix-oci-hashes errors; then exit 1; fi
       test "$(cat answer)" = right
       touch $out
     '';
@@ -85,14 +85,16 @@ in
 {
   lib = evaluates "lookup-in-plain-nix" wrongCases;
   command = packages.nix-oci-hashes;
+  format = pkgs.runCommand "format" { nativeBuildInputs = [ pkgs.nixfmt ]; } ''
+    nixfmt --check ${../flake.nix} $(find ${../nix} ${../tests/nix} -name '*.nix')
+    touch $out
+  '';
+}
+// lib.optionalAttrs isLinux {
   plugins = answersOf {
     inherit (pkgs) nix;
     plugin = packages.plugins;
   };
-  format = pkgs.runCommand "format" { nativeBuildInputs = [ pkgs.nixfmt ]; } ''
-    nixfmt --check ${../flake.nix} $(find ${../nix} -name '*.nix')
-    touch $out
-  '';
 }
 // lib.mapAttrs' (
   name: nix:
@@ -100,7 +102,7 @@ in
     inherit nix;
     plugin = packages.plugin.override { inherit nix; };
   })
-) (support.supportedOf pkgs.nixVersions)
+) (if isLinux then support.supportedOf pkgs.nixVersions else { })
 // lib.optionalAttrs isLinux {
   template = (nixos [ ]).config.system.build.toplevel;
   module = evaluates "nixos-module" (

@@ -44,6 +44,7 @@ let
   # registry for what the table does not have.
   mayResolve = builtins ? ociHash && builtins ? currentSystem;
   resolve = pin: builtins.ociHash ({ digests = table; } // argumentOf pin);
+  isFound = pin: find pin ? value || mayResolve && (builtins.tryEval (resolve pin)).success;
   imageOf =
     option: pin:
     let
@@ -68,7 +69,7 @@ let
     else
       [
         {
-          assertion = found ? value || mayResolve;
+          assertion = isFound container.pin;
           message = "${optionOf name}.pin: ${found.error}";
         }
         {

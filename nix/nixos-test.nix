@@ -34,7 +34,9 @@ let
         cp ${pkgs.writeText "index" made.layoutIndex} $out/index.json
       ''
     );
-  push = label: "skopeo copy --all --dest-tls-verify=false oci:${layoutOf label} docker://${name}:1";
+  push =
+    label:
+    "skopeo copy --all --preserve-digests --dest-tls-verify=false oci:${layoutOf label} docker://${name}:1";
 
   first = image "first";
   # Not a derivation: nothing has to be built for the evaluation to read it.

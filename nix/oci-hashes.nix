@@ -13,14 +13,18 @@ let
     ;
   table = fromJSON (readFile digests);
 
+  names = import ./lib/name.nix;
+  platforms = import ./lib/platform.nix;
+  inherit (import ./lib/result.nix) unwrap;
+
   defaultPlatforms = [
     "linux/amd64"
     "linux/arm64"
   ];
   tracked = listToAttrs (
     map (entry: {
-      name = entry.image;
-      value = entry.platforms or defaultPlatforms;
+      name = (unwrap (names.parse entry.image)).image;
+      value = map (platform: unwrap (platforms.parse platform)) (entry.platforms or defaultPlatforms);
     }) (fromJSON (readFile images))
   );
 

@@ -13,12 +13,12 @@ rec {
   supported = "Nix 2.8, or Nix 2.18 and later (not Lix, not Determinate Nix)";
 
   # The supported releases among nixpkgs' `nixVersions`, by their attributes.
-  # Those that nixpkgs has dropped throw.
+  # Those that nixpkgs has dropped throw, and those it marks as insecure would.
   supportedOf =
     nixVersions:
     lib.filterAttrs (
       name: nix:
       builtins.match "nix_[0-9_]+" name != null
-      && (builtins.tryEval (lib.isDerivation nix && isSupported nix)).value
+      && (builtins.tryEval (lib.isDerivation nix && isSupported nix && nix.meta.available or true)).value
     ) nixVersions;
 }

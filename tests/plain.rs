@@ -148,6 +148,14 @@ fn a_wrong_argument_is_named() {
             "ociHash { image = \"a:1\"; digests = { version = 1; images.\"docker.io/a\".\"1\".digest = \"x\"; }; }",
             "invalid digest 'x'",
         ),
+        (
+            "ociHash { image = \"a:1\"; digests = { version = 1; images.\"docker.io/a\".\"1\" = { }; }; }",
+            "the pins of docker.io/a are malformed: each takes a 'digest'",
+        ),
+        (
+            "ociHash { image = \"a:1\"; digests = { version = 1; images.\"docker.io/a\" = 3; }; }",
+            "the pins of docker.io/a are malformed",
+        ),
         ("platformOf \"amd64\"", "invalid platform 'amd64'"),
         ("platformOf 3", "the platform is an integer; write a string"),
         (

@@ -205,7 +205,9 @@ let
         tag = null;
       };
     in
-    if any (isDigestOf query) (attrValues pins) then
+    if !builtins.all tables.isPin (attrValues pins) then
+      fail (misses.malformed query.image)
+    else if any (isDigestOf query) (attrValues pins) then
       ok answer
     else
       fail (misses.unknownDigest (names.toText answer) query.platform (attrNames pins));
@@ -223,6 +225,8 @@ let
     in
     if pins == null then
       fail (misses.notTracked image (suggest.images image (tables.images table)))
+    else if !isAttrs pins then
+      fail (misses.malformed image)
     else if pins == { } then
       fail "${image} is tracked but not pinned yet; run 'nix-oci-hashes refresh'"
     else if wanted == { } && query.digest != null then
@@ -230,7 +234,10 @@ let
     else if tag == null then
       fail (misses.noMatch image wanted.requirement.text wanted.variant (attrNames pins))
     else if pins ? ${tag} then
-      answerOfPin query tag pins.${tag}
+      if tables.isPin pins.${tag} then
+        answerOfPin query tag pins.${tag}
+      else
+        fail (misses.malformed image)
     else if wanted == { } then
       fail (misses.noLatest image (attrNames pins))
     else

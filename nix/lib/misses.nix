@@ -88,6 +88,11 @@ in
     + (if near == [ ] then "t" else "did you mean ${alternatives near}? T")
     + "o track it, run 'nix-oci-hashes add ${image}'";
 
+  malformed =
+    image:
+    "the pins of ${image} are malformed: each takes a 'digest' and maybe 'platforms'; "
+    + "mend the table, or take its last good version from git";
+
   noLatest = image: tags: "${image} has no pinned tag 'latest'; name one of ${list tags}";
 
   noSuchTag =

@@ -47,7 +47,8 @@ rec {
     else if isAttrs digests then
       check digests
     else if isPath digests || isString digests then
-      check (fromJSON (readFile digests))
+      # What a built file refers to has no part in its pins.
+      check (fromJSON (builtins.unsafeDiscardStringContext (readFile digests)))
     else
       fail "the attribute 'digests' is of type ${typeOf digests}; ${remedy}";
 
@@ -68,6 +69,14 @@ rec {
 
   # The pins of an image by tag; null for an image that is not tracked.
   pinsOf = table: image: named imageOf image table.images;
+
+  # Whether what stands for a pin is one, as far as a lookup looks at it.
+  isPin =
+    pin:
+    isAttrs pin
+    && isString (pin.digest or null)
+    && isAttrs (pin.platforms or { })
+    && builtins.all isString (builtins.attrValues (pin.platforms or { }));
 
   # The digest of a platform in a pin; null where it has none.
   manifestOf = pin: platform: named platforms.parse platform (pin.platforms or { });

@@ -143,7 +143,11 @@ in
       };
       segments = if suffixed == null then [ ] else text.splitOn "-" suffixed.after;
     in
-    if found == null || !isVersion then null else foldl' takeSegment start segments;
+    # Longer than a tag can be, and too long for a regular expression.
+    if stringLength tag > 128 || found == null || !isVersion then
+      null
+    else
+      foldl' takeSegment start segments;
 
   # How many numbers it has, of which more than three count as three.
   precision = version: if length version.numbers > 3 then 3 else length version.numbers;

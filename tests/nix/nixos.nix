@@ -100,16 +100,21 @@ let
     ) b;
   mergeAll = foldl' merge { };
 
-  evaluated = map (
+  evaluate =
     module:
     let
-      value = if isFunction module || isAttrs module then module else import module;
+      imported = if isFunction module || isAttrs module then module else import module;
+      value = if isFunction imported then imported { inherit config lib pkgs; } else imported;
     in
-    if isFunction value then value { inherit config lib pkgs; } else value
-  ) modules;
+    [ value ] ++ concatMap evaluate (value.imports or [ ]);
+  evaluated = concatMap evaluate modules;
   # The module under test declares options; the others only set them.
   declaring = filter (module: module ? options) evaluated;
-  given = mergeAll (filter (module: !(module ? options)) evaluated);
+  given = removeAttrs (mergeAll (filter (module: !(module ? options)) evaluated)) [
+    "_file"
+    "imports"
+    "key"
+  ];
   options = mergeAll (map (module: module.options) declaring);
 
   containers = mapAttrs (

@@ -14,42 +14,13 @@ use std::process::Command;
 
 use support::{Outcome, Workspace, git, project};
 
-/// Writes its arguments and the body of a pull request into files. It knows of the
-/// pull request 7 once it has been asked to make one, until it is asked to close it,
-/// and whether it merges itself; and `9`, which somebody has opened from a fork.
-const GH: &str = r#"#!/usr/bin/env bash
-set -eu
-printf '%s\n' "$*" >>"$GH_LOG"
-state() { cat "$GH_LOG.$1" 2>/dev/null || true; }
-case "$1 $2" in
-"pr list")
-  [[ "$*" = *"isCrossRepository | not"* ]] || { echo 9; exit; }
-  case "$*" in
-  *"[0].number // empty") state open ;;
-  *"[0].autoMergeRequest // empty") state auto ;;
-  *) exit 1 ;;
-  esac
-  ;;
-"pr create") echo 7 >"$GH_LOG.open" ;;
-"pr close") rm "$GH_LOG.open" ;;
-"pr merge") case "$3" in
-  --auto) echo '{}' >"$GH_LOG.auto" ;;
-  --disable-auto) rm "$GH_LOG.auto" ;;
-  esac ;;
-esac
-while [ $# -gt 0 ]; do
-  if [ "$1" = --body-file ]; then cp "$2" "$GH_LOG.body"; fi
-  shift
-done
-"#;
-
 struct Repository(Workspace);
 
 impl Repository {
     fn new() -> Self {
         let repository = Self(Workspace::new());
         let space = &repository.0;
-        space.write("gh/gh", GH);
+        space.write("gh/gh", support::GH);
         let executable = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(space.path("gh/gh"), executable).unwrap();
         git(

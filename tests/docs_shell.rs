@@ -41,7 +41,12 @@ run)
   shift
   exec "$program" "$@"
   ;;
-build) exec ln -sfn "$PLUGIN" "$4" ;;
+build)
+  case "$*" in
+  *--out-link*) exec ln -sfn "$PLUGIN" "$4" ;;
+  *.#nix-oci-hashes) mkdir -p result/bin && exec ln -sfn "$COMMAND" result/bin/ ;;
+  esac
+  ;;
 esac
 arguments=()
 for argument in "$@"; do
@@ -340,6 +345,51 @@ fn the_workflow_of_the_page_proposes_what_has_changed() {
     let asked = shell.bin.read("log");
     assert_eq!(asked.matches("pr create").count(), 1, "{asked}");
     assert_eq!(asked.matches("pr edit 7").count(), 1, "{asked}");
+}
+
+/// The steps of the three jobs, in one folder: what they hand to each other keeps
+/// its path.
+#[test]
+fn the_workflow_of_this_repository_proposes_what_has_changed() {
+    let shell = Shell::new();
+    shell.executable("gh", support::GH);
+    let (clone, origin) = repository(&shell);
+    let script = std::fs::read(project().join("scripts/propose-refresh")).unwrap();
+    clone.write("scripts/propose-refresh", script);
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(clone.path("scripts/propose-refresh"), executable).unwrap();
+    let workflow = project().join(".github/workflows/refresh.yml");
+    let steps = scripts(&std::fs::read_to_string(workflow).unwrap());
+    let (ask, rest) = steps.split_at(3);
+    assert!(ask[2].contains("--shard") && rest.last().unwrap().contains("propose-refresh"));
+    let run = |step: &str, index: &str, shard: &str| {
+        let mut command = shell.command(&clone.path(""), step);
+        command
+            .env("INDEX", index)
+            .env("SHARD", shard)
+            .env("ALL", "")
+            .env("BASE", "main")
+            .env("AUTO_MERGE", "1")
+            .env("GH_LOG", shell.bin.path("log"))
+            .env("GITHUB_STEP_SUMMARY", shell.bin.path("summary"))
+            .env("GIT_CONFIG_GLOBAL", shell.bin.path("gitconfig"));
+        Outcome::of(&mut command).code(0)
+    };
+    for (index, shard) in [("0", "1/2"), ("1", "2/2")] {
+        for step in ask {
+            run(step, index, shard);
+        }
+    }
+    for step in rest {
+        run(step, "", "");
+    }
+    assert_refreshed(&origin, "refresh");
+    let asked = shell.bin.read("log");
+    assert!(
+        asked.contains("pr create") && asked.contains("pr merge --auto"),
+        "{asked}"
+    );
+    assert_eq!(shell.bin.read("summary"), shell.bin.read("log.body"));
 }
 
 #[test]

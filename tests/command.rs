@@ -58,10 +58,7 @@ fn lookup_misses_say_what_there_is() {
             "nextclud:34",
             "docker.io/nextclud is not tracked; did you mean docker.io/nextcloud? To track it, run 'nix-oci-hashes add",
         ),
-        (
-            "nextcloud:99",
-            "no pinned tag '99'; pinned are 34.0.4, 34.0, 34,",
-        ),
+        ("nextcloud:99", "no pinned tag '99'; pinned are "),
         ("", "invalid image reference ''"),
         ("a b", "invalid image reference 'a b'"),
         ("Nextcloud:34", "did you mean 'nextcloud'?"),

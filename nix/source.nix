@@ -6,7 +6,6 @@ lib.fileset.toSource {
   fileset = lib.fileset.unions [
     ../Cargo.lock
     ../Cargo.toml
-    ../README.md
     ../build.rs
     ../clippy.toml
     ../cpp

@@ -134,7 +134,7 @@ fn a_wrong_argument_is_named() {
         ),
         (
             "ociHash { image = \"a:1\"; digests = 3; }",
-            "the attribute 'digests' is of type int; pass the path",
+            "the attribute 'digests' is an integer; write the path",
         ),
         (
             "ociHash { image = \"a:1\"; digests = { }; }",

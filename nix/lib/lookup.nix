@@ -12,6 +12,7 @@ let
   tables = import ./table.nix;
   suggest = import ./suggest.nix;
   misses = import ./misses.nix;
+  typeName = import ./type.nix;
   inherit (import ./result.nix) andThen fail ok;
   inherit (builtins)
     any
@@ -28,7 +29,6 @@ let
     isString
     length
     sort
-    typeOf
     ;
 
   attributes = [
@@ -38,18 +38,6 @@ let
     "platform"
     "digests"
   ];
-
-  describe = {
-    bool = "a Boolean";
-    float = "a float";
-    int = "an integer";
-    lambda = "a function";
-    list = "a list";
-    null = "null";
-    path = "a path";
-    set = "a set";
-  };
-  typeName = value: describe.${typeOf value} or "a ${typeOf value}";
 
   # A string without context, or null for an attribute that is not there.
   plain =

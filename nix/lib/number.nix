@@ -21,7 +21,6 @@ rec {
 
   zero = pad "0";
   ofInt = int: pad (toString int);
-  one = ofInt 1;
 
   # The number that is all of `digits`; null for anything else.
   parse =

@@ -3,6 +3,7 @@
 let
   names = import ./name.nix;
   platforms = import ./platform.nix;
+  typeName = import ./type.nix;
   inherit (import ./result.nix) fail ok;
   inherit (builtins)
     attrNames
@@ -12,7 +13,6 @@ let
     isPath
     isString
     readFile
-    typeOf
     ;
 
   remedy = "pass the path of a digests.json, or the set that builtins.fromJSON makes of it";
@@ -50,7 +50,10 @@ rec {
       # What a built file refers to has no part in its pins.
       check (fromJSON (builtins.unsafeDiscardStringContext (readFile digests)))
     else
-      fail "the attribute 'digests' is of type ${typeOf digests}; ${remedy}";
+      fail (
+        "the attribute 'digests' is ${typeName digests}; "
+        + "write the path of a digests.json, or its parsed set"
+      );
 
   check =
     table:

@@ -27,7 +27,6 @@ let
   digits = characters "0123456789";
   lowerCase = characters "abcdefghijklmnopqrstuvwxyz";
   upperCase = characters "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-  alphanumeric = digits ++ lowerCase ++ upperCase;
 
   # `text` without `parts`.
   without = parts: text: replaceStrings parts (map (_: "") parts) text;
@@ -92,7 +91,6 @@ let
 in
 rec {
   inherit
-    alphanumeric
     characters
     digits
     lowerCase

@@ -80,6 +80,14 @@ let
         }
       ];
 
+  optionalText =
+    example: description:
+    mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      inherit example description;
+    };
+
   pinType = types.either types.str (
     types.submodule {
       options = {
@@ -88,24 +96,9 @@ let
           example = "docker.io/nextcloud";
           description = "The image; it may carry a tag.";
         };
-        version = mkOption {
-          type = types.nullOr types.str;
-          default = null;
-          example = "^34";
-          description = "A tag, or a version requirement, of which the highest pinned version is taken.";
-        };
-        variant = mkOption {
-          type = types.nullOr types.str;
-          default = null;
-          example = "-fpm";
-          description = "The suffix of the tag.";
-        };
-        platform = mkOption {
-          type = types.nullOr types.str;
-          default = null;
-          example = "linux/arm64";
-          description = "The platform, or a Nix system. Null stands for the host's.";
-        };
+        version = optionalText "^34" "A tag, or a version requirement, of which the highest pinned version is taken.";
+        variant = optionalText "-fpm" "The suffix of the tag.";
+        platform = optionalText "linux/arm64" "The platform, or a Nix system. Null stands for the host's.";
         digests = mkOption {
           type = types.nullOr types.path;
           default = null;

@@ -234,8 +234,7 @@ in
 {
   inherit plain;
 
-  # The result for an argument of ociHash, as { image, tag, digest, platform };
-  # `default` is the table of an argument without one.
+  # The result for an argument of ociHash, as { image, tag, digest }; `default` the table of an argument without one.
   lookup =
     default: argument:
     let
@@ -255,9 +254,7 @@ in
       set:
       andThen (query set) (
         query:
-        andThen (if set ? digests then tables.load set.digests else default) (
-          table: andThen (answer table query) (found: ok (found // { inherit (query) platform; }))
-        )
+        andThen (if set ? digests then tables.load set.digests else default) (table: answer table query)
       )
     );
 }

@@ -16,6 +16,8 @@ pub mod nix;
 pub mod proxy;
 #[cfg(feature = "system-tests")]
 pub mod registry;
+#[cfg(feature = "system-tests")]
+pub mod shell;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

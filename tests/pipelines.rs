@@ -1,0 +1,215 @@
+//! What keeps a table fresh: the workflows, the pipeline and the timer of the
+//! documentation and of this repository, run step by step.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use support::docs::{ADDRESS, of_kind};
+use support::shell::Shell;
+use support::{Outcome, Workspace, git, project};
+
+/// A repository with the files of `shell`, at `main`, and where it is pushed to.
+fn repository(shell: &Shell) -> (Workspace, PathBuf) {
+    let clone = of_kind("sh");
+    let clone = clone.iter().find(|block| block.page == "docs/refresh.md");
+    let clone = shell.folder(clone.unwrap());
+    let origin = clone.path(".git/origin.git");
+    git(
+        &clone.path(""),
+        &["init", "-q", "--bare", ".git/origin.git"],
+    );
+    git(&origin, &["config", "receive.advertisePushOptions", "true"]);
+    git(&clone.path(""), &["checkout", "-q", "-b", "main"]);
+    git(&clone.path(""), &["commit", "-qm", "Begin"]);
+    let url = origin.to_str().unwrap();
+    git(&clone.path(""), &["remote", "add", "origin", url]);
+    git(&clone.path(""), &["push", "-q", "-u", "origin", "main"]);
+    (clone, origin)
+}
+
+/// That `branch` of `origin` has a table more than `main` had.
+#[track_caller]
+fn assert_refreshed(origin: &Path, branch: &str) {
+    let message = git(origin, &["log", "-1", "--format=%s", branch]);
+    assert_eq!(message, "Refresh the pins\n");
+    let files = git(origin, &["show", "--format=", "--name-only", branch]);
+    assert_eq!(files, "digests.json\n");
+    let table = git(origin, &["show", &format!("{branch}:digests.json")]);
+    assert!(table.contains("\"docker.io/nextcloud\""), "{table}");
+}
+
+#[test]
+fn the_timer_refreshes_and_pushes() {
+    let shell = Shell::new();
+    let timer = of_kind("nix").into_iter().find(|b| b.page == "docs/ci.md");
+    let timer = shell.around.value_of(&timer.unwrap().text);
+    let script = timer["systemd"]["services"]["refresh-pins"]["script"].as_str();
+    let (clone, origin) = repository(&shell);
+    let identity = &timer["systemd"]["services"]["refresh-pins"]["environment"];
+    let run = || {
+        let mut command = shell.command(&clone.path(""), script.unwrap());
+        for (name, value) in identity.as_object().unwrap() {
+            command.env(name, value.as_str().unwrap());
+        }
+        Outcome::of(&mut command).code(0)
+    };
+    run();
+    assert_refreshed(&origin, "main");
+    let pushed = git(&origin, &["rev-parse", "main"]);
+    run();
+    assert_eq!(git(&origin, &["rev-parse", "main"]), pushed);
+}
+
+/// The scripts of a pipeline in YAML: GitHub's `run`, GitLab's `script`, in order.
+fn scripts(text: &str) -> Vec<String> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let lines: Vec<&str> = text.lines().collect();
+    let mut scripts = Vec::new();
+    let mut list = None;
+    for (i, line) in lines.iter().enumerate() {
+        let trimmed = line.trim_start();
+        if trimmed == "script:" {
+            list = Some(indent(line));
+        } else if list.is_some_and(|list| indent(line) <= list) {
+            list = None;
+        }
+        let run = trimmed.strip_prefix("- run: ");
+        let Some(item) = run.or_else(|| trimmed.strip_prefix("- ").filter(|_| list.is_some()))
+        else {
+            continue;
+        };
+        // The other keys of the step stand less far in.
+        let inner = lines.get(i + 1).map_or(0, |below| indent(below));
+        let below = lines[i + 1..]
+            .iter()
+            .take_while(|below| indent(below) >= inner);
+        let below: Vec<&str> = below.map(|below| below.trim_start()).collect();
+        scripts.push(match item {
+            "|" => below.join("\n"),
+            ">-" => below.join(" "),
+            _ => item.to_owned(),
+        });
+    }
+    scripts
+}
+
+#[test]
+fn the_workflow_of_the_page_proposes_what_has_changed() {
+    let shell = Shell::new();
+    shell.executable("gh", support::GH);
+    let (clone, origin) = repository(&shell);
+    let workflow = of_kind("yaml").into_iter().next().unwrap();
+    let steps = scripts(&workflow.text);
+    assert_eq!(steps.len(), 2);
+    for _ in 0..2 {
+        git(&clone.path(""), &["checkout", "-q", "main"]);
+        for step in &steps {
+            let mut command = shell.command(&clone.path(""), step);
+            command
+                .env("BASE", "main")
+                .env("GH_LOG", shell.bin.path("log"));
+            let variables = workflow.text.lines().map(str::trim);
+            for variable in variables.filter(|line| line.starts_with("GIT_")) {
+                let (name, value) = variable.split_once(": ").unwrap();
+                command.env(name, value);
+            }
+            Outcome::of(&mut command).code(0);
+        }
+        assert_refreshed(&origin, "refresh");
+    }
+    let asked = shell.bin.read("log");
+    assert_eq!(asked.matches("pr create").count(), 1, "{asked}");
+    assert_eq!(asked.matches("pr edit 7").count(), 1, "{asked}");
+}
+
+/// The steps of the three jobs, in one folder: what they hand to each other keeps
+/// its path.
+#[test]
+fn the_workflow_of_this_repository_proposes_what_has_changed() {
+    let shell = Shell::new();
+    shell.executable("gh", support::GH);
+    let (clone, origin) = repository(&shell);
+    let script = std::fs::read(project().join("scripts/propose-refresh")).unwrap();
+    clone.write("scripts/propose-refresh", script);
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(clone.path("scripts/propose-refresh"), executable).unwrap();
+    let workflow = project().join(".github/workflows/refresh.yml");
+    let steps = scripts(&std::fs::read_to_string(workflow).unwrap());
+    let (ask, rest) = steps.split_at(3);
+    assert!(ask[2].contains("--shard") && rest.last().unwrap().contains("propose-refresh"));
+    let run = |step: &str, index: &str, shard: &str| {
+        let mut command = shell.command(&clone.path(""), step);
+        command
+            .env("INDEX", index)
+            .env("SHARD", shard)
+            .env("ALL", "")
+            .env("BASE", "main")
+            .env("AUTO_MERGE", "1")
+            .env("GH_LOG", shell.bin.path("log"))
+            .env("GITHUB_STEP_SUMMARY", shell.bin.path("summary"))
+            .env("GIT_CONFIG_GLOBAL", shell.bin.path("gitconfig"));
+        Outcome::of(&mut command).code(0)
+    };
+    for (index, shard) in [("0", "1/2"), ("1", "2/2")] {
+        for step in ask {
+            run(step, index, shard);
+        }
+    }
+    for step in rest {
+        run(step, "", "");
+    }
+    assert_refreshed(&origin, "refresh");
+    let asked = shell.bin.read("log");
+    assert!(
+        asked.contains("pr create") && asked.contains("pr merge --auto"),
+        "{asked}"
+    );
+    assert_eq!(shell.bin.read("summary"), shell.bin.read("log.body"));
+}
+
+#[test]
+fn the_pipeline_of_gitlab_proposes_what_has_changed() {
+    let shell = Shell::new();
+    let (clone, origin) = repository(&shell);
+    let pipeline = project().join("docs/examples/gitlab-ci.yml");
+    let scripts = scripts(&std::fs::read_to_string(pipeline).unwrap());
+    let [ask, propose @ ..] = &scripts[..] else {
+        panic!("two jobs")
+    };
+    let run = |script: &str, shard: &str| {
+        let mut command = shell.command(&clone.path(""), script);
+        command
+            .env("TOOL", ADDRESS)
+            .env("CI_NODE_INDEX", shard)
+            .env("CI_NODE_TOTAL", "2")
+            .env("CI_SERVER_HOST", "gitlab.example")
+            .env("CI_PROJECT_PATH", "me/configuration")
+            .env("CI_DEFAULT_BRANCH", "main")
+            .env("REFRESH_TOKEN", "token")
+            .env("GIT_CONFIG_COUNT", "1")
+            .env(
+                "GIT_CONFIG_KEY_0",
+                format!("url.{}.insteadOf", origin.display()),
+            )
+            .env(
+                "GIT_CONFIG_VALUE_0",
+                "https://refresh:token@gitlab.example/me/configuration.git",
+            );
+        Outcome::of(&mut command).code(0)
+    };
+    run(ask, "1");
+    run(ask, "2");
+    // One shell for all lines of a job, as GitLab has it.
+    run(&propose.join("\n"), "1");
+    assert_refreshed(&origin, "refresh");
+    let body = git(&origin, &["log", "-1", "--format=%b", "refresh"]);
+    assert!(body.contains("added"), "{body}");
+}

@@ -7,6 +7,9 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::text::{Quoted, deserialize_as_text};
 
+/// Digits of the longest digest.
+const LONGEST_HEX: usize = 128;
+
 /// A registered digest algorithm of the OCI image spec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Algorithm {
@@ -23,20 +26,17 @@ impl Algorithm {
             Self::Sha512 => "sha512",
         }
     }
-
-    const fn hex_length(self) -> usize {
-        match self {
-            Self::Sha256 => 64,
-            Self::Sha512 => 128,
-        }
-    }
 }
 
 /// `algorithm:hex`, with lower-case hexadecimal digits of the algorithm's length.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest {
-    algorithm: Algorithm,
-    hex: Box<str>,
+pub struct Digest(Value);
+
+/// Tables hold digests by the hundred thousand: bytes are half of the digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Value {
+    Sha256([u8; 32]),
+    Sha512(Box<[u8; 64]>),
 }
 
 /// Why a text is not a [`Digest`].
@@ -50,34 +50,48 @@ pub struct DigestError {
 impl Digest {
     /// The digest of `content` under `algorithm`.
     pub fn of(algorithm: Algorithm, content: &[u8]) -> Self {
-        fn hex(bytes: &[u8]) -> Box<str> {
-            const DIGITS: &[u8; 16] = b"0123456789abcdef";
-            let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-            bytes
-                .iter()
-                .flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)])
-                .collect()
-        }
-        let hex = match algorithm {
-            Algorithm::Sha256 => hex(&Sha256::digest(content)),
-            Algorithm::Sha512 => hex(&Sha512::digest(content)),
-        };
-        Self { algorithm, hex }
+        Self(match algorithm {
+            Algorithm::Sha256 => Value::Sha256(Sha256::digest(content).into()),
+            Algorithm::Sha512 => Value::Sha512(Box::new(Sha512::digest(content).into())),
+        })
     }
 
     /// Whether `content` has this digest.
     pub fn matches(&self, content: &[u8]) -> bool {
-        Self::of(self.algorithm, content) == *self
+        Self::of(self.algorithm(), content) == *self
     }
 
     /// The algorithm's part.
     pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
+        match self.0 {
+            Value::Sha256(_) => Algorithm::Sha256,
+            Value::Sha512(_) => Algorithm::Sha512,
+        }
     }
 
     /// The first twelve hexadecimal digits, as people write digests in prose.
-    pub fn short(&self) -> &str {
-        &self.hex[..12]
+    pub fn short(&self) -> impl fmt::Display + use<> {
+        let mut first = [0; 6];
+        first.copy_from_slice(&self.bytes()[..6]);
+        HexDisplay(first)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.0 {
+            Value::Sha256(bytes) => bytes,
+            Value::Sha512(bytes) => &**bytes,
+        }
+    }
+}
+
+/// Bytes in lower-case hexadecimal digits.
+struct HexDisplay<T>(T);
+
+impl<T: AsRef<[u8]>> fmt::Display for HexDisplay<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut digits = [0; LONGEST_HEX];
+        let digits = base16ct::lower::encode_str(self.0.as_ref(), &mut digits);
+        f.write_str(digits.map_err(|_| fmt::Error)?)
     }
 }
 
@@ -94,24 +108,31 @@ impl FromStr for Digest {
             Some(("sha512", hex)) => (Algorithm::Sha512, hex),
             _ => return Err(error("it must start with 'sha256:' or 'sha512:'")),
         };
-        if hex.len() != algorithm.hex_length()
-            || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-        {
-            return Err(error(match algorithm {
+        let value = match algorithm {
+            Algorithm::Sha256 => decode(hex).map(Value::Sha256),
+            Algorithm::Sha512 => decode(hex).map(|bytes| Value::Sha512(Box::new(bytes))),
+        };
+        value.map(Self).ok_or_else(|| {
+            error(match algorithm {
                 Algorithm::Sha256 => "'sha256:' takes 64 lower-case hexadecimal digits",
                 Algorithm::Sha512 => "'sha512:' takes 128 lower-case hexadecimal digits",
-            }));
-        }
-        Ok(Self {
-            algorithm,
-            hex: hex.into(),
+            })
         })
     }
 }
 
+/// `N` bytes from twice as many lower-case digits.
+fn decode<const N: usize>(hex: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    let length = base16ct::lower::decode(hex, &mut bytes).ok()?.len();
+    (length == N).then_some(bytes)
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.algorithm.name(), self.hex)
+        f.write_str(self.algorithm().name())?;
+        f.write_str(":")?;
+        HexDisplay(self.bytes()).fmt(f)
     }
 }
 

@@ -89,6 +89,7 @@ fn differing(a: &Pin, b: &Pin) -> Option<(Digest, Digest)> {
 mod tests {
     use super::*;
     use crate::digest::Algorithm;
+    use crate::table::Platforms;
 
     fn table(pins: &[(&str, &str, &str)]) -> Table {
         let mut table = Table::default();
@@ -96,7 +97,7 @@ mod tests {
             let pins = table.images.entry(image.parse().unwrap()).or_default();
             let pin = Pin {
                 digest: Digest::of(Algorithm::Sha256, content.as_bytes()),
-                platforms: std::collections::BTreeMap::new(),
+                platforms: Platforms::new(),
             };
             pins.insert(tag.parse().unwrap(), pin);
         }

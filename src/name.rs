@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::digest::{Digest, DigestError};
 use crate::tag::{Tag, TagError};
@@ -20,7 +21,7 @@ const LONGEST_REPOSITORY: usize = 255;
 /// to one value. Host names are written in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageName {
-    text: Box<str>,
+    text: Arc<str>,
     registry: usize,
 }
 
@@ -140,7 +141,7 @@ impl ImageName {
             _ => path,
         };
         let name = Self {
-            text: format!("{registry}/{path}").into_boxed_str(),
+            text: format!("{registry}/{path}").into(),
             registry: registry.len(),
         };
         if name.repository().len() > LONGEST_REPOSITORY {

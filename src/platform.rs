@@ -1,5 +1,6 @@
 //! Platforms, as `os/arch[/variant]` of the OCI image spec, and Nix systems.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -12,7 +13,7 @@ use crate::text::{Quoted, deserialize_as_text};
 /// `aarch64` are `amd64` and `arm64`, and a Nix system such as `x86_64-linux`
 /// is the platform whose containers it runs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Platform(Box<str>);
+pub struct Platform(Cow<'static, str>);
 
 /// Why a text is not a [`Platform`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,9 +77,11 @@ impl Platform {
             other => other,
         };
         let separator = if variant.is_empty() { "" } else { "/" };
-        Some(Self(
-            format!("{os}/{arch}{separator}{variant}").into_boxed_str(),
-        ))
+        let name = format!("{os}/{arch}{separator}{variant}");
+        Some(match known(|platform| platform == name) {
+            Some(platform) => platform,
+            None => Self(name.into()),
+        })
     }
 
     /// The platform, as written in `digests.json`.
@@ -87,12 +90,23 @@ impl Platform {
     }
 }
 
+/// The platform of a Nix system that `is` the one; most of those in a table are,
+/// and need no text of their own.
+fn known(is: impl Fn(&str) -> bool) -> Option<Platform> {
+    let mut platforms = NIX_SYSTEMS.iter().map(|(_, platform)| *platform);
+    let platform = platforms.find(|platform| is(platform))?;
+    Some(Platform(Cow::Borrowed(platform)))
+}
+
 impl FromStr for Platform {
     type Err = PlatformError;
 
     fn from_str(input: &str) -> Result<Self, PlatformError> {
+        if let Some(platform) = known(|platform| platform == input) {
+            return Ok(platform);
+        }
         if let Some((_, platform)) = NIX_SYSTEMS.iter().find(|(system, _)| *system == input) {
-            return Ok(Self((*platform).into()));
+            return Ok(Self(Cow::Borrowed(platform)));
         }
         let mut parts = input.split('/');
         let platform = match (parts.next(), parts.next(), parts.next(), parts.next()) {

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 #[cfg(feature = "refresh")]
 use std::collections::BTreeSet;
+use std::fmt;
+use std::io::{self, Write};
 use std::path::Path;
 
+use litemap::LiteMap;
 use serde::{Deserialize, Deserializer};
 
 use crate::digest::Digest;
@@ -15,6 +18,10 @@ use crate::tag::{Tag, by_version};
 
 /// The pins of one image, by tag.
 pub type Pins = BTreeMap<Tag, Pin>;
+
+/// The manifest of each platform: two of them, mostly, for which a sorted list
+/// takes a quarter of the memory of a tree.
+pub type Platforms = LiteMap<Platform, Digest>;
 
 const REMEDY: &str = "mend the file, or take its last good version from git";
 const VERSION: u64 = 1;
@@ -34,7 +41,7 @@ pub struct Pin {
     pub digest: Digest,
     /// The manifest of each tracked platform. Empty until a refresh has
     /// verified a pin of which only the tag's digest was known.
-    pub platforms: BTreeMap<Platform, Digest>,
+    pub platforms: Platforms,
 }
 
 #[derive(Deserialize)]
@@ -54,6 +61,7 @@ impl<'de> Deserialize<'de> for Pin {
             platforms: BTreeMap<Platform, Digest>,
         }
         let Object(Members { digest, platforms }) = Object::deserialize(deserializer)?;
+        let platforms = platforms.into_iter().collect();
         Ok(Self { digest, platforms })
     }
 }
@@ -118,23 +126,28 @@ impl Table {
         Self::parse(&json::read_file(path, remedy)?, &path.display().to_string())
     }
 
-    /// The canonical text: images in byte order, tags in version order,
-    /// two-space indent, one digest a line, a newline at the end.
+    /// The canonical text, as [`Table::write`] writes it.
     pub fn to_json(&self) -> String {
-        // Names, tags, platforms and digests have no character to escape.
-        object(0, [format!("\"version\": {VERSION}"), self.images_member()]) + "\n"
+        let mut text = Vec::new();
+        // Writing to memory does not fail, and all of it is ASCII.
+        let _ = self.write(&mut text);
+        String::from_utf8(text).unwrap_or_default()
     }
 
-    fn images_member(&self) -> String {
-        let images = self.images.iter().map(|(image, pins)| {
-            let mut tags: Vec<&Tag> = pins.keys().collect();
-            tags.sort_by_cached_key(|tag| by_version(tag));
-            let tags = tags
-                .into_iter()
-                .map(|tag| format!("\"{tag}\": {}", pins[tag].to_json(3)));
-            format!("\"{image}\": {}", object(2, tags))
-        });
-        format!("\"images\": {}", object(1, images))
+    /// Writes the canonical text: images in byte order, tags in version order,
+    /// two-space indent, one digest a line, a newline at the end.
+    ///
+    /// # Errors
+    /// Where `out` fails.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        // Names, tags, platforms and digests have no character to escape.
+        write!(out, "{{\n  \"version\": {VERSION},\n  \"images\": ")?;
+        write_object(out, 1, &self.images, |out, pins| {
+            let mut pins: Vec<(&Tag, &Pin)> = pins.iter().collect();
+            pins.sort_by_cached_key(|(tag, _)| by_version(tag));
+            write_object(out, 2, pins, |out, pin| pin.write(out))
+        })?;
+        out.write_all(b"\n}\n")
     }
 }
 
@@ -159,29 +172,37 @@ impl Pin {
             .any(|platform| platforms.contains(platform))
     }
 
-    fn to_json(&self, depth: usize) -> String {
-        let mut members = vec![format!("\"digest\": \"{}\"", self.digest)];
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        write!(out, "{{\n        \"digest\": \"{}\"", self.digest)?;
         if !self.platforms.is_empty() {
-            let platforms = self.platforms.iter();
-            let platforms =
-                platforms.map(|(platform, digest)| format!("\"{platform}\": \"{digest}\""));
-            members.push(format!("\"platforms\": {}", object(depth + 1, platforms)));
+            out.write_all(b",\n        \"platforms\": ")?;
+            write_object(out, 4, &self.platforms, |out, digest| {
+                write!(out, "\"{digest}\"")
+            })?;
         }
-        object(depth, members)
+        out.write_all(b"\n      }")
     }
 }
 
-/// A JSON object, a member a line, whose braces stand at `depth`.
-fn object(depth: usize, members: impl IntoIterator<Item = String>) -> String {
-    let indent = "  ".repeat(depth);
-    let members: Vec<String> = members
-        .into_iter()
-        .map(|member| format!("\n{indent}  {member}"))
-        .collect();
-    if members.is_empty() {
-        "{}".to_owned()
+/// Writes a JSON object, a member a line, whose braces stand at `depth`.
+fn write_object<W: Write, K: fmt::Display, V>(
+    out: &mut W,
+    depth: usize,
+    members: impl IntoIterator<Item = (K, V)>,
+    mut write_value: impl FnMut(&mut W, V) -> io::Result<()>,
+) -> io::Result<()> {
+    let indent = 2 * depth;
+    let mut is_empty = true;
+    for (key, value) in members {
+        let comma = if is_empty { "{" } else { "," };
+        write!(out, "{comma}\n{:indent$}  \"{key}\": ", "")?;
+        write_value(out, value)?;
+        is_empty = false;
+    }
+    if is_empty {
+        out.write_all(b"{}")
     } else {
-        format!("{{{}\n{indent}}}", members.join(","))
+        write!(out, "\n{:indent$}}}", "")
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::text::{Quoted, deserialize_as_text};
 use crate::version::Version;
@@ -10,7 +11,7 @@ use crate::version::Version;
 /// hyphens (OCI distribution spec, "Pulling manifests"). Ordered by its bytes;
 /// [`by_version`] is the order in which people expect to read tags.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tag(Box<str>);
+pub struct Tag(Arc<str>);
 
 /// Why a text is not a [`Tag`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

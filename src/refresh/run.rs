@@ -18,7 +18,7 @@ use crate::images::TrackedImage;
 use crate::name::ImageName;
 use crate::platform::Platform;
 use crate::registry::{Client, RegistryError};
-use crate::table::{Pin, Pins, Table};
+use crate::table::{Pin, Pins, Platforms, Table};
 use crate::tag::Tag;
 
 /// Images of one registry that are worked on at once; the client limits the
@@ -277,7 +277,7 @@ fn pin(tracked: &TrackedImage, tag: &Tag, digest: Digest, offer: &Offer) -> Resu
         tag: tag.clone(),
         error: error.clone(),
     })?;
-    let taken: BTreeMap<_, _> = offered
+    let taken: Platforms = offered
         .iter()
         .filter(|(platform, _)| tracked.platforms.contains(*platform))
         .map(|(platform, manifest)| (platform.clone(), manifest.clone()))

@@ -154,15 +154,15 @@ mod tests {
             };
             let found: Vec<_> = platforms
                 .iter()
-                .map(|(platform, digest)| (platform.as_str(), digest.short()))
+                .map(|(platform, digest)| format!("{platform} {}", digest.short()))
                 .collect();
             assert_eq!(
                 found,
                 [
-                    ("linux/amd64", "aaaaaaaaaaaa"),
-                    ("linux/arm/v7", "cccccccccccc"),
-                    ("linux/arm64", "bbbbbbbbbbbb"),
-                    ("windows/amd64", "dddddddddddd"),
+                    "linux/amd64 aaaaaaaaaaaa",
+                    "linux/arm/v7 cccccccccccc",
+                    "linux/arm64 bbbbbbbbbbbb",
+                    "windows/amd64 dddddddddddd",
                 ]
             );
         }

@@ -150,7 +150,7 @@ mod tests {
         let platforms = [("linux/arm64".parse().unwrap(), digest('f'))];
         Pin {
             digest: digest(digit),
-            platforms: platforms.into(),
+            platforms: platforms.into_iter().collect(),
         }
     }
 

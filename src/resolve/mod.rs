@@ -89,7 +89,10 @@ pub async fn ask(client: &Client, subject: &Subject) -> Result<Pin, ResolveError
     };
     // Asked even where the answer is known already: only the bytes prove it.
     let platforms = client.platforms(image, &digest).await?;
-    Ok(Pin { digest, platforms })
+    Ok(Pin {
+        digest,
+        platforms: platforms.into_iter().collect(),
+    })
 }
 
 /// The pinned `reference`, by what the registry said of its [`Subject`]: with

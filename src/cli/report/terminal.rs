@@ -70,7 +70,7 @@ fn decision((image, tag, word, why): (&ImageName, &Tag, &str, String)) -> Vec<Ce
 
 fn change(Change { image, tag, kind }: &Change) -> Vec<Cell> {
     let (colour, how) = match kind {
-        ChangeKind::Added { new } => (AnsiColor::Green, new.short().to_owned()),
+        ChangeKind::Added { new } => (AnsiColor::Green, new.short().to_string()),
         ChangeKind::Moved {
             old,
             new,
@@ -92,7 +92,7 @@ fn change(Change { image, tag, kind }: &Change) -> Vec<Cell> {
             (AnsiColor::Green, how)
         }
         ChangeKind::Platforms { .. } => (AnsiColor::Cyan, platforms(kind)),
-        ChangeKind::Removed { old } => (AnsiColor::Yellow, old.short().to_owned()),
+        ChangeKind::Removed { old } => (AnsiColor::Yellow, old.short().to_string()),
     };
     row(
         word(kind),

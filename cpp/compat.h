@@ -123,6 +123,15 @@ inline std::string_view text_of(const nix::Value &value) {
 #endif
 }
 
+// Whether a forced boolean is true.
+inline bool is_true(const nix::Value &value) {
+#if NIX_AT_LEAST(2, 22)
+  return value.boolean();
+#else
+  return value.boolean;
+#endif
+}
+
 // The text of a forced path.
 inline std::string path_of(const nix::Value &value) {
 #if NIX_AT_LEAST(2, 16)

@@ -33,6 +33,15 @@ std::string_view read(nix::EvalState &state, Position pos, const char *builtin,
   }
 }
 
+// Whether there is a file that this evaluation may read.
+bool may_be_read(nix::EvalState &state, Position pos, nix::Value &path) {
+  try {
+    return is_true(call_builtin(state, pos, "pathExists", path));
+  } catch (nix::Error &) {
+    return false; // which reading it will say more of
+  }
+}
+
 // The table of the file at `path`, which `value` is. Read again within an
 // evaluation only where the file has changed: an evaluation looks up many
 // images in one table.
@@ -41,6 +50,8 @@ rust::Box<Shared> table_of_file(nix::EvalState &state, Position pos,
                                 const std::string &what,
                                 const std::string &remedy) {
   auto slot = find_file(id_of(state), is_pure(state), bytes(path));
+  if (!slot->is_filled() && may_be_read(state, pos, value))
+    slot->open_if_large();
   if (!slot->is_filled())
     slot->fill(bytes(read(state, pos, "readFile", value, what, remedy)));
   return slot->table();

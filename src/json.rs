@@ -12,7 +12,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, MapAccess, V
 use crate::text::Plain;
 
 /// Why a file of pins or images could not be read or written.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{place}: {message}; {remedy}")]
 pub struct FileError {
     /// The file, with line and column where a text is at fault.

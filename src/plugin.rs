@@ -10,12 +10,12 @@ mod files;
 mod miss;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use crate::json::FileError;
 use crate::lookup::{ATTRIBUTES, LookupError, Query, QueryError};
 use crate::registry::manifests_url;
-use crate::table::Table;
+use crate::table::{LazyTable, Table};
 use crate::text::Plain;
 use files::Slot;
 
@@ -75,7 +75,7 @@ mod ffi {
         fn resolve(self: &Pending, table: &Shared, asking: &Asking) -> Result<Resolved>;
 
         /// The table that the plugin was built with.
-        fn built_in() -> Result<Box<Shared>>;
+        fn built_in() -> Box<Shared>;
         /// The table in a parsed set, which `text` is as JSON.
         fn parse_set(text: &[u8]) -> Result<Box<Shared>>;
         /// The same table once more.
@@ -86,8 +86,11 @@ mod ffi {
         fn find_file(evaluation: usize, is_pure: bool, path: &[u8]) -> Box<Slot>;
         /// Whether it is there, and the file unchanged.
         fn is_filled(self: &Slot) -> bool;
-        /// Parses the file's text.
-        fn fill(self: &mut Slot, text: &[u8]) -> Result<()>;
+        /// Opens the file if it is large, to be read as far as lookups need it.
+        /// Nix has to have said that it may be read.
+        fn open_if_large(self: &mut Slot);
+        /// Takes the file's text.
+        fn fill(self: &mut Slot, text: &[u8]);
         /// The table.
         fn table(self: &Slot) -> Result<Box<Shared>>;
     }
@@ -120,7 +123,7 @@ struct Pending {
 }
 
 /// A table that any number of lookups are made in.
-struct Shared(Arc<Table>);
+struct Shared(Arc<LazyTable>);
 
 #[derive(Debug, thiserror::Error)]
 enum PluginError {
@@ -201,7 +204,7 @@ impl Pending {
     fn look_up(&self, table: &Shared) -> Result<ffi::Answer, PluginError> {
         guarded(|| {
             let query = self.query()?;
-            Ok(match query.answer(&table.0) {
+            Ok(match query.answer_lazily(&table.0)? {
                 Ok(pinned) => ffi::Answer {
                     pinned: pinned.to_string(),
                     miss: String::new(),
@@ -210,7 +213,7 @@ impl Pending {
                 Err(miss) => ffi::Answer {
                     pinned: String::new(),
                     url: query
-                        .question(&table.0, &miss)
+                        .question(&table.0, &miss)?
                         .map(|question| manifests_url(&question.reference.image))
                         .unwrap_or_default(),
                     miss: miss.to_string(),
@@ -222,7 +225,7 @@ impl Pending {
     fn resolve(&self, table: &Shared, asking: &ffi::Asking) -> Result<ffi::Resolved, PluginError> {
         guarded(|| {
             let query = self.query()?;
-            let miss = match query.answer(&table.0) {
+            let miss = match query.answer_lazily(&table.0)? {
                 Ok(pinned) => {
                     return Ok(ffi::Resolved {
                         pinned: pinned.to_string(),
@@ -231,7 +234,7 @@ impl Pending {
                 }
                 Err(miss) => miss,
             };
-            match query.question(&table.0, &miss) {
+            match query.question(&table.0, &miss)? {
                 Some(question) => {
                     let resolved = miss::resolve(&question, &miss, asking, ffi::interrupted);
                     Ok(resolved.map_err(Box::new)?)
@@ -247,24 +250,17 @@ impl Pending {
     }
 }
 
-/// The table that the plugin was built with, parsed on its first use.
-fn built_in() -> Result<Box<Shared>, PluginError> {
-    static TABLE: Mutex<Option<Arc<Table>>> = Mutex::new(None);
-    guarded(|| {
-        let mut table = lock(&TABLE);
-        if let Some(table) = &*table {
-            return Ok(Box::new(Shared(Arc::clone(table))));
-        }
-        let built_in = table.insert(Arc::new(Table::built_in()?));
-        Ok(Box::new(Shared(Arc::clone(built_in))))
-    })
+/// The table that the plugin was built with, for all evaluations.
+fn built_in() -> Box<Shared> {
+    static TABLE: LazyLock<Arc<LazyTable>> = LazyLock::new(|| Arc::new(LazyTable::built_in()));
+    Box::new(Shared(Arc::clone(&TABLE)))
 }
 
 fn parse_set(text: &[u8]) -> Result<Box<Shared>, PluginError> {
     guarded(|| {
         let remedy = "pass the set that builtins.fromJSON makes of a digests.json";
         let table = Table::parse_with_remedy(text, "the attribute 'digests'", remedy)?;
-        Ok(Box::new(Shared(Arc::new(table))))
+        Ok(Box::new(Shared(Arc::new(table.into()))))
     })
 }
 

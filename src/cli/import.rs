@@ -10,7 +10,7 @@ use nix_oci_hashes::images::edit::Editor;
 use nix_oci_hashes::images::{self, TrackedImage};
 use nix_oci_hashes::import::{self, Found, Imported};
 use nix_oci_hashes::name::{ImageName, Reference};
-use nix_oci_hashes::table::{Pin, Table};
+use nix_oci_hashes::table::{Pin, Platforms, Table};
 use nix_oci_hashes::tag::Tag;
 use nix_oci_hashes::variant::VariantPattern;
 
@@ -185,7 +185,7 @@ impl Work {
                 }
                 let pin = Pin {
                     digest,
-                    platforms: BTreeMap::new(),
+                    platforms: Platforms::new(),
                 };
                 self.table.images.entry(image).or_default().insert(tag, pin);
                 self.took(place, text, "pinned");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use nix_oci_hashes::lookup::Query;
 use nix_oci_hashes::platform::Platform;
-use nix_oci_hashes::table::Table;
+use nix_oci_hashes::table::{LazyTable, Table};
 
 const DEFAULT_TABLE: &str = "digests.json";
 
@@ -28,18 +28,31 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<u8> {
     let query = Query::from_reference(&arguments.reference)?.for_platform(arguments.platform);
-    let table = table(arguments.digests.as_deref())?;
-    super::print(&format!("{}\n", query.answer(&table)?))?;
+    let table = lazy_table(arguments.digests.as_deref())?;
+    super::print(&format!("{}\n", query.answer_lazily(&table)??))?;
     Ok(super::DONE)
 }
 
-/// The table that is named, or that of the folder, or the built-in one.
+/// All of the table that is named, or that of the folder, or the built-in one.
 pub(super) fn table(path: Option<&Path>) -> Result<Table> {
-    Ok(match path {
+    Ok(match path_of(path) {
         Some(path) => Table::read(path)?,
-        None => match std::fs::symlink_metadata(DEFAULT_TABLE) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Table::built_in()?,
-            _ => Table::read(Path::new(DEFAULT_TABLE))?,
-        },
+        None => Table::built_in()?,
     })
+}
+
+fn lazy_table(path: Option<&Path>) -> Result<LazyTable> {
+    Ok(match path_of(path) {
+        Some(path) => LazyTable::open(path)?,
+        None => LazyTable::built_in(),
+    })
+}
+
+/// Where the table is; nowhere for the built-in one.
+fn path_of(path: Option<&Path>) -> Option<&Path> {
+    let is_there = || match std::fs::symlink_metadata(DEFAULT_TABLE) {
+        Err(error) => error.kind() != ErrorKind::NotFound,
+        Ok(_) => true,
+    };
+    path.or_else(|| is_there().then_some(Path::new(DEFAULT_TABLE)))
 }

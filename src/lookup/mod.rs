@@ -8,10 +8,11 @@ use std::cmp::Reverse;
 pub use error::{LookupError, TagList, VariantPhrase};
 
 use crate::digest::Digest;
+use crate::json::FileError;
 use crate::name::{ImageName, Reference, ReferenceError};
 use crate::platform::{Platform, PlatformError};
 use crate::requirement::{Requirement, RequirementError};
-use crate::table::{Pin, Pins, Table};
+use crate::table::{LazyTable, Pin, Pins, Table};
 use crate::tag::{Tag, TagError};
 use crate::text::Quoted;
 use crate::variant::{VariantError, VariantPattern};
@@ -142,12 +143,45 @@ impl Query {
     /// # Errors
     /// Where it has none, with what there is instead.
     pub fn answer(&self, table: &Table) -> Result<Reference, LookupError> {
+        match table.images.get(&self.image) {
+            Some(pins) => self.answer_among(pins),
+            None => Err(LookupError::not_tracked(&self.image, table)),
+        }
+    }
+
+    /// As [`Query::answer`], of a table of which no more is parsed than it takes.
+    ///
+    /// # Errors
+    /// Where the table is not well-formed; the answer within may be a miss.
+    pub fn answer_lazily(
+        &self,
+        table: &LazyTable,
+    ) -> Result<Result<Reference, LookupError>, FileError> {
+        if let Some(tag) = self.tag()
+            && let Some(pin) = table.pin(&self.image, &tag)
+        {
+            return Ok(self.answer_with(tag, &pin));
+        }
+        Ok(match table.pins(&self.image)? {
+            Some(pins) => self.answer_among(&pins),
+            None => self.answer(table.whole()?),
+        })
+    }
+
+    /// The tag that is meant, where no choice has to be made.
+    fn tag(&self) -> Option<Tag> {
+        match (&self.version, &self.digest) {
+            (Wanted::Tag(tag), _) => Some(tag.clone()),
+            (Wanted::Unsaid, None) => Some(Tag::latest()),
+            (Wanted::Unsaid, Some(_)) | (Wanted::Newest(..), _) => None,
+        }
+    }
+
+    fn answer_among(&self, pins: &Pins) -> Result<Reference, LookupError> {
         let image = &self.image;
-        let pins = match table.images.get(image) {
-            None => return Err(LookupError::not_tracked(image, table)),
-            Some(pins) if pins.is_empty() => return Err(LookupError::NotPinned(image.clone())),
-            Some(pins) => pins,
-        };
+        if pins.is_empty() {
+            return Err(LookupError::NotPinned(image.clone()));
+        }
         let tag = match (&self.version, &self.digest) {
             (Wanted::Tag(tag), _) => tag.clone(),
             (Wanted::Newest(requirement, variant), _) => newest(pins, requirement, variant)
@@ -174,6 +208,10 @@ impl Query {
                 },
             });
         };
+        self.answer_with(tag, pin)
+    }
+
+    fn answer_with(&self, tag: Tag, pin: &Pin) -> Result<Reference, LookupError> {
         if let Some(digest) = &self.digest
             && self.is_digest_of(pin, digest)
         {
@@ -197,22 +235,32 @@ impl Query {
     /// What its registry could be asked where [`Query::answer`] was `miss`:
     /// nothing where the digest of a reference is not that of its pinned tag, and
     /// nothing for a version requirement, which names no tag.
-    pub fn question(&self, table: &Table, miss: &LookupError) -> Option<Question> {
+    ///
+    /// # Errors
+    /// Where the table is not well-formed.
+    pub fn question(
+        &self,
+        table: &LazyTable,
+        miss: &LookupError,
+    ) -> Result<Option<Question>, FileError> {
         let tag = match &self.version {
             Wanted::Unsaid => None,
             Wanted::Tag(tag) => Some(tag.clone()),
-            Wanted::Newest(..) => return None,
+            Wanted::Newest(..) => return Ok(None),
         };
+        let pins = table.pins(&self.image)?;
         let pinned = match miss {
-            LookupError::Mismatch { .. } | LookupError::NoMatch { .. } => return None,
+            LookupError::Mismatch { .. } | LookupError::NoMatch { .. } => return Ok(None),
             // The tag may point elsewhere by now; the table says where to.
-            LookupError::NoSuchPlatform { image, tag, .. } => {
-                let pin = table.images.get(image).and_then(|pins| pins.get(tag));
-                Some(pin?.digest.clone())
+            LookupError::NoSuchPlatform { tag, .. } => {
+                let Some(pin) = pins.as_ref().and_then(|pins| pins.get(tag)) else {
+                    return Ok(None);
+                };
+                Some(pin.digest.clone())
             }
             _ => None,
         };
-        Some(Question {
+        Ok(Some(Question {
             reference: Reference {
                 image: self.image.clone(),
                 tag,
@@ -220,8 +268,8 @@ impl Query {
             },
             pinned,
             platform: self.platform.clone(),
-            is_tracked: table.images.contains_key(&self.image),
-        })
+            is_tracked: pins.is_some(),
+        }))
     }
 
     /// A digest without a tag is right if any tag is pinned to it.

@@ -1,26 +1,29 @@
-//! The tables of files, each parsed once an evaluation.
+//! The tables of files, each opened once an evaluation.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{PluginError, Shared, guarded, lock};
-use crate::table::Table;
+use super::{PluginError, Shared, lock};
+use crate::table::LazyTable;
 
 /// Tables that are kept; an evaluation with more reads the oldest again.
 const MOST_TABLES: usize = 16;
+
+/// Bytes from which on a file is read in parts: before that, one read is quicker.
+const LARGE: u64 = 1 << 20;
 
 static KNOWN: Mutex<VecDeque<Known>> = Mutex::new(VecDeque::new());
 
 struct Known {
     key: Key,
     state: Option<State>,
-    table: Arc<Table>,
+    table: Arc<LazyTable>,
 }
 
 /// Evaluations may be allowed different files, so none has another's.
@@ -29,6 +32,13 @@ struct Key {
     evaluation: usize,
     is_pure: bool,
     path: Vec<u8>,
+}
+
+impl Key {
+    /// What errors call the file.
+    fn name(&self) -> String {
+        String::from_utf8_lossy(&self.path).into_owned()
+    }
 }
 
 /// By what a file that has changed is told. A path that the system does not
@@ -75,7 +85,7 @@ pub(super) struct Slot {
     key: Key,
     /// As the file was before it was read: what changes it later is noticed.
     state: Option<State>,
-    table: Option<Arc<Table>>,
+    table: Option<Arc<LazyTable>>,
 }
 
 impl Slot {
@@ -100,26 +110,43 @@ impl Slot {
         self.table.is_some()
     }
 
-    pub(super) fn fill(&mut self, text: &[u8]) -> Result<(), PluginError> {
-        guarded(|| {
-            let name = String::from_utf8_lossy(&self.key.path);
-            let table = Arc::new(Table::parse(text, &name)?);
-            self.table = Some(Arc::clone(&table));
-            let mut known = lock(&KNOWN);
-            known.retain(|known| known.key != self.key);
-            if self.state.is_some_and(|state| state.is_recent()) {
-                return Ok(());
-            }
-            if known.len() == MOST_TABLES {
-                known.pop_front();
-            }
-            known.push_back(Known {
-                key: self.key.clone(),
-                state: self.state,
-                table,
-            });
-            Ok(())
-        })
+    pub(super) fn open_if_large(&mut self) {
+        // Within a store kept elsewhere the system does not know the path; and
+        // a link would lead to where Nix has not looked.
+        let path = Path::new(OsStr::from_bytes(&self.key.path));
+        let mut options = fs::OpenOptions::new();
+        let options = options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        let Ok(file) = options.open(path) else {
+            return;
+        };
+        let is_large = |file: &fs::Metadata| file.is_file() && file.len() >= LARGE;
+        if file.metadata().is_ok_and(|file| is_large(&file))
+            && let Ok(table) = LazyTable::from_file(file, &self.key.name())
+        {
+            self.keep(table);
+        }
+    }
+
+    pub(super) fn fill(&mut self, text: &[u8]) {
+        self.keep(LazyTable::from_text(text.to_owned(), &self.key.name()));
+    }
+
+    fn keep(&mut self, table: LazyTable) {
+        let table = Arc::new(table);
+        self.table = Some(Arc::clone(&table));
+        let mut known = lock(&KNOWN);
+        known.retain(|known| known.key != self.key);
+        if self.state.is_some_and(|state| state.is_recent()) {
+            return;
+        }
+        if known.len() == MOST_TABLES {
+            known.pop_front();
+        }
+        known.push_back(Known {
+            key: self.key.clone(),
+            state: self.state,
+            table,
+        });
     }
 
     pub(super) fn table(&self) -> Result<Box<Shared>, PluginError> {

@@ -1,5 +1,8 @@
 //! `digests.json`: the table of pins, read strictly and written canonically.
 
+mod lazy;
+mod text;
+
 use std::collections::BTreeMap;
 #[cfg(feature = "refresh")]
 use std::collections::BTreeSet;
@@ -9,6 +12,8 @@ use std::path::Path;
 
 use litemap::LiteMap;
 use serde::{Deserialize, Deserializer};
+
+pub use lazy::LazyTable;
 
 use crate::digest::Digest;
 use crate::json::{self, FileError, Object, UniqueMap};
@@ -24,6 +29,8 @@ pub type Pins = BTreeMap<Tag, Pin>;
 pub type Platforms = LiteMap<Platform, Digest>;
 
 const REMEDY: &str = "mend the file, or take its last good version from git";
+const READ_REMEDY: &str =
+    "run 'nix-oci-hashes refresh' where images.json is, or name the table with --digests FILE";
 const VERSION: u64 = 1;
 
 /// Every tracked image and its pins. An image that is tracked but not pinned
@@ -78,7 +85,7 @@ impl Table {
     /// # Errors
     /// Where the `digests.json` it was built with is not well-formed.
     pub fn built_in() -> Result<Self, FileError> {
-        Self::parse(include_bytes!("../digests.json"), "built-in digests.json")
+        Self::parse(include_bytes!("../../digests.json"), "built-in digests.json")
     }
 
     /// Parses the text of a `digests.json`; errors call it `origin`.
@@ -122,8 +129,8 @@ impl Table {
     /// # Errors
     /// Where it cannot be read or is not well-formed.
     pub fn read(path: &Path) -> Result<Self, FileError> {
-        let remedy = "run 'nix-oci-hashes refresh' where images.json is, or name the table with --digests FILE";
-        Self::parse(&json::read_file(path, remedy)?, &path.display().to_string())
+        let content = json::read_file(path, READ_REMEDY)?;
+        Self::parse(&content, &path.display().to_string())
     }
 
     /// The canonical text, as [`Table::write`] writes it.
@@ -225,7 +232,7 @@ mod tests {
     #[test]
     fn the_built_in_table_is_canonical() {
         let table = Table::built_in().unwrap();
-        assert_eq!(table.to_json(), include_str!("../digests.json"));
+        assert_eq!(table.to_json(), include_str!("../../digests.json"));
     }
 
     #[test]

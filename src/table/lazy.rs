@@ -1,0 +1,364 @@
+//! A table of which a lookup reads what it needs: in the canonical text an image
+//! is found by halves and a tag within it by its line, so that most of a table
+//! is never parsed, and most of a large file never read.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io;
+use std::ops::{Bound, Range};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use serde::de::DeserializeOwned;
+
+use super::text::Text;
+use super::{Pin, Pins, READ_REMEDY, REMEDY, Table};
+use crate::json::{self, FileError, UniqueMap};
+use crate::name::ImageName;
+use crate::tag::Tag;
+
+/// How the canonical text begins and ends.
+const HEAD: &[u8] = b"{\n  \"version\": 1,\n  \"images\": {";
+const TAIL: &[u8] = b"\n  }\n}\n";
+/// What is before the name of an image, and behind its last tag.
+const IMAGE: &[u8] = b"\n    \"";
+const IMAGE_END: &[u8] = b"\n    }";
+/// Most that can be between the quotes of an image's name.
+const LONGEST_NAME: u64 = 1024;
+/// What is searched from one end to the other, and not by halves.
+const SHORT: u64 = 4 << 10;
+
+/// A table that is parsed as far as it is looked up in.
+///
+/// A text in canonical form is taken at its word: of the rest of it, only a
+/// lookup that touches it says what is wrong. Any other text is parsed whole at
+/// the first lookup.
+#[derive(Debug)]
+pub struct LazyTable {
+    /// What errors call it.
+    origin: String,
+    text: Text,
+    /// Whether it looks canonical, so that what is wanted can be found in it.
+    is_canonical: bool,
+    found: Mutex<Found>,
+    whole: OnceLock<Result<Table, FileError>>,
+}
+
+/// What has been looked up before.
+#[derive(Debug, Default)]
+struct Found {
+    /// Where the lines of some images begin. Each search adds those that it has
+    /// come by, and the next ones begin with less to search.
+    lines: BTreeMap<Box<[u8]>, u64>,
+    /// Where the value of each image is, if it is there.
+    places: HashMap<ImageName, Option<Range<u64>>>,
+    pins: HashMap<ImageName, Arc<Pins>>,
+}
+
+impl LazyTable {
+    /// This repository's own table, as it was when the program was built.
+    pub fn built_in() -> Self {
+        let text = Cow::Borrowed(&include_bytes!("../../digests.json")[..]);
+        Self::over(Text::Memory(text), "built-in digests.json")
+    }
+
+    /// A table from the text of a `digests.json`; errors call it `origin`.
+    pub fn from_text(text: Vec<u8>, origin: &str) -> Self {
+        Self::over(Text::Memory(text.into()), origin)
+    }
+
+    /// A table from a file, which is read as lookups need it; errors call it
+    /// `origin`. It has to be what is replaced as a whole, as [`crate::file`]
+    /// does it: of a file that is changed in place, lookups may see both states.
+    ///
+    /// # Errors
+    /// Where its length cannot be told.
+    pub fn from_file(file: File, origin: &str) -> Result<Self, FileError> {
+        let text = Text::of_file(file);
+        let text = text.map_err(|error| FileError::new(origin, json::plain(&error), REMEDY))?;
+        Ok(Self::over(text, origin))
+    }
+
+    /// The table of the file at `path`, whatever kind of file it is.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let origin = path.display().to_string();
+        // A pipe can be read but once.
+        match std::fs::metadata(path) {
+            Ok(there) if there.is_file() => {
+                let file = File::open(path);
+                let failed = |error| FileError::new(&origin, json::plain(&error), READ_REMEDY);
+                Self::from_file(file.map_err(failed)?, &origin)
+            }
+            _ => Ok(Self::from_text(json::read_file(path, READ_REMEDY)?, &origin)),
+        }
+    }
+
+    fn over(text: Text, origin: &str) -> Self {
+        let length = text.length();
+        let has = |at: Option<u64>, expected: &[u8]| {
+            let found = at.and_then(|at| text.read(at..at + expected.len() as u64).ok());
+            found.is_some_and(|found| *found == *expected)
+        };
+        Self {
+            is_canonical: length >= (HEAD.len() + TAIL.len()) as u64
+                && has(Some(0), HEAD)
+                && has(length.checked_sub(TAIL.len() as u64), TAIL),
+            origin: origin.to_owned(),
+            text,
+            found: Mutex::default(),
+            whole: OnceLock::new(),
+        }
+    }
+
+    /// The pin of `tag`, where it can be had without parsing more than itself.
+    pub(crate) fn pin(&self, image: &ImageName, tag: &Tag) -> Option<Pin> {
+        let place = self.place(image)?;
+        let line = format!("\n      \"{tag}\": {{");
+        let at = self.text.find(line.as_bytes(), place.clone()).ok()??;
+        self.parse(at + line.len() as u64 - 1..place.end, b"\n      }")
+    }
+
+    /// The pins of `image`, if it is in the table.
+    ///
+    /// # Errors
+    /// Where that cannot be told, because the table is not well-formed.
+    pub(crate) fn pins(&self, image: &ImageName) -> Result<Option<Arc<Pins>>, FileError> {
+        let known = self.found(|found| found.pins.get(image).cloned());
+        if known.is_some() {
+            return Ok(known);
+        }
+        let pins = match self.parse_pins(image) {
+            Some(pins) => pins,
+            None => match self.whole()?.images.get(image) {
+                Some(pins) => pins.clone(),
+                None => return Ok(None),
+            },
+        };
+        let pins = Arc::new(pins);
+        self.found(|found| found.pins.insert(image.clone(), Arc::clone(&pins)));
+        Ok(Some(pins))
+    }
+
+    /// All of it, parsed.
+    ///
+    /// # Errors
+    /// Where the table is not well-formed.
+    pub fn whole(&self) -> Result<&Table, FileError> {
+        let parse = || {
+            let text = self.text.read(0..self.text.length());
+            let text = text
+                .map_err(|error| FileError::new(&self.origin, json::plain(&error), REMEDY))?;
+            Table::parse(&text, &self.origin)
+        };
+        self.whole.get_or_init(parse).as_ref().map_err(Clone::clone)
+    }
+
+    fn parse_pins(&self, image: &ImageName) -> Option<Pins> {
+        let place = self.place(image)?;
+        let pins: UniqueMap<Tag, Pin> = self.parse(place, IMAGE_END)?;
+        Some(pins.0)
+    }
+
+    /// What begins at `place` and ends with `end`, if it is what it should be.
+    fn parse<T: DeserializeOwned>(&self, place: Range<u64>, end: &[u8]) -> Option<T> {
+        let closed = self.text.find(end, place.clone()).ok()?;
+        let stop = closed.map_or(place.end, |at| at + end.len() as u64);
+        let text = self.text.read(place.start..stop).ok()?;
+        // What follows the value is of no concern here.
+        T::deserialize(&mut serde_json::Deserializer::from_slice(&text)).ok()
+    }
+
+    /// Where the value of `image` is, from its opening brace on.
+    fn place(&self, image: &ImageName) -> Option<Range<u64>> {
+        if !self.is_canonical {
+            return None;
+        }
+        if let Some(place) = self.found(|found| found.places.get(image).cloned()) {
+            return place;
+        }
+        let place = self.search(image).ok().flatten();
+        self.found(|found| found.places.insert(image.clone(), place.clone()));
+        place
+    }
+
+    /// Halves what lies between two known lines until little is left.
+    fn search(&self, image: &ImageName) -> io::Result<Option<Range<u64>>> {
+        let wanted = image.as_str().as_bytes();
+        let end = self.text.length() - TAIL.len() as u64;
+        // The line that is wanted begins within these.
+        let (mut low, mut high) = self.found(|found| {
+            let until = (Bound::Unbounded, Bound::Included(wanted));
+            let before = found.lines.range::<[u8], _>(until).next_back();
+            let behind = (Bound::Excluded(wanted), Bound::Unbounded);
+            let after = found.lines.range::<[u8], _>(behind).next();
+            let low = before.map_or(HEAD.len() as u64, |(_, at)| *at);
+            (low, after.map_or(end, |(_, at)| *at))
+        });
+        while high - low > SHORT {
+            let middle = low + (high - low) / 2;
+            let Some(line) = self.text.find(IMAGE, middle..high)? else {
+                high = middle;
+                continue;
+            };
+            let start = line + IMAGE.len() as u64;
+            let name = self.text.read(start..(start + LONGEST_NAME).min(end))?;
+            let Some(quote) = memchr::memchr(b'"', &name) else {
+                return Ok(None);
+            };
+            if name[..quote] <= *wanted {
+                low = line;
+            } else {
+                high = middle;
+            }
+            self.found(|found| found.lines.insert(name[..quote].into(), line));
+        }
+        let line = [IMAGE, wanted, b"\": {"].concat();
+        let room = low..(high + line.len() as u64).min(end);
+        let Some(at) = self.text.find(&line, room)? else {
+            return Ok(None);
+        };
+        let start = at + line.len() as u64 - 1;
+        let next = self.text.find(IMAGE, start..end)?;
+        Ok(Some(start..next.unwrap_or(end)))
+    }
+
+    fn found<T>(&self, f: impl FnOnce(&mut Found) -> T) -> T {
+        f(&mut self.found.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl From<Table> for LazyTable {
+    /// A table that is parsed already.
+    fn from(table: Table) -> Self {
+        Self {
+            whole: OnceLock::from(Ok(table)),
+            ..Self::from_text(Vec::new(), "")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::digest::{Algorithm, Digest};
+    use crate::lookup::{LookupError, Query};
+    use crate::table::Platforms;
+    use proptest::prelude::*;
+
+    fn pin(text: &str) -> Pin {
+        let digest = |of: &str| Digest::of(Algorithm::Sha256, of.as_bytes());
+        let amd64 = ("linux/amd64".parse().unwrap(), digest(text));
+        Pin {
+            digest: digest(&format!("{text} index")),
+            platforms: Platforms::from_iter((text.len() % 2 == 0).then_some(amd64)),
+        }
+    }
+
+    fn table(images: &[(String, Vec<String>)]) -> Table {
+        let mut table = Table::default();
+        for (image, tags) in images {
+            let pins = table.images.entry(image.parse().unwrap()).or_default();
+            pins.extend(tags.iter().map(|tag| (tag.parse().unwrap(), pin(tag))));
+        }
+        table
+    }
+
+    /// The same text in memory and in a file.
+    fn both(text: &str) -> [LazyTable; 2] {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        [
+            LazyTable::from_text(text.into(), "digests.json"),
+            LazyTable::from_file(file, "digests.json").unwrap(),
+        ]
+    }
+
+    fn large() -> Table {
+        let names = (0..3000).map(|i| format!("docker.io/a{}/b{i}", i % 7));
+        let tags = |i: usize| (0..i % 5).map(|tag| tag.to_string()).collect();
+        table(&names.enumerate().map(|(i, name)| (name, tags(i))).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn every_image_and_tag_of_a_large_table_is_found_without_parsing_it() {
+        let table = large();
+        for lazy in both(&table.to_json()) {
+            for (image, pins) in &table.images {
+                for (tag, pin) in pins {
+                    assert_eq!(lazy.pin(image, tag).as_ref(), Some(pin), "{image}:{tag}");
+                }
+                assert_eq!(*lazy.pins(image).unwrap().unwrap(), *pins, "{image}");
+                assert_eq!(lazy.pin(image, &"none".parse().unwrap()), None);
+            }
+            assert!(lazy.whole.get().is_none());
+            let other = "docker.io/a3/other".parse().unwrap();
+            assert!(lazy.pins(&other).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_elsewhere_is_no_hindrance_and_what_is_touched_is_told() {
+        let text = large().to_json();
+        let name = "docker.io/a3/b10";
+        let broken = text.replacen(&format!("\"{name}\": {{"), &format!("\"{name}\": ["), 1);
+        assert_ne!(broken, text);
+        for lazy in both(&broken) {
+            let answer = |reference: &str| {
+                let query = Query::from_reference(reference).unwrap();
+                query.answer_lazily(&lazy)
+            };
+            assert!(answer("docker.io/a1/b1:0").unwrap().is_ok());
+            let error = answer(&format!("{name}:1")).unwrap_err().to_string();
+            assert!(error.starts_with("digests.json:"), "{error}");
+            let miss = answer("docker.io/a1/b1:7").unwrap();
+            assert!(matches!(miss, Err(LookupError::NoSuchTag { .. })));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn answers_as_the_parsed_table_does_whatever_the_form(
+            images in prop::collection::vec(
+                ("docker\\.io/[ab]{1,3}", prop::collection::vec("[0-2]{1,2}(\\.[0-2])?(-fpm)?|latest|digest|platforms", 0..6)),
+                0..12,
+            ),
+            asked in prop::collection::vec(
+                ("docker\\.io/[ab]{1,3}", prop::option::of("[0-2](\\.[0-2])?|latest|platforms|\\^[0-2]"), any::<bool>()),
+                1..8,
+            ),
+            indent in 0..6_usize,
+            drop_last in 0..3_usize,
+        ) {
+            let text = table(&images).to_json();
+            let mut text = match indent {
+                0 => text.replace(['\n', ' '], ""),
+                // Canonical, mostly.
+                1..4 => text,
+                _ => text.replace("  ", &" ".repeat(indent)),
+            };
+            text.truncate(text.len().saturating_sub(drop_last));
+            let strict = Table::parse(text.as_bytes(), "digests.json");
+            for lazy in both(&text) {
+                for (image, version, platform) in &asked {
+                    let attributes = [
+                        Some(("image", image.as_str())),
+                        version.as_ref().map(|version| ("version", version.as_str())),
+                        platform.then_some(("platform", "linux/amd64")),
+                    ];
+                    let query = Query::from_attributes(attributes.into_iter().flatten()).unwrap();
+                    let answer = query.answer_lazily(&lazy);
+                    match &strict {
+                        Ok(table) => prop_assert_eq!(answer.unwrap(), query.answer(table)),
+                        Err(error) => prop_assert_eq!(answer.unwrap_err().to_string(), error.to_string()),
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The text of a table: in memory, or in a file of which parts are read.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::sync::{Mutex, PoisonError};
+
+use memchr::memmem;
+
+/// What is read of a file at once, where less is asked for: what is asked for
+/// next is near.
+const WINDOW: u64 = 4 << 10;
+/// What is read at a time while something is looked for further away.
+const CHUNK: u64 = 64 << 10;
+
+#[derive(Debug)]
+pub(super) enum Text {
+    Memory(Cow<'static, [u8]>),
+    File {
+        file: File,
+        length: u64,
+        window: Mutex<Window>,
+    },
+}
+
+/// The part of a file that was read last.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Text {
+    pub(super) fn of_file(file: File) -> io::Result<Self> {
+        let length = file.metadata()?.len();
+        Ok(Self::File {
+            file,
+            length,
+            window: Mutex::default(),
+        })
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Self::Memory(text) => text.len() as u64,
+            Self::File { length, .. } => *length,
+        }
+    }
+
+    /// The bytes of `range`, as far as there are any.
+    pub(super) fn read(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
+        let end = range.end.min(self.length());
+        let start = range.start.min(end);
+        match self {
+            Self::Memory(text) => Ok(Cow::Borrowed(&text[to_usize(start)?..to_usize(end)?])),
+            Self::File { file, .. } if end - start > WINDOW => {
+                let mut part = vec![0; to_usize(end - start)?];
+                file.read_exact_at(&mut part, start)?;
+                Ok(Cow::Owned(part))
+            }
+            Self::File {
+                file,
+                length,
+                window,
+            } => {
+                let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
+                let read = window.start..window.start + window.bytes.len() as u64;
+                if start < read.start || end > read.end {
+                    // Nothing is in it until all of it is.
+                    let mut bytes = std::mem::take(&mut window.bytes);
+                    bytes.resize(to_usize(WINDOW.min(length - start))?, 0);
+                    file.read_exact_at(&mut bytes, start)?;
+                    *window = Window { start, bytes };
+                }
+                let from = to_usize(start - window.start)?;
+                let part = &window.bytes[from..from + to_usize(end - start)?];
+                Ok(Cow::Owned(part.to_owned()))
+            }
+        }
+    }
+
+    /// Where `wanted` begins for the first time within `range`, all of it.
+    pub(super) fn find(&self, wanted: &[u8], range: Range<u64>) -> io::Result<Option<u64>> {
+        let finder = memmem::Finder::new(wanted);
+        let (mut start, mut chunk) = (range.start, WINDOW);
+        if let Self::Memory(_) = self {
+            chunk = self.length();
+        }
+        while start < range.end {
+            let part = self.read(start..(start + chunk).min(range.end))?;
+            if let Some(at) = finder.find(&part) {
+                return Ok(Some(start + at as u64));
+            }
+            let end = start + part.len() as u64;
+            if end == range.end || part.len() < wanted.len() {
+                break;
+            }
+            // It may have begun at the end of this part.
+            start = end + 1 - wanted.len() as u64;
+            chunk = CHUNK;
+        }
+        Ok(None)
+    }
+}
+
+fn to_usize(number: u64) -> io::Result<usize> {
+    number
+        .try_into()
+        .map_err(|_| io::ErrorKind::OutOfMemory.into())
+}

@@ -1,5 +1,6 @@
 //! Image names and references, by the rules of distribution/reference.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
@@ -83,12 +84,17 @@ impl ImageName {
 
     /// The repository as the registry knows it, `library/` included.
     pub fn repository(&self) -> String {
-        let path = &self.text[self.registry + 1..];
-        if self.registry() == DOCKER_HUB && !path.contains('/') {
-            format!("{OFFICIAL}{path}")
-        } else {
-            path.to_owned()
-        }
+        let prefix = if self.is_official() { OFFICIAL } else { "" };
+        [prefix, self.path()].concat()
+    }
+
+    /// Whether it is one of Docker Hub's own images, whose `library/` is not written.
+    fn is_official(&self) -> bool {
+        self.registry() == DOCKER_HUB && !self.path().contains('/')
+    }
+
+    fn path(&self) -> &str {
+        &self.text[self.registry + 1..]
     }
 
     /// The name in its one written form.
@@ -115,18 +121,16 @@ impl ImageName {
         }
         let (registry, path) = split_registry(input);
         let registry = match registry {
-            None => DOCKER_HUB.to_owned(),
+            None => Cow::Borrowed(DOCKER_HUB),
             Some(host) if !is_registry(host) => return Err(Reason::Registry(host.to_owned())),
-            Some(host) => {
-                let lower = input.to_ascii_lowercase();
-                if split_registry(&lower).0.is_none() {
-                    return Err(Reason::UpperCase(lower));
+            Some(host) => match lower_case(host) {
+                // Only its capitals made it a registry.
+                host if !is_host(&host) => {
+                    return Err(Reason::UpperCase(input.to_ascii_lowercase()));
                 }
-                match host.to_ascii_lowercase() {
-                    alias if alias == "index.docker.io" => DOCKER_HUB.to_owned(),
-                    host => host,
-                }
-            }
+                host if host == "index.docker.io" => Cow::Borrowed(DOCKER_HUB),
+                host => host,
+            },
         };
         if !is_repository(path) {
             let lower = input.to_ascii_lowercase();
@@ -141,10 +145,11 @@ impl ImageName {
             _ => path,
         };
         let name = Self {
-            text: format!("{registry}/{path}").into(),
+            text: [&*registry, path].join("/").into(),
             registry: registry.len(),
         };
-        if name.repository().len() > LONGEST_REPOSITORY {
+        let prefix = if name.is_official() { OFFICIAL } else { "" };
+        if prefix.len() + path.len() > LONGEST_REPOSITORY {
             return Err(Reason::TooLong);
         }
         Ok(name)
@@ -160,14 +165,22 @@ fn is_identifier(input: &str) -> bool {
 /// or an upper-case letter is a namespace on Docker Hub, unless it is `localhost`.
 fn split_registry(input: &str) -> (Option<&str>, &str) {
     match input.split_once('/') {
-        Some((host, path))
-            if host.contains(['.', ':'])
-                || host == "localhost"
-                || host.bytes().any(|b| b.is_ascii_uppercase()) =>
-        {
+        Some((host, path)) if is_host(host) || host.bytes().any(|b| b.is_ascii_uppercase()) => {
             (Some(host), path)
         }
         _ => (None, input),
+    }
+}
+
+fn is_host(component: &str) -> bool {
+    component.contains(['.', ':']) || component == "localhost"
+}
+
+fn lower_case(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|b| b.is_ascii_uppercase()) {
+        text.to_ascii_lowercase().into()
+    } else {
+        text.into()
     }
 }
 

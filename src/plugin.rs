@@ -9,6 +9,7 @@
 mod files;
 mod miss;
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
@@ -119,11 +120,23 @@ static REGISTER: extern "C" fn() = {
 
 /// The attributes of a set, as far as C++ has handed them over.
 struct Pending {
-    attributes: Vec<(String, String)>,
+    attributes: Attributes,
 }
 
 /// A table that any number of lookups are made in.
-struct Shared(Arc<LazyTable>);
+struct Shared(Arc<Asked>);
+
+/// A table, and what it has answered: an evaluation asks the same many times.
+struct Asked {
+    table: LazyTable,
+    answers: Mutex<HashMap<Attributes, String>>,
+}
+
+/// The attributes of an argument, by name, as the user has written them.
+type Attributes = Vec<(String, String)>;
+
+/// Answers that are kept, a few hundred bytes each.
+const MOST_ANSWERS: usize = 4096;
 
 #[derive(Debug, thiserror::Error)]
 enum PluginError {
@@ -203,17 +216,29 @@ impl Pending {
 
     fn look_up(&self, table: &Shared) -> Result<ffi::Answer, PluginError> {
         guarded(|| {
+            let Asked { table, answers } = &*table.0;
+            let hit = |pinned| ffi::Answer {
+                pinned,
+                miss: String::new(),
+                url: String::new(),
+            };
+            if let Some(pinned) = lock(answers).get(&self.attributes) {
+                return Ok(hit(pinned.clone()));
+            }
             let query = self.query()?;
-            Ok(match query.answer_lazily(&table.0)? {
-                Ok(pinned) => ffi::Answer {
-                    pinned: pinned.to_string(),
-                    miss: String::new(),
-                    url: String::new(),
-                },
+            Ok(match query.answer_lazily(table)? {
+                Ok(pinned) => {
+                    let pinned = pinned.to_string();
+                    let mut answers = lock(answers);
+                    if answers.len() < MOST_ANSWERS {
+                        answers.insert(self.attributes.clone(), pinned.clone());
+                    }
+                    hit(pinned)
+                }
                 Err(miss) => ffi::Answer {
                     pinned: String::new(),
                     url: query
-                        .question(&table.0, &miss)?
+                        .question(table, &miss)?
                         .map(|question| manifests_url(&question.reference.image))
                         .unwrap_or_default(),
                     miss: miss.to_string(),
@@ -225,7 +250,7 @@ impl Pending {
     fn resolve(&self, table: &Shared, asking: &ffi::Asking) -> Result<ffi::Resolved, PluginError> {
         guarded(|| {
             let query = self.query()?;
-            let miss = match query.answer_lazily(&table.0)? {
+            let miss = match query.answer_lazily(&table.0.table)? {
                 Ok(pinned) => {
                     return Ok(ffi::Resolved {
                         pinned: pinned.to_string(),
@@ -234,7 +259,7 @@ impl Pending {
                 }
                 Err(miss) => miss,
             };
-            match query.question(&table.0, &miss)? {
+            match query.question(&table.0.table, &miss)? {
                 Some(question) => {
                     let resolved = miss::resolve(&question, &miss, asking, ffi::interrupted);
                     Ok(resolved.map_err(Box::new)?)
@@ -252,16 +277,25 @@ impl Pending {
 
 /// The table that the plugin was built with, for all evaluations.
 fn built_in() -> Box<Shared> {
-    static TABLE: LazyLock<Arc<LazyTable>> = LazyLock::new(|| Arc::new(LazyTable::built_in()));
-    Box::new(Shared(Arc::clone(&TABLE)))
+    static TABLE: LazyLock<Shared> = LazyLock::new(|| LazyTable::built_in().into());
+    TABLE.share()
 }
 
 fn parse_set(text: &[u8]) -> Result<Box<Shared>, PluginError> {
     guarded(|| {
         let remedy = "pass the set that builtins.fromJSON makes of a digests.json";
         let table = Table::parse_with_remedy(text, "the attribute 'digests'", remedy)?;
-        Ok(Box::new(Shared(Arc::new(table.into()))))
+        Ok(Box::new(LazyTable::from(table).into()))
     })
+}
+
+impl From<LazyTable> for Shared {
+    fn from(table: LazyTable) -> Self {
+        Self(Arc::new(Asked {
+            table,
+            answers: Mutex::default(),
+        }))
+    }
 }
 
 impl Shared {

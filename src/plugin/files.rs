@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{PluginError, Shared, lock};
@@ -23,7 +23,7 @@ static KNOWN: Mutex<VecDeque<Known>> = Mutex::new(VecDeque::new());
 struct Known {
     key: Key,
     state: Option<State>,
-    table: Arc<LazyTable>,
+    table: Shared,
 }
 
 /// Evaluations may be allowed different files, so none has another's.
@@ -85,7 +85,7 @@ pub(super) struct Slot {
     key: Key,
     /// As the file was before it was read: what changes it later is noticed.
     state: Option<State>,
-    table: Option<Arc<LazyTable>>,
+    table: Option<Shared>,
 }
 
 impl Slot {
@@ -102,7 +102,7 @@ impl Slot {
         let found = known
             .iter()
             .find(|known| known.key == key && known.state == state);
-        let table = found.map(|known| Arc::clone(&known.table));
+        let table = found.map(|known| *known.table.share());
         Self { key, state, table }
     }
 
@@ -115,7 +115,9 @@ impl Slot {
         // a link would lead to where Nix has not looked.
         let path = Path::new(OsStr::from_bytes(&self.key.path));
         let mut options = fs::OpenOptions::new();
-        let options = options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        let options = options
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
         let Ok(file) = options.open(path) else {
             return;
         };
@@ -132,8 +134,8 @@ impl Slot {
     }
 
     fn keep(&mut self, table: LazyTable) {
-        let table = Arc::new(table);
-        self.table = Some(Arc::clone(&table));
+        let table = Shared::from(table);
+        self.table = Some(*table.share());
         let mut known = lock(&KNOWN);
         known.retain(|known| known.key != self.key);
         if self.state.is_some_and(|state| state.is_recent()) {
@@ -151,6 +153,6 @@ impl Slot {
 
     pub(super) fn table(&self) -> Result<Box<Shared>, PluginError> {
         let table = self.table.as_ref().ok_or(PluginError::Panic)?;
-        Ok(Box::new(Shared(Arc::clone(table))))
+        Ok(table.share())
     }
 }

@@ -28,6 +28,8 @@ const IMAGE_END: &[u8] = b"\n    }";
 const LONGEST_NAME: u64 = 1024;
 /// What is searched from one end to the other, and not by halves.
 const SHORT: u64 = 4 << 10;
+/// What the pin of some platforms takes; a longer one is read in two steps.
+const USUAL_PIN: u64 = 1 << 10;
 
 /// A table that is parsed as far as it is looked up in.
 ///
@@ -93,7 +95,10 @@ impl LazyTable {
                 let failed = |error| FileError::new(&origin, json::plain(&error), READ_REMEDY);
                 Self::from_file(file.map_err(failed)?, &origin)
             }
-            _ => Ok(Self::from_text(json::read_file(path, READ_REMEDY)?, &origin)),
+            _ => Ok(Self::from_text(
+                json::read_file(path, READ_REMEDY)?,
+                &origin,
+            )),
         }
     }
 
@@ -119,7 +124,11 @@ impl LazyTable {
         let place = self.place(image)?;
         let line = format!("\n      \"{tag}\": {{");
         let at = self.text.find(line.as_bytes(), place.clone()).ok()??;
-        self.parse(at + line.len() as u64 - 1..place.end, b"\n      }")
+        let place = at + line.len() as u64 - 1..place.end;
+        let near = self
+            .text
+            .read(place.start..place.end.min(place.start + USUAL_PIN));
+        Pin::read_canonical(&near.ok()?).or_else(|| self.parse(place, b"\n      }"))
     }
 
     /// The pins of `image`, if it is in the table.
@@ -150,8 +159,8 @@ impl LazyTable {
     pub fn whole(&self) -> Result<&Table, FileError> {
         let parse = || {
             let text = self.text.read(0..self.text.length());
-            let text = text
-                .map_err(|error| FileError::new(&self.origin, json::plain(&error), REMEDY))?;
+            let text =
+                text.map_err(|error| FileError::new(&self.origin, json::plain(&error), REMEDY))?;
             Table::parse(&text, &self.origin)
         };
         self.whole.get_or_init(parse).as_ref().map_err(Clone::clone)
@@ -282,7 +291,12 @@ mod tests {
     fn large() -> Table {
         let names = (0..3000).map(|i| format!("docker.io/a{}/b{i}", i % 7));
         let tags = |i: usize| (0..i % 5).map(|tag| tag.to_string()).collect();
-        table(&names.enumerate().map(|(i, name)| (name, tags(i))).collect::<Vec<_>>())
+        table(
+            &names
+                .enumerate()
+                .map(|(i, name)| (name, tags(i)))
+                .collect::<Vec<_>>(),
+        )
     }
 
     #[test]

@@ -85,7 +85,10 @@ impl Table {
     /// # Errors
     /// Where the `digests.json` it was built with is not well-formed.
     pub fn built_in() -> Result<Self, FileError> {
-        Self::parse(include_bytes!("../../digests.json"), "built-in digests.json")
+        Self::parse(
+            include_bytes!("../../digests.json"),
+            "built-in digests.json",
+        )
     }
 
     /// Parses the text of a `digests.json`; errors call it `origin`.
@@ -177,6 +180,37 @@ impl Pin {
         self.platforms
             .keys()
             .any(|platform| platforms.contains(platform))
+    }
+
+    /// The pin that `text` begins with, if it is as [`Pin::write`] writes it: a
+    /// fraction of the time that any JSON takes.
+    fn read_canonical(text: &[u8]) -> Option<Self> {
+        // What is behind the pin may end amid a character.
+        let text = match std::str::from_utf8(text) {
+            Ok(text) => text,
+            Err(error) => std::str::from_utf8(&text[..error.valid_up_to()]).ok()?,
+        };
+        let rest = text.strip_prefix("{\n        \"digest\": \"")?;
+        let (digest, rest) = rest.split_once('"')?;
+        let mut pin = Self {
+            digest: digest.parse().ok()?,
+            platforms: Platforms::new(),
+        };
+        let Some(mut rest) = rest.strip_prefix(",\n        \"platforms\": {") else {
+            return rest.starts_with("\n      }").then_some(pin);
+        };
+        loop {
+            let (platform, behind) = rest.strip_prefix("\n          \"")?.split_once("\": \"")?;
+            let (digest, behind) = behind.split_once('"')?;
+            let (platform, digest) = (platform.parse().ok()?, digest.parse().ok()?);
+            if pin.platforms.try_append(platform, digest).is_some() {
+                return None;
+            }
+            rest = match behind.strip_prefix(',') {
+                Some(rest) => rest,
+                None => break behind.starts_with("\n        }\n      }").then_some(pin),
+            };
+        }
     }
 
     fn write(&self, out: &mut impl Write) -> io::Result<()> {

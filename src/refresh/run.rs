@@ -22,8 +22,8 @@ use crate::table::{Pin, Pins, Platforms, Table};
 use crate::tag::Tag;
 
 /// Images of one registry that are worked on at once; the client limits the
-/// requests, so this only has to keep it busy.
-const IMAGES_AT_ONCE: usize = 32;
+/// requests, so this only has to keep it busy, while some wait to be tried again.
+const IMAGES_AT_ONCE: usize = 64;
 /// Tags of one image that are asked for at once.
 const TAGS_AT_ONCE: usize = 32;
 

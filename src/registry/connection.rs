@@ -19,7 +19,7 @@ use super::credentials::Credential;
 use super::error::RegistryError;
 use super::exchange::Followed;
 use super::limits::{Quota, retry_after};
-use super::pace::Kind;
+use super::pace::{Kind, Recent};
 use super::transport::{Failure, FailureKind, Request};
 use crate::name::ImageName;
 
@@ -64,6 +64,7 @@ pub(super) struct Connection {
     pub(super) pause: Mutex<Option<Instant>>,
     /// What has come of requests that are no pulls, and of pulls.
     pub(super) kinds: [Mutex<Kind>; 2],
+    pub(super) recent: Recent,
     pub(super) answers: AtomicU64,
     pub(super) successes: AtomicU64,
     /// Logins that have been refused, and are not to be sent again.
@@ -107,6 +108,7 @@ impl Connection {
             pulls_under_way: AtomicU64::new(0),
             pause: Mutex::default(),
             kinds: Default::default(),
+            recent: Recent::default(),
             answers: AtomicU64::new(0),
             successes: AtomicU64::new(0),
             refused: Mutex::default(),
@@ -159,6 +161,7 @@ impl Connection {
             login,
         } = self.follow(ask).await?;
         let status = response.status;
+        self.recent.add(status == StatusCode::TOO_MANY_REQUESTS);
         if status.is_success() || status == StatusCode::NOT_FOUND {
             let body = if status.is_success() {
                 self.read(ask, &mut response).await?

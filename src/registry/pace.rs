@@ -1,5 +1,6 @@
 //! How often a registry is asked again, at what pace, and when it is left alone.
 
+use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use crate::name::ImageName;
 /// to a limit of requests a minute, the waits go on growing.
 const MORE_IF_LIMITED: u32 = 3;
 
+/// How many of the last answers tell whether a registry refuses everyone.
+const RECENT: u32 = 8;
 /// How many pauses that a request brings about are for all.
 const SHARED_PAUSES: u32 = 2;
 /// How long a request that was refused lets those pass that were not: longer
@@ -21,6 +24,33 @@ const SHARED_PAUSES: u32 = 2;
 const LAST_IN_LINE: Duration = Duration::from_secs(3);
 /// How often requests for one repository may fail for good.
 const OFTEN: u32 = 5;
+
+/// Which of the last answers were that the registry is asked too often: one bit
+/// each, and above them one that is always set.
+pub(super) struct Recent(Mutex<u32>);
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self(Mutex::new(1))
+    }
+}
+
+impl Recent {
+    pub(super) fn add(&self, is_limited: bool) {
+        let mut answers = lock(&self.0);
+        *answers = (*answers << 1) | u32::from(is_limited);
+        if *answers >> RECENT > 1 {
+            *answers = (*answers & ((1 << RECENT) - 1)) | 1 << RECENT;
+        }
+    }
+
+    /// Whether at least half of them were.
+    fn are_limited(&self) -> bool {
+        let answers = *lock(&self.0);
+        let limited = answers.count_ones() - 1;
+        limited * 2 >= answers.ilog2()
+    }
+}
 
 /// What has come of the requests of one kind.
 #[derive(Default)]
@@ -81,9 +111,9 @@ impl Connection {
                 }
                 return Err(error);
             }
-            // What is refused again and again while others get through is so
-            // for itself: the others need not wait for it.
-            if is_limited && limited <= SHARED_PAUSES {
+            // What is refused again and again, or while most others get through,
+            // is so for itself: the others need not wait for it.
+            if is_limited && limited <= SHARED_PAUSES && self.recent.are_limited() {
                 self.pause_for(wait);
             }
             // Those who have not been refused come first.

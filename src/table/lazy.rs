@@ -8,8 +8,9 @@ use std::fs::File;
 use std::io;
 use std::ops::{Bound, Range};
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
+use memchr::memmem::Finder;
 use serde::de::DeserializeOwned;
 
 use super::text::Text;
@@ -23,7 +24,9 @@ const HEAD: &[u8] = b"{\n  \"version\": 1,\n  \"images\": {";
 const TAIL: &[u8] = b"\n  }\n}\n";
 /// What is before the name of an image, and behind its last tag.
 const IMAGE: &[u8] = b"\n    \"";
-const IMAGE_END: &[u8] = b"\n    }";
+static IMAGE_LINE: LazyLock<Finder> = LazyLock::new(|| Finder::new(IMAGE));
+static IMAGE_END: LazyLock<Finder> = LazyLock::new(|| Finder::new(b"\n    }"));
+static PIN_END: LazyLock<Finder> = LazyLock::new(|| Finder::new(b"\n      }"));
 /// Most that can be between the quotes of an image's name.
 const LONGEST_NAME: u64 = 1024;
 /// What is searched from one end to the other, and not by halves.
@@ -105,8 +108,9 @@ impl LazyTable {
     fn over(text: Text, origin: &str) -> Self {
         let length = text.length();
         let has = |at: Option<u64>, expected: &[u8]| {
-            let found = at.and_then(|at| text.read(at..at + expected.len() as u64).ok());
-            found.is_some_and(|found| *found == *expected)
+            let is_there =
+                |at| text.with(at..at + expected.len() as u64, |there| there == expected);
+            at.is_some_and(|at| is_there(at).unwrap_or(false))
         };
         Self {
             is_canonical: length >= (HEAD.len() + TAIL.len()) as u64
@@ -123,12 +127,11 @@ impl LazyTable {
     pub(crate) fn pin(&self, image: &ImageName, tag: &Tag) -> Option<Pin> {
         let place = self.place(image)?;
         let line = format!("\n      \"{tag}\": {{");
-        let at = self.text.find(line.as_bytes(), place.clone()).ok()??;
+        let at = self.text.find(&Finder::new(&line), place.clone()).ok()??;
         let place = at + line.len() as u64 - 1..place.end;
-        let near = self
-            .text
-            .read(place.start..place.end.min(place.start + USUAL_PIN));
-        Pin::read_canonical(&near.ok()?).or_else(|| self.parse(place, b"\n      }"))
+        let near = place.start..place.end.min(place.start + USUAL_PIN);
+        let pin = self.text.with(near, Pin::read_canonical).ok()?;
+        pin.or_else(|| self.parse(place, &PIN_END))
     }
 
     /// The pins of `image`, if it is in the table.
@@ -158,27 +161,26 @@ impl LazyTable {
     /// Where the table is not well-formed.
     pub fn whole(&self) -> Result<&Table, FileError> {
         let parse = || {
-            let text = self.text.read(0..self.text.length());
-            let text =
-                text.map_err(|error| FileError::new(&self.origin, json::plain(&error), REMEDY))?;
-            Table::parse(&text, &self.origin)
+            let parse = |text: &[u8]| Table::parse(text, &self.origin);
+            let parsed = self.text.with(0..self.text.length(), parse);
+            parsed.map_err(|error| FileError::new(&self.origin, json::plain(&error), REMEDY))?
         };
         self.whole.get_or_init(parse).as_ref().map_err(Clone::clone)
     }
 
     fn parse_pins(&self, image: &ImageName) -> Option<Pins> {
         let place = self.place(image)?;
-        let pins: UniqueMap<Tag, Pin> = self.parse(place, IMAGE_END)?;
+        let pins: UniqueMap<Tag, Pin> = self.parse(place, &IMAGE_END)?;
         Some(pins.0)
     }
 
     /// What begins at `place` and ends with `end`, if it is what it should be.
-    fn parse<T: DeserializeOwned>(&self, place: Range<u64>, end: &[u8]) -> Option<T> {
+    fn parse<T: DeserializeOwned>(&self, place: Range<u64>, end: &Finder<'_>) -> Option<T> {
         let closed = self.text.find(end, place.clone()).ok()?;
-        let stop = closed.map_or(place.end, |at| at + end.len() as u64);
-        let text = self.text.read(place.start..stop).ok()?;
+        let stop = closed.map_or(place.end, |at| at + end.needle().len() as u64);
         // What follows the value is of no concern here.
-        T::deserialize(&mut serde_json::Deserializer::from_slice(&text)).ok()
+        let parse = |text: &[u8]| T::deserialize(&mut serde_json::Deserializer::from_slice(text));
+        self.text.with(place.start..stop, parse).ok()?.ok()
     }
 
     /// Where the value of `image` is, from its opening brace on.
@@ -209,29 +211,34 @@ impl LazyTable {
         });
         while high - low > SHORT {
             let middle = low + (high - low) / 2;
-            let Some(line) = self.text.find(IMAGE, middle..high)? else {
+            let Some(line) = self.text.find(&IMAGE_LINE, middle..high)? else {
                 high = middle;
                 continue;
             };
             let start = line + IMAGE.len() as u64;
-            let name = self.text.read(start..(start + LONGEST_NAME).min(end))?;
-            let Some(quote) = memchr::memchr(b'"', &name) else {
+            let name = self
+                .text
+                .with(start..(start + LONGEST_NAME).min(end), |text| {
+                    let quote = memchr::memchr(b'"', text)?;
+                    Some(Box::from(&text[..quote]))
+                });
+            let Some(name) = name? else {
                 return Ok(None);
             };
-            if name[..quote] <= *wanted {
+            if *name <= *wanted {
                 low = line;
             } else {
                 high = middle;
             }
-            self.found(|found| found.lines.insert(name[..quote].into(), line));
+            self.found(|found| found.lines.insert(name, line));
         }
         let line = [IMAGE, wanted, b"\": {"].concat();
         let room = low..(high + line.len() as u64).min(end);
-        let Some(at) = self.text.find(&line, room)? else {
+        let Some(at) = self.text.find(&Finder::new(&line), room)? else {
             return Ok(None);
         };
         let start = at + line.len() as u64 - 1;
-        let next = self.text.find(IMAGE, start..end)?;
+        let next = self.text.find(&IMAGE_LINE, start..end)?;
         Ok(Some(start..next.unwrap_or(end)))
     }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Mutex, PoisonError};
 
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 /// What is read of a file at once, where less is asked for: what is asked for
 /// next is near.
@@ -49,16 +49,16 @@ impl Text {
         }
     }
 
-    /// The bytes of `range`, as far as there are any.
-    pub(super) fn read(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
+    /// Calls `f` with the bytes of `range`, as far as there are any.
+    pub(super) fn with<T>(&self, range: Range<u64>, f: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
         let end = range.end.min(self.length());
         let start = range.start.min(end);
         match self {
-            Self::Memory(text) => Ok(Cow::Borrowed(&text[to_usize(start)?..to_usize(end)?])),
+            Self::Memory(text) => Ok(f(&text[to_usize(start)?..to_usize(end)?])),
             Self::File { file, .. } if end - start > WINDOW => {
                 let mut part = vec![0; to_usize(end - start)?];
                 file.read_exact_at(&mut part, start)?;
-                Ok(Cow::Owned(part))
+                Ok(f(&part))
             }
             Self::File {
                 file,
@@ -75,30 +75,28 @@ impl Text {
                     *window = Window { start, bytes };
                 }
                 let from = to_usize(start - window.start)?;
-                let part = &window.bytes[from..from + to_usize(end - start)?];
-                Ok(Cow::Owned(part.to_owned()))
+                Ok(f(&window.bytes[from..from + to_usize(end - start)?]))
             }
         }
     }
 
     /// Where `wanted` begins for the first time within `range`, all of it.
-    pub(super) fn find(&self, wanted: &[u8], range: Range<u64>) -> io::Result<Option<u64>> {
-        let finder = memmem::Finder::new(wanted);
+    pub(super) fn find(&self, wanted: &Finder<'_>, range: Range<u64>) -> io::Result<Option<u64>> {
+        let length = wanted.needle().len() as u64;
         let (mut start, mut chunk) = (range.start, WINDOW);
         if let Self::Memory(_) = self {
             chunk = self.length();
         }
-        while start < range.end {
-            let part = self.read(start..(start + chunk).min(range.end))?;
-            if let Some(at) = finder.find(&part) {
+        while start + length <= range.end {
+            let end = (start + chunk).min(range.end);
+            if let Some(at) = self.with(start..end, |part| wanted.find(part))? {
                 return Ok(Some(start + at as u64));
             }
-            let end = start + part.len() as u64;
-            if end == range.end || part.len() < wanted.len() {
+            if end == range.end {
                 break;
             }
             // It may have begun at the end of this part.
-            start = end + 1 - wanted.len() as u64;
+            start = end + 1 - length;
             chunk = CHUNK;
         }
         Ok(None)

@@ -8,8 +8,12 @@
 )]
 
 #[cfg(feature = "system-tests")]
+pub mod crowd;
+#[cfg(feature = "system-tests")]
 pub mod docs;
 pub mod fake;
+#[cfg(feature = "system-tests")]
+pub mod latency;
 #[cfg(feature = "system-tests")]
 pub mod nix;
 #[cfg(feature = "system-tests")]

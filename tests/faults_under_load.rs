@@ -1,0 +1,71 @@
+//! A thousand images of a registry that fails one answer in five: what can be had
+//! is in the table, the rest is reported, and nothing that is wrong.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::Value;
+use support::crowd::{Crowd, Served};
+use support::{Outcome, Workspace};
+
+#[test]
+fn what_can_be_had_is_had_and_the_rest_is_reported() {
+    let served = Crowd {
+        images: 1000,
+        tags: 3,
+        latency: Duration::ZERO,
+        is_faulty: true,
+    }
+    .serve();
+    let workspace = Workspace::tracking(&served.images_json());
+    let outcome = Outcome::of(&mut workspace.command(&["refresh", "--json"])).code(2);
+    let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let failed = report["problems"].as_array().unwrap();
+    let failed: BTreeSet<&str> = failed
+        .iter()
+        .map(|failure| failure["image"].as_str().unwrap())
+        .collect();
+    let gone = report["gone"].as_array().unwrap();
+    let gone: BTreeSet<&str> = gone
+        .iter()
+        .map(|gone| gone["image"].as_str().unwrap())
+        .collect();
+
+    let table = workspace.table();
+    let (mut pinned, mut missing) = (0, 0);
+    for number in 0..1000 {
+        let image = served.image(number);
+        for tag in 0..3 {
+            let pin = &table["images"][&image][Served::tag(tag)];
+            if pin.is_null() {
+                missing += 1;
+                assert!(
+                    served.is_spoilt(number, tag),
+                    "{image}, tag {tag}: it could be had"
+                );
+                let is_told = failed.contains(&*image) || gone.contains(&*image);
+                assert!(is_told, "{image}: its failure is not reported");
+            } else {
+                pinned += 1;
+                assert_eq!(pin["digest"], served.digest(number, tag), "{image}");
+                assert_eq!(pin["platforms"].as_object().unwrap().len(), 2, "{image}");
+            }
+        }
+    }
+    let [lists, heads, gets] = served.take_requests();
+    let requests = lists + heads + gets;
+    assert!(
+        served.faults() * 6 > requests,
+        "{} of {requests}",
+        served.faults()
+    );
+    assert!(pinned > 2000 && missing > 100, "{pinned}, {missing}");
+}

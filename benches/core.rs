@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     missing_docs,
+    unreachable_pub,
     reason = "a benchmark ends where its input is wrong"
 )]
 

@@ -1,6 +1,7 @@
 //! Content digests, as the OCI image spec writes them (section "Digests").
 
 use std::fmt;
+use std::io::{self, Write};
 use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256, Sha512};
@@ -54,6 +55,27 @@ impl Digest {
             Algorithm::Sha256 => Value::Sha256(Sha256::digest(content).into()),
             Algorithm::Sha512 => Value::Sha512(Box::new(Sha512::digest(content).into())),
         })
+    }
+
+    /// The SHA-256 digest of what `content` writes, which need not be in memory
+    /// as a whole.
+    ///
+    /// # Errors
+    /// Where `content` fails.
+    pub fn of_written(content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Self> {
+        struct Hasher(Sha256);
+        impl Write for Hasher {
+            fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+                self.0.update(part);
+                Ok(part.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut hasher = Hasher(Sha256::new());
+        content(&mut hasher)?;
+        Ok(Self(Value::Sha256(hasher.0.finalize().into())))
     }
 
     /// Whether `content` has this digest.

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,17 @@ const RANDOM: usize = 6;
 /// # Errors
 /// Where that fails; the file at `path` is then what it was.
 pub fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    write_with(path, |out| out.write_all(content))
+}
+
+/// As [`write`], of what `content` writes piece by piece.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_with(
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), FileError> {
     replace(path, content, true)
 }
 
@@ -27,10 +38,14 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
 /// # Errors
 /// As [`write`].
 pub fn write_unsynced(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    replace(path, content, false)
+    replace(path, |out| out.write_all(content), false)
 }
 
-fn replace(path: &Path, content: &[u8], is_synced: bool) -> Result<(), FileError> {
+fn replace(
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    is_synced: bool,
+) -> Result<(), FileError> {
     write_atomically(path, content, is_synced).map_err(|error| {
         let message = format!("cannot be written: {}", json::plain(&error));
         let remedy = "the file is as it was; see that its folder is writable and not full";
@@ -38,10 +53,16 @@ fn replace(path: &Path, content: &[u8], is_synced: bool) -> Result<(), FileError
     })
 }
 
-fn write_atomically(path: &Path, content: &[u8], is_synced: bool) -> io::Result<()> {
+fn write_atomically(
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    is_synced: bool,
+) -> io::Result<()> {
     if is_special(path) {
         // A pipe or a device has nothing to keep, and is not to be replaced.
-        return File::options().write(true).open(path)?.write_all(content);
+        let mut out = BufWriter::new(File::options().write(true).open(path)?);
+        content(&mut out)?;
+        return out.flush();
     }
     let target = real_path(path)?;
     let folder = folder_of(&target);
@@ -57,7 +78,10 @@ fn write_atomically(path: &Path, content: &[u8], is_synced: bool) -> io::Result<
     if let Ok(old) = fs::metadata(&target) {
         file.as_file().set_permissions(old.permissions())?;
     }
-    file.write_all(content)?;
+    let mut out = BufWriter::new(&mut file);
+    content(&mut out)?;
+    out.flush()?;
+    drop(out);
     if is_synced {
         file.as_file().sync_all()?;
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use nix_oci_hashes::digest::{Algorithm, Digest};
 use nix_oci_hashes::file::{self, Lock};
 use nix_oci_hashes::images::{self, TrackedImage};
 use nix_oci_hashes::name::ImageName;
@@ -94,6 +95,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         explain: arguments.verbose,
     };
     let (old, old_text) = read_table(&arguments.files.digests)?;
+    // Only whether it is the new one counts from here on.
+    let old_digest = old_text.map(|text| digest_of(&text));
     let client = arguments.network.client()?;
     let runtime = network::runtime()?;
     let bars = Bars::default();
@@ -101,18 +104,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let (table, report) = runtime.block_on(work);
     bars.finish();
 
-    let new_text = table.to_json();
     let current = match &arguments.output {
-        Some(output) => std::fs::read(output).ok(),
-        None => old_text,
+        Some(output) => std::fs::read(output).ok().map(|text| digest_of(&text)),
+        None => old_digest,
     };
-    let stale = current.as_deref() != Some(new_text.as_bytes());
+    let stale = current != Some(Digest::of_written(|out| table.write(out))?);
     let mut written = Ok(());
     let outcome = match (stale, arguments.check) {
         (false, _) => Outcome::UpToDate,
         (true, true) => Outcome::NotUpToDate,
         (true, false) => {
-            written = file::write(target, new_text.as_bytes());
+            written = file::write_with(target, |out| table.write(out));
             if written.is_ok() {
                 Outcome::Written
             } else {
@@ -150,6 +152,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     } else {
         super::SOME_FAILED
     })
+}
+
+fn digest_of(text: &[u8]) -> Digest {
+    Digest::of(Algorithm::Sha256, text)
 }
 
 fn scope(arguments: &Arguments, images: &[TrackedImage]) -> Result<Scope> {

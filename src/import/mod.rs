@@ -77,25 +77,8 @@ impl Imported {
 /// # Errors
 /// Where it cannot be read, its name says nothing, or it is not well-formed.
 pub fn read(path: &Path) -> Result<Imported, FileError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let lower = name.to_ascii_lowercase();
-    let extension = lower
-        .rsplit_once('.')
-        .map_or("", |(_, extension)| extension);
-    let is_dockerfile = ["dockerfile", "containerfile"]
-        .iter()
-        .any(|word| lower == *word || lower.starts_with(&format!("{word}.")) || extension == *word);
+    let kind = Kind::of(path)?;
     let failed = |message: &str, remedy| FileError::new(path.display(), message, remedy);
-    let kind = match extension {
-        _ if is_dockerfile => Kind::Dockerfile,
-        "nix" => Kind::Nix,
-        "yaml" | "yml" => Kind::Yaml,
-        "json" => Kind::Json,
-        _ => {
-            let message = format!("{} is the name of no known kind of file", Quoted(&name));
-            return Err(failed(&message, REMEDY));
-        }
-    };
     let readable = "see that it is there and that you may read it";
     let io = |error: std::io::Error| failed(&crate::json::plain(&error), readable);
     if std::fs::metadata(path).map_err(io)?.len() > LARGEST {
@@ -103,16 +86,15 @@ pub fn read(path: &Path) -> Result<Imported, FileError> {
     }
     let content = std::fs::read(path).map_err(io)?;
     let text = String::from_utf8(content).map_err(|_| failed("it is not UTF-8 text", REMEDY))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let bad = |reason: String| failed(&reason, "correct the file, or leave it out");
-    match kind {
-        Kind::Dockerfile => Ok(dockerfile::parse(text)),
-        Kind::Nix => nix::parse(text).map_err(bad),
-        Kind::Yaml => yaml::parse(text).map_err(bad),
-        // JSON is YAML.
-        Kind::Json if yaml::is_known(text) => yaml::parse(text).map_err(bad),
-        Kind::Json => seed::parse(text, &path.display().to_string()),
-    }
+    kind.parse(&text, path)
+}
+
+/// Takes `text` for that of a file at `path`, which need not be there.
+///
+/// # Errors
+/// Where the name says nothing, or the text is not well-formed.
+pub fn parse(text: &str, path: &Path) -> Result<Imported, FileError> {
+    Kind::of(path)?.parse(text, path)
 }
 
 enum Kind {
@@ -120,6 +102,43 @@ enum Kind {
     Nix,
     Yaml,
     Json,
+}
+
+impl Kind {
+    fn of(path: &Path) -> Result<Self, FileError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let lower = name.to_ascii_lowercase();
+        let extension = lower
+            .rsplit_once('.')
+            .map_or("", |(_, extension)| extension);
+        let is_dockerfile = ["dockerfile", "containerfile"].iter().any(|word| {
+            lower == *word || lower.starts_with(&format!("{word}.")) || extension == *word
+        });
+        match extension {
+            _ if is_dockerfile => Ok(Self::Dockerfile),
+            "nix" => Ok(Self::Nix),
+            "yaml" | "yml" => Ok(Self::Yaml),
+            "json" => Ok(Self::Json),
+            _ => {
+                let message = format!("{} is the name of no known kind of file", Quoted(&name));
+                Err(FileError::new(path.display(), message, REMEDY))
+            }
+        }
+    }
+
+    fn parse(&self, text: &str, path: &Path) -> Result<Imported, FileError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let remedy = "correct the file, or leave it out";
+        let bad = |reason: String| FileError::new(path.display(), reason, remedy);
+        match self {
+            Self::Dockerfile => Ok(dockerfile::parse(text)),
+            Self::Nix => nix::parse(text).map_err(bad),
+            Self::Yaml => yaml::parse(text).map_err(bad),
+            // JSON is YAML.
+            Self::Json if yaml::is_known(text) => yaml::parse(text).map_err(bad),
+            Self::Json => seed::parse(text, &path.display().to_string()),
+        }
+    }
 }
 
 /// Puts in what a shell-like text names: `$NAME`, `${NAME}`, the default of

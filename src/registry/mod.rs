@@ -26,6 +26,8 @@ mod pace;
 mod pages;
 mod transport;
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 #[cfg(test)]
 pub(crate) mod tests;
 

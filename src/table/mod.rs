@@ -149,7 +149,7 @@ impl Table {
     ///
     /// # Errors
     /// Where `out` fails.
-    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    pub fn write(&self, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
         // Names, tags, platforms and digests have no character to escape.
         write!(out, "{{\n  \"version\": {VERSION},\n  \"images\": ")?;
         write_object(out, 1, &self.images, |out, pins| {
@@ -213,7 +213,7 @@ impl Pin {
         }
     }
 
-    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    fn write(&self, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
         write!(out, "{{\n        \"digest\": \"{}\"", self.digest)?;
         if !self.platforms.is_empty() {
             out.write_all(b",\n        \"platforms\": ")?;
@@ -226,7 +226,7 @@ impl Pin {
 }
 
 /// Writes a JSON object, a member a line, whose braces stand at `depth`.
-fn write_object<W: Write, K: fmt::Display, V>(
+fn write_object<W: Write + ?Sized, K: fmt::Display, V>(
     out: &mut W,
     depth: usize,
     members: impl IntoIterator<Item = (K, V)>,

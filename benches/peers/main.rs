@@ -1,0 +1,54 @@
+//! `make bench`: what section 12 of the design promises, measured beside a peer in
+//! the same run, printed as one table of ratios and written to docs/benchmarks.md.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    missing_docs,
+    unreachable_pub,
+    reason = "a benchmark ends where something cannot be measured, and its counts are small"
+)]
+
+mod faults;
+mod loading;
+mod lookups;
+mod measure;
+mod page;
+mod refresh;
+mod scale;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+#[path = "../support/tables.rs"]
+mod tables;
+
+use page::Page;
+
+fn main() {
+    // `cargo test --benches` asks every benchmark to do nothing but start.
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.iter().any(|argument| argument == "--test") {
+        return;
+    }
+    let chosen = |name: &str| {
+        let mut names = arguments[1..]
+            .iter()
+            .filter(|name| !name.starts_with('-'))
+            .peekable();
+        names.peek().is_none() || names.any(|chosen| chosen == name)
+    };
+    let mut page = Page::new();
+    let sections: [(&str, fn(&mut Page)); 5] = [
+        ("loading", loading::measure),
+        ("lookups", lookups::measure),
+        ("refresh", refresh::measure),
+        ("faults", faults::measure),
+        ("scale", scale::measure),
+    ];
+    for (name, measure) in sections {
+        if chosen(name) {
+            measure(&mut page);
+        }
+    }
+    page.finish(sections.iter().all(|(name, _)| chosen(name)));
+}

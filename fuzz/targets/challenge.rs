@@ -1,0 +1,7 @@
+//! A `WWW-Authenticate` header.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use nix_oci_hashes::registry::fuzzing;
+
+fuzz_target!(|content: &[u8]| fuzzing::challenge(content));

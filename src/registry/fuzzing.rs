@@ -1,0 +1,49 @@
+//! The parsers of what registries answer, for the fuzz targets.
+
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LINK, WWW_AUTHENTICATE};
+
+use super::auth::{self, Challenge};
+use super::manifest::{Manifest, platform_of_config};
+use super::pages::Page;
+
+/// A page of a tag list, and its `Link` header.
+pub fn tag_list(body: &[u8], link: &[u8]) {
+    let url = base();
+    if let Ok(page) = Page::parse(body) {
+        let _ = page.next(&url, &header(LINK, link));
+    }
+}
+
+/// A manifest or an index, and an image configuration.
+pub fn manifest(body: &[u8]) {
+    let _ = Manifest::parse(body);
+    let _ = platform_of_config(body);
+}
+
+/// The answer of a token service.
+pub fn token(body: &[u8]) {
+    let _ = auth::bearer(body);
+}
+
+/// A `WWW-Authenticate` header.
+pub fn challenge(value: &[u8]) {
+    let url = base();
+    if let Ok(Challenge::Bearer { realm, service, .. }) =
+        Challenge::of(&header(WWW_AUTHENTICATE, value), &url)
+        && auth::may_be_asked(&realm, &url).is_ok()
+    {
+        let asked = auth::token_url(&realm, service.as_deref(), "repository:a:pull");
+        assert_eq!(asked.origin(), realm.origin());
+    }
+}
+
+fn base() -> Url {
+    #[expect(clippy::unwrap_used, reason = "a text of this file")]
+    "https://registry.example/v2/".parse().unwrap()
+}
+
+fn header(name: HeaderName, value: &[u8]) -> HeaderMap {
+    let value = HeaderValue::from_bytes(value).into_iter();
+    value.map(|value| (name.clone(), value)).collect()
+}

@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build plugin plugin-nix26 demo test test-tools test-nix26 test-valgrind lint
+.PHONY: help setup build plugin plugin-nix26 demo test test-tools test-nix26 test-valgrind bench bench-core fuzz lint
 
 # Where Nix, its headers and the registry server are.
 env := source scripts/env.sh
@@ -45,6 +45,18 @@ test-nix26: plugin-nix26 test-tools ## Run the tests of the builtin on Nix 2.26.
 
 test-valgrind: plugin ## Run the tests of the builtin under valgrind (a quarter of an hour)
 	scripts/test-valgrind
+
+bench: build ## Measure everything beside its peers, and write docs/benchmarks.md (ten minutes)
+	@scripts/setup skopeo time valgrind
+	$(env) && export NIX_OCI_HASHES_PLUGIN="$$(realpath $(target))/plugin/lib/nix/plugins/libnix_oci_hashes.so" \
+	  NIX_OCI_HASHES_COMMAND="$$(realpath $(target))/release/nix-oci-hashes" && \
+	  cargo bench --locked --features system-tests --bench peers -- $(BENCH)
+
+bench-core: ## Measure what lookups and refreshes are made of, by Criterion
+	cargo bench --locked --bench core
+
+fuzz: ## Run each fuzz target for a minute
+	scripts/fuzz
 
 lint: ## Check the format and the style of everything
 	@scripts/setup clang-format shellcheck

@@ -42,18 +42,22 @@ bool may_be_read(nix::EvalState &state, Position pos, nix::Value &path) {
   }
 }
 
-// The table of the file at `path`, which `value` is. Read again within an
+// The table of the file at `path`, which `value` makes. Read again within an
 // evaluation only where the file has changed: an evaluation looks up many
 // images in one table.
+template <typename F>
 rust::Box<Shared> table_of_file(nix::EvalState &state, Position pos,
-                                std::string_view path, nix::Value &value,
+                                std::string_view path, F value,
                                 const std::string &what,
                                 const std::string &remedy) {
   auto slot = find_file(id_of(state), is_pure(state), bytes(path));
-  if (!slot->is_filled() && may_be_read(state, pos, value))
+  if (slot->is_filled())
+    return slot->table();
+  nix::Value &file = value();
+  if (may_be_read(state, pos, file))
     slot->open_if_large();
   if (!slot->is_filled())
-    slot->fill(bytes(read(state, pos, "readFile", value, what, remedy)));
+    slot->fill(bytes(read(state, pos, "readFile", file, what, remedy)));
   return slot->table();
 }
 
@@ -121,10 +125,11 @@ rust::Box<Shared> table_of(nix::EvalState &state, Position pos,
     path = inner;
     state.forceValue(*path, pos);
   }
+  auto value = [&]() -> nix::Value & { return *path; };
   if (path->type() == nix::nPath)
-    return table_of_file(state, pos, path_of(*path), *path, what, remedy);
+    return table_of_file(state, pos, path_of(*path), value, what, remedy);
   if (path->type() == nix::nString)
-    return table_of_file(state, pos, text_of(*path), *path, what, remedy);
+    return table_of_file(state, pos, text_of(*path), value, what, remedy);
   throw_error(state, pos,
               "builtins.ociHash: " + what +
                   (path == &digests ? " is " : " has an outPath that is ") +
@@ -140,8 +145,11 @@ rust::Box<Shared> default_table(nix::EvalState &state, Position pos) {
   static const std::string remedy =
       "write the absolute path of a digests.json into nix.conf, or take the "
       "setting out for the built-in table";
-  auto &value = *state.allocValue();
-  make_string(state, value, path);
+  auto value = [&]() -> nix::Value & {
+    auto &text = *state.allocValue();
+    make_string(state, text, path);
+    return text;
+  };
   return table_of_file(state, pos, path, value, what, remedy);
 }
 

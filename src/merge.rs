@@ -1,5 +1,7 @@
 //! One table from the parts that several runs of a refresh have written.
 
+use std::sync::Arc;
+
 use crate::digest::Digest;
 use crate::name::ImageName;
 use crate::table::{Pin, Table};
@@ -61,6 +63,7 @@ impl Merge {
                     });
                 }
                 // What one part knows of a pin the other may not know yet.
+                let before = Arc::make_mut(before);
                 before.platforms.extend(pin.platforms.clone());
             }
         }
@@ -99,7 +102,7 @@ mod tests {
                 digest: Digest::of(Algorithm::Sha256, content.as_bytes()),
                 platforms: Platforms::new(),
             };
-            pins.insert(tag.parse().unwrap(), pin);
+            pins.insert(tag.parse().unwrap(), pin.into());
         }
         table
     }
@@ -133,7 +136,8 @@ mod tests {
             .next()
             .unwrap();
         let platform = Digest::of(Algorithm::Sha256, b"platform");
-        pin.platforms
+        Arc::make_mut(pin)
+            .platforms
             .insert("linux/amd64".parse().unwrap(), platform);
         for parts in [[plain.clone(), verified.clone()], [verified.clone(), plain]] {
             let mut merge = Merge::default();

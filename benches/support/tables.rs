@@ -41,7 +41,11 @@ pub fn text(tags: usize) -> String {
             platforms,
         };
         if let (Ok(image), Ok(tag)) = (image.parse(), tag.parse()) {
-            table.images.entry(image).or_default().insert(tag, pin);
+            table
+                .images
+                .entry(image)
+                .or_default()
+                .insert(tag, pin.into());
         }
     }
     table.to_json()

@@ -187,7 +187,11 @@ impl Work {
                     digest,
                     platforms: Platforms::new(),
                 };
-                self.table.images.entry(image).or_default().insert(tag, pin);
+                self.table
+                    .images
+                    .entry(image)
+                    .or_default()
+                    .insert(tag, pin.into());
                 self.took(place, text, "pinned");
             }
             (None, Some(_)) => self.leave(place, text, "pinned already"),

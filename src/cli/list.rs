@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Result;
 use nix_oci_hashes::lookup::LookupError;
@@ -81,7 +82,7 @@ fn tags(pins: &Pins) -> String {
     align(&rows)
 }
 
-fn in_order(pins: &Pins) -> Vec<(&Tag, &Pin)> {
+fn in_order(pins: &Pins) -> Vec<(&Tag, &Arc<Pin>)> {
     let mut pins: Vec<_> = pins.iter().collect();
     pins.sort_by_cached_key(|(tag, _)| by_version(tag));
     pins

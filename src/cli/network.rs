@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 #[command(next_help_heading = "Network")]
 pub(super) struct Network {
     /// Requests under way at once to each registry
-    #[arg(long, value_name = "N", default_value = "8")]
+    #[arg(long, value_name = "N", default_value = "32")]
     jobs: NonZeroUsize,
 
     /// How often a request that failed is tried again

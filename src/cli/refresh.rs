@@ -123,6 +123,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         }
     };
     drop(lock);
+    // A report of many changes takes as much memory as the tables did.
+    drop((old, table, images));
     let name = target.display().to_string();
     let summarized = match &arguments.summary {
         Some(path) => {

@@ -51,7 +51,7 @@ fn table(text: &str, origin: &str) -> Result<Imported, FileError> {
                 reference: Reference {
                     image: image.clone(),
                     tag: Some(tag),
-                    digest: Some(pin.digest),
+                    digest: Some(pin.digest.clone()),
                 },
             });
         }

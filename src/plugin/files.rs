@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{PluginError, Shared, lock};
 use crate::table::LazyTable;
@@ -23,11 +23,13 @@ static KNOWN: Mutex<VecDeque<Known>> = Mutex::new(VecDeque::new());
 struct Known {
     key: Key,
     state: Option<State>,
+    /// When the file was last seen to be in that state.
+    seen: Instant,
     table: Shared,
 }
 
 /// Evaluations may be allowed different files, so none has another's.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 struct Key {
     evaluation: usize,
     is_pure: bool,
@@ -35,6 +37,10 @@ struct Key {
 }
 
 impl Key {
+    fn is(&self, evaluation: usize, is_pure: bool, path: &[u8]) -> bool {
+        (self.evaluation, self.is_pure) == (evaluation, is_pure) && self.path == path
+    }
+
     /// What errors call the file.
     fn name(&self) -> String {
         String::from_utf8_lossy(&self.path).into_owned()
@@ -76,34 +82,57 @@ impl State {
     }
 }
 
+/// For how long a file is taken to be as it was seen: lookups of one expression
+/// come by the thousand, and to ask the system takes longer than one of them.
+const AT_ONCE: Duration = Duration::from_millis(2);
+
 /// How coarsely some systems tell time: a file that was changed more recently
 /// than this may change again and look the same.
 const COARSE: Duration = Duration::from_millis(20);
 
 /// Where the table of one file is, or is to be put.
 pub(super) struct Slot {
-    key: Key,
-    /// As the file was before it was read: what changes it later is noticed.
-    state: Option<State>,
     table: Option<Shared>,
+    /// Where it is to be put, with the file as it was before it was read: what
+    /// changes it later is noticed.
+    place: Option<(Key, Option<State>)>,
 }
 
 impl Slot {
     pub(super) fn find(evaluation: usize, is_pure: bool, path: &[u8]) -> Self {
+        let mut known = lock(&KNOWN);
+        let mut known = known.iter_mut();
+        let found = known.find(|known| known.key.is(evaluation, is_pure, path));
+        if let Some(known) = &found
+            && known.seen.elapsed() < AT_ONCE
+        {
+            return Self::of(&known.table);
+        }
         // Pure evaluation has only what does not change, and looks at nothing
         // that Nix has not allowed yet.
         let state = if is_pure { None } else { State::of(path) };
+        if let Some(known) = found
+            && known.state == state
+        {
+            known.seen = Instant::now();
+            return Self::of(&known.table);
+        }
         let key = Key {
             evaluation,
             is_pure,
             path: path.to_owned(),
         };
-        let known = lock(&KNOWN);
-        let found = known
-            .iter()
-            .find(|known| known.key == key && known.state == state);
-        let table = found.map(|known| *known.table.share());
-        Self { key, state, table }
+        Self {
+            table: None,
+            place: Some((key, state)),
+        }
+    }
+
+    fn of(table: &Shared) -> Self {
+        Self {
+            table: Some(*table.share()),
+            place: None,
+        }
     }
 
     pub(super) fn is_filled(&self) -> bool {
@@ -111,9 +140,12 @@ impl Slot {
     }
 
     pub(super) fn open_if_large(&mut self) {
+        let Some((key, _)) = &self.place else {
+            return;
+        };
         // Within a store kept elsewhere the system does not know the path; and
         // a link would lead to where Nix has not looked.
-        let path = Path::new(OsStr::from_bytes(&self.key.path));
+        let path = Path::new(OsStr::from_bytes(&key.path));
         let mut options = fs::OpenOptions::new();
         let options = options
             .read(true)
@@ -123,30 +155,38 @@ impl Slot {
         };
         let is_large = |file: &fs::Metadata| file.is_file() && file.len() >= LARGE;
         if file.metadata().is_ok_and(|file| is_large(&file))
-            && let Ok(table) = LazyTable::from_file(file, &self.key.name())
+            && let Ok(table) = LazyTable::from_file(file, &key.name())
         {
             self.keep(table);
         }
     }
 
     pub(super) fn fill(&mut self, text: &[u8]) {
-        self.keep(LazyTable::from_text(text.to_owned(), &self.key.name()));
+        let name = self.place.as_ref().map(|(key, _)| key.name());
+        self.keep(LazyTable::from_text(
+            text.to_owned(),
+            &name.unwrap_or_default(),
+        ));
     }
 
     fn keep(&mut self, table: LazyTable) {
         let table = Shared::from(table);
         self.table = Some(*table.share());
+        let Some((key, state)) = self.place.take() else {
+            return;
+        };
         let mut known = lock(&KNOWN);
-        known.retain(|known| known.key != self.key);
-        if self.state.is_some_and(|state| state.is_recent()) {
+        known.retain(|known| known.key != key);
+        if state.is_some_and(|state| state.is_recent()) {
             return;
         }
         if known.len() == MOST_TABLES {
             known.pop_front();
         }
         known.push_back(Known {
-            key: self.key.clone(),
-            state: self.state,
+            key,
+            state,
+            seen: Instant::now(),
             table,
         });
     }

@@ -1,6 +1,7 @@
 //! Platforms that images.json has begun to list after a pin was made.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::report::Problem;
 use super::run::{Offer, Outcome, ask_platforms};
@@ -79,7 +80,8 @@ pub(super) async fn complete(
                 let taken = offered
                     .iter()
                     .filter(|(platform, _)| tracked.platforms.contains(*platform));
-                pin.platforms
+                Arc::make_mut(pin)
+                    .platforms
                     .extend(taken.map(|(platform, digest)| (platform.clone(), digest.clone())));
             }
             Some(Err(error)) if !matches!(error, RegistryError::NoSuchDigest { .. }) => {

@@ -163,7 +163,7 @@ mod tests {
         };
         names
             .iter()
-            .map(|name| (name.parse().unwrap(), pin.clone()))
+            .map(|name| (name.parse().unwrap(), pin.clone().into()))
             .collect()
     }
 

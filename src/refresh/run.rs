@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
@@ -200,7 +201,9 @@ async fn refresh_image(
         let old_pin = old_pins.get(tag);
         let pin = match head {
             Ok(Some(digest)) => match offers.get(&digest) {
-                Some(offer) if is_stale(tag, &digest) => pin(tracked, tag, digest, offer).map(Some),
+                Some(offer) if is_stale(tag, &digest) => {
+                    pin(tracked, tag, digest, offer).map(|pin| Some(Arc::new(pin)))
+                }
                 _ => Ok(old_pin.cloned()),
             },
             Ok(None) if old_pin.is_none() && tracked.tags.contains(tag) => {
@@ -299,9 +302,16 @@ fn pin(tracked: &TrackedImage, tag: &Tag, digest: Digest, offer: &Offer) -> Resu
 /// its tag offers.
 fn prune(pins: &Pins, tracked: &TrackedImage) -> Pins {
     let mut pins = pins.clone();
-    for pin in pins.values_mut().filter(|pin| is_tracked(pin, tracked)) {
-        pin.platforms
-            .retain(|platform, _| tracked.platforms.contains(platform));
+    let is_fitting = |pin: &Pin| {
+        let mut platforms = pin.platforms.keys();
+        platforms.all(|platform| tracked.platforms.contains(platform))
+    };
+    for pin in pins.values_mut() {
+        if is_tracked(pin, tracked) && !is_fitting(pin) {
+            Arc::make_mut(pin)
+                .platforms
+                .retain(|platform, _| tracked.platforms.contains(platform));
+        }
     }
     pins
 }
@@ -314,7 +324,7 @@ fn is_tracked(pin: &Pin, tracked: &TrackedImage) -> bool {
 
 /// Each tracked platform that some verified pins lack, and how many.
 fn lacking(pins: &Pins, tracked: &TrackedImage) -> Vec<(Platform, usize)> {
-    let incomplete: Vec<&Pin> = pins
+    let incomplete: Vec<&Arc<Pin>> = pins
         .values()
         .filter(|pin| !pin.platforms.is_empty() && !pin.is_complete(&tracked.platforms))
         .collect();

@@ -53,7 +53,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            jobs: NonZeroUsize::MIN.saturating_add(7),
+            jobs: NonZeroUsize::MIN.saturating_add(31),
             insecure_registries: BTreeSet::new(),
             retries: 4,
             deadline: Duration::from_secs(1800),

@@ -170,7 +170,7 @@ impl LazyTable {
 
     fn parse_pins(&self, image: &ImageName) -> Option<Pins> {
         let place = self.place(image)?;
-        let pins: UniqueMap<Tag, Pin> = self.parse(place, &IMAGE_END)?;
+        let pins: UniqueMap<Tag, Arc<Pin>> = self.parse(place, &IMAGE_END)?;
         Some(pins.0)
     }
 
@@ -280,7 +280,10 @@ mod tests {
         let mut table = Table::default();
         for (image, tags) in images {
             let pins = table.images.entry(image.parse().unwrap()).or_default();
-            pins.extend(tags.iter().map(|tag| (tag.parse().unwrap(), pin(tag))));
+            pins.extend(
+                tags.iter()
+                    .map(|tag| (tag.parse().unwrap(), pin(tag).into())),
+            );
         }
         table
     }
@@ -312,7 +315,7 @@ mod tests {
         for lazy in both(&table.to_json()) {
             for (image, pins) in &table.images {
                 for (tag, pin) in pins {
-                    assert_eq!(lazy.pin(image, tag).as_ref(), Some(pin), "{image}:{tag}");
+                    assert_eq!(lazy.pin(image, tag).as_ref(), Some(&**pin), "{image}:{tag}");
                 }
                 assert_eq!(*lazy.pins(image).unwrap().unwrap(), *pins, "{image}");
                 assert_eq!(lazy.pin(image, &"none".parse().unwrap()), None);

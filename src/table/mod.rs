@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use litemap::LiteMap;
 use serde::{Deserialize, Deserializer};
@@ -21,8 +22,9 @@ use crate::name::ImageName;
 use crate::platform::Platform;
 use crate::tag::{Tag, by_version};
 
-/// The pins of one image, by tag.
-pub type Pins = BTreeMap<Tag, Pin>;
+/// The pins of one image, by tag. A refresh has two tables, which share what is the
+/// same in both.
+pub type Pins = BTreeMap<Tag, Arc<Pin>>;
 
 /// The manifest of each platform: two of them, mostly, for which a sorted list
 /// takes a quarter of the memory of a tree.
@@ -55,7 +57,7 @@ pub struct Pin {
 #[serde(deny_unknown_fields)]
 struct Document {
     version: u64,
-    images: UniqueMap<ImageName, UniqueMap<Tag, Pin>>,
+    images: UniqueMap<ImageName, UniqueMap<Tag, Arc<Pin>>>,
 }
 
 impl<'de> Deserialize<'de> for Pin {
@@ -153,7 +155,7 @@ impl Table {
         // Names, tags, platforms and digests have no character to escape.
         write!(out, "{{\n  \"version\": {VERSION},\n  \"images\": ")?;
         write_object(out, 1, &self.images, |out, pins| {
-            let mut pins: Vec<(&Tag, &Pin)> = pins.iter().collect();
+            let mut pins: Vec<(&Tag, &Arc<Pin>)> = pins.iter().collect();
             pins.sort_by_cached_key(|(tag, _)| by_version(tag));
             write_object(out, 2, pins, |out, pin| pin.write(out))
         })?;
@@ -280,7 +282,7 @@ mod tests {
                 digest: digest(tag),
                 platforms: platforms.into_iter().collect(),
             };
-            pins.insert(tag.parse().unwrap(), pin);
+            pins.insert(tag.parse().unwrap(), pin.into());
         }
         let (nine, nine_one, ten, arm64) = (
             digest("9"),
@@ -417,7 +419,7 @@ mod tests {
         ) -> Pins {
             tags.iter().map(|tag| {
                 let platforms = platforms.iter().map(|p| (p.parse().unwrap(), digest(p))).collect();
-                (tag.parse().unwrap(), Pin { digest: digest(tag), platforms })
+                (tag.parse().unwrap(), Pin { digest: digest(tag), platforms }.into())
             }).collect()
         }
     }

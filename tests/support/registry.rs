@@ -197,6 +197,11 @@ impl Registry {
         });
     }
 
+    /// The folder in which the server keeps what was pushed.
+    pub fn storage(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     fn url(&self, repository: &str, what: &str) -> String {
         format!("http://{}/v2/{repository}/{what}", self.address)
     }

@@ -1,0 +1,133 @@
+//! Fifty refreshes in a row of a registry in which tags move and come, some of
+//! them killed on the way: the table is what the registry has in its storage.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use support::fake::digest_of;
+use support::registry::Registry;
+use support::{Outcome, Workspace};
+
+const REPOSITORIES: [&str; 4] = ["soak/a", "soak/b", "soak/c", "other/d"];
+const ROUNDS: usize = 50;
+
+/// The table as the registry's files have it: every tag but the one that
+/// `push_many` begins with, read without any of our code.
+fn stored(registry: &Registry) -> Value {
+    let root = registry.storage().join("docker/registry/v2");
+    let blob = |digest: &str| {
+        let hex = digest.strip_prefix("sha256:").unwrap();
+        let path = root.join(format!("blobs/sha256/{}/{hex}/data", &hex[..2]));
+        let text = fs::read_to_string(path).unwrap();
+        assert_eq!(digest_of(&text), digest);
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let mut images = Map::new();
+    for repository in REPOSITORIES {
+        let mut pins = Map::new();
+        let tags = root.join(format!("repositories/{repository}/_manifests/tags"));
+        for tag in fs::read_dir(tags).unwrap() {
+            let tag = tag.unwrap();
+            let name = tag.file_name().into_string().unwrap();
+            if name == "base" {
+                continue;
+            }
+            let digest = fs::read_to_string(tag.path().join("current/link")).unwrap();
+            let index = blob(&digest);
+            let entries = index["manifests"].as_array().unwrap().iter();
+            let platforms = entries.map(|entry| {
+                let platform = &entry["platform"];
+                let [os, architecture] =
+                    ["os", "architecture"].map(|name| platform[name].as_str().unwrap());
+                (format!("{os}/{architecture}"), entry["digest"].clone())
+            });
+            let platforms: Map<_, _> = platforms.collect();
+            pins.insert(name, json!({ "digest": digest, "platforms": platforms }));
+        }
+        images.insert(format!("{}/{repository}", registry.address), pins.into());
+    }
+    json!({ "version": 1, "images": images })
+}
+
+/// Moves some tags of one repository and adds others.
+fn change(registry: &Registry, random: &mut fastrand::Rng, round: usize) {
+    let repository = REPOSITORIES[random.usize(..REPOSITORIES.len())];
+    let tags = (0..random.usize(1..6)).map(|_| {
+        let tag = match random.usize(..4) {
+            0 => "latest".to_owned(),
+            1 => format!("{}", random.usize(1..3)),
+            _ => format!("1.{}.{}", random.usize(..4), random.usize(..8)),
+        };
+        (tag, format!("{repository} {round} {}", random.u32(..)))
+    });
+    registry.push_many(
+        repository,
+        &tags.collect::<Vec<_>>(),
+        &["linux/amd64", "linux/arm64"],
+    );
+}
+
+#[test]
+fn after_each_of_fifty_refreshes_the_table_is_what_the_registry_has() {
+    let registry = Registry::start();
+    let mut random = fastrand::Rng::with_seed(50);
+    for repository in REPOSITORIES {
+        let tags = [
+            ("1.0.0".to_owned(), repository.to_owned()),
+            ("latest".to_owned(), "x".to_owned()),
+        ];
+        registry.push_many(repository, &tags, &["linux/amd64", "linux/arm64"]);
+    }
+    let all = json!({ "major": ">=0", "major-minor": ">=0", "major-minor-patch": ">=0" });
+    let entry = |repository: &&str| {
+        let image = format!("{}/{repository}", registry.address);
+        json!({ "image": image, "strategies": all, "tags": ["latest"] })
+    };
+    let images: Vec<Value> = REPOSITORIES.iter().map(entry).collect();
+    let workspace = Workspace::tracking(&json!(images).to_string());
+    let mut killed = 0;
+    for round in 0..ROUNDS {
+        change(&registry, &mut random, round);
+        if random.bool() {
+            killed += usize::from(kill_one(&workspace, &mut random));
+        }
+        // A day on which a tag is re-pushed is no failure.
+        Outcome::of(&mut workspace.command(&["refresh"])).code(0);
+        assert_eq!(workspace.table(), stored(&registry), "round {round}");
+        Outcome::of(&mut workspace.command(&["check"])).code(0);
+    }
+    assert!(killed > 5, "{killed} were killed before they were done");
+}
+
+/// Kills a refresh at any point: the table is the old one or the new one. Says
+/// whether it was still at work.
+fn kill_one(workspace: &Workspace, random: &mut fastrand::Rng) -> bool {
+    let content = |path: &Path| fs::read(path).ok();
+    let path = workspace.path("digests.json");
+    let old = content(&path);
+    let mut refresh = workspace
+        .command(&["refresh"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    sleep(Duration::from_millis(random.u64(..150)));
+    let was_at_work = refresh.try_wait().unwrap().is_none();
+    refresh.kill().unwrap();
+    refresh.wait().unwrap();
+    if content(&path) != old {
+        Outcome::of(&mut workspace.command(&["check"])).code(0);
+    }
+    was_at_work
+}

@@ -50,10 +50,10 @@ bench: build ## Measure everything beside its peers, and write docs/benchmarks.m
 	@scripts/setup skopeo time valgrind
 	$(env) && export NIX_OCI_HASHES_PLUGIN="$$(realpath $(target))/plugin/lib/nix/plugins/libnix_oci_hashes.so" \
 	  NIX_OCI_HASHES_COMMAND="$$(realpath $(target))/release/nix-oci-hashes" && \
-	  cargo bench --locked --features system-tests --bench peers -- $(BENCH)
+	  cargo bench --locked --target-dir $(target)/bench --features system-tests --bench peers -- $(BENCH)
 
 bench-core: ## Measure what lookups and refreshes are made of, by Criterion
-	cargo bench --locked --bench core
+	cargo bench --locked --target-dir $(target)/bench --bench core
 
 fuzz: ## Run each fuzz target for a minute
 	scripts/fuzz
@@ -62,9 +62,12 @@ lint: ## Check the format and the style of everything
 	@scripts/setup clang-format shellcheck
 	@scripts/setup-lint
 	cargo fmt --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --all-targets --features nix26-tests -- -D warnings
 	cargo clippy --locked --lib --no-default-features -- -D warnings
+	RUSTFLAGS="--cfg fuzzing" cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir $(target)/fuzz -- -D warnings
 	$(env) && cargo clippy --locked --lib --no-default-features --features plugin -- -D warnings
+	$(env) && cargo deny --log-level error check licenses bans sources
 	clang-format --dry-run --Werror cpp/*.h cpp/*.cc cpp/*.c
 	cc -std=c11 -Wall -Wextra -Werror -fsyntax-only cpp/*.c
 	shellcheck -x scripts/* .ci/run

@@ -1,9 +1,11 @@
-# What `make lint` and `make test` need, on any machine with Nix.
+# What the targets of the Makefile need, on any machine with Nix.
 { pkgs }:
 pkgs.mkShell {
   packages =
     (with pkgs; [
       cargo
+      cargo-deny
+      cargo-fuzz
       check-jsonschema
       clang-tools
       clippy
@@ -15,9 +17,14 @@ pkgs.mkShell {
       rustc
       rustfmt
       shellcheck
+      skopeo
+      time
       zizmor
     ])
-    ++ pkgs.lib.optional pkgs.stdenv.hostPlatform.isLinux pkgs.strace;
+    ++ pkgs.lib.optionals pkgs.stdenv.hostPlatform.isLinux [
+      pkgs.strace
+      pkgs.valgrind
+    ];
 
   # What the plugin is compiled against, and the nix that loads it.
   buildInputs = [

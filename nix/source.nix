@@ -6,6 +6,7 @@ lib.fileset.toSource {
   fileset = lib.fileset.unions [
     ../Cargo.lock
     ../Cargo.toml
+    ../benches
     ../build.rs
     ../clippy.toml
     ../cpp

@@ -1,7 +1,7 @@
 //! Content digests, as the OCI image spec writes them (section "Digests").
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256, Sha512};
@@ -63,19 +63,22 @@ impl Digest {
     /// # Errors
     /// Where `content` fails.
     pub fn of_written(content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Self> {
-        struct Hasher(Sha256);
-        impl Write for Hasher {
-            fn write(&mut self, part: &[u8]) -> io::Result<usize> {
-                self.0.update(part);
-                Ok(part.len())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let mut hasher = Hasher(Sha256::new());
+        let mut hasher = Hashing(io::sink(), Sha256::new());
         content(&mut hasher)?;
-        Ok(Self(Value::Sha256(hasher.0.finalize().into())))
+        Ok(Self(Value::Sha256(hasher.1.finalize().into())))
+    }
+
+    /// The SHA-256 digest of what `read` reads of `content`.
+    ///
+    /// # Errors
+    /// Where `read` fails.
+    pub fn of_read(
+        content: impl Read,
+        read: impl FnOnce(&mut dyn Read) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let mut hasher = Hashing(content, Sha256::new());
+        read(&mut hasher)?;
+        Ok(Self(Value::Sha256(hasher.1.finalize().into())))
     }
 
     /// Whether `content` has this digest.
@@ -103,6 +106,29 @@ impl Digest {
             Value::Sha256(bytes) => bytes,
             Value::Sha512(bytes) => &**bytes,
         }
+    }
+}
+
+/// Hashes what is read or written.
+struct Hashing<T>(T, Sha256);
+
+impl<T: Read> Read for Hashing<T> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.0.read(buffer)?;
+        self.1.update(&buffer[..length]);
+        Ok(length)
+    }
+}
+
+impl<T: Write> Write for Hashing<T> {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        let length = self.0.write(part)?;
+        self.1.update(&part[..length]);
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

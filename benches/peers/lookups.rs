@@ -3,14 +3,14 @@
 
 use std::path::Path;
 
-use super::measure::{Run, in_turn, kib, median, median_difference, run};
+use super::measure::{Run, in_turn, kib, median, run, undisturbed};
 use super::page::{Page, Row, Section};
 use super::support::Workspace;
 use super::support::nix::{Nix, literal};
 use super::tables;
 
 const LOOKUPS: usize = 10_000;
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 20;
 
 pub fn measure(page: &mut Page) {
     let workspace = Workspace::new();
@@ -50,7 +50,7 @@ fn numbered(number: &str) -> String {
 fn many(page: &mut Page, workspace: &Workspace) {
     let mut rows = Vec::new();
     let cases = [
-        ("one reference", 240, "0".to_owned()),
+        ("one reference", 240, "0 * i".to_owned()),
         (
             "240 references in turn",
             240,
@@ -89,7 +89,7 @@ fn many(page: &mut Page, workspace: &Workspace) {
                 &|| eval(&nix, &plain),
             ],
         );
-        let each = |runs: &[Run]| median_difference(runs, &base).0 / LOOKUPS as f64 * 1e6;
+        let each = |runs: &[Run]| (undisturbed(runs) - undisturbed(&base)) / LOOKUPS as f64 * 1e6;
         let (ours, peer) = (each(&ours), each(&peer));
         rows.push(Row {
             what: what.to_owned(),
@@ -121,7 +121,7 @@ fn growing(page: &mut Page, workspace: &Workspace) {
         workspace.write(&name, tables::text(tags));
         let path = workspace.path(&name);
         let reference = tables::reference(tags / 2);
-        let rounds = if tags < 1_000_000 { 9 } else { 2 };
+        let rounds = if tags < 1_000_000 { 10 } else { 2 };
         let [base, ours, peer] = in_turn(
             rounds,
             [
@@ -130,8 +130,10 @@ fn growing(page: &mut Page, workspace: &Workspace) {
                 &|| eval(&nix, &peers(&path, &reference)),
             ],
         );
+        let less = undisturbed(&base);
+        let (time_of_ours, time_of_peer) = (undisturbed(&ours), undisturbed(&peer));
+        let time = |seconds: f64| (seconds - less) * 1e3;
         let (base, ours, peer) = (median(&base), median(&ours), median(&peer));
-        let time = |run: Run| (run.time.as_secs_f64() - base.time.as_secs_f64()) * 1e3;
         let memory = |run: Run| (kib(run.memory) - kib(base.memory)) / 1024.0;
         let is_asked = tags == 100_000;
         let budget = |text: &str| {
@@ -142,13 +144,13 @@ fn growing(page: &mut Page, workspace: &Workspace) {
             }
         };
         // Less than this is within what two runs differ by.
-        let faster = time(peer) / time(ours).max(0.1);
+        let faster = time(time_of_peer) / time(time_of_ours).max(0.1);
         let smaller = memory(peer) / memory(ours).max(0.1);
         rows.push(Row {
             what: format!("time of the first lookup among {tags} tags"),
-            ours: format!("{:.1} ms", time(ours)),
-            peer: format!("{:.1} ms", time(peer)),
-            ratio: format!("{faster:.0} times faster"),
+            ours: format!("{:.1} ms", time(time_of_ours)),
+            peer: format!("{:.1} ms", time(time_of_peer)),
+            ratio: format!("{faster:.1} times faster"),
             budget: budget("10 times faster"),
             is_met: !is_asked || faster >= 10.0,
         });

@@ -18,7 +18,7 @@ pub fn run(command: &mut Command) -> Run {
 
 /// Runs a command, which has to end with `code`.
 pub fn run_to(command: &mut Command, code: i32) -> Run {
-    let mut timed = wrapped(command, "/usr/bin/time", &["-q", "-f", "%M"]);
+    let mut timed = wrapped(command, "time", &["-q", "-f", "%M"]);
     let start = Instant::now();
     let output = timed
         .output()
@@ -102,16 +102,12 @@ pub fn median(runs: &[Run]) -> Run {
     }
 }
 
-/// The median of what a run took more than the one of the same round.
-pub fn median_difference(runs: &[Run], base: &[Run]) -> (f64, f64) {
-    let middle = |mut values: Vec<f64>| {
-        values.sort_unstable_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
-    let pairs = || runs.iter().zip(base);
-    let times = pairs().map(|(run, base)| run.time.as_secs_f64() - base.time.as_secs_f64());
-    let memory = pairs().map(|(run, base)| kib(run.memory) - kib(base.memory));
-    (middle(times.collect()), middle(memory.collect()))
+/// The time that a tenth of the runs stay below, in seconds: what else the machine
+/// does makes the others longer, and none shorter.
+pub fn undisturbed(runs: &[Run]) -> f64 {
+    let mut times: Vec<Duration> = runs.iter().map(|run| run.time).collect();
+    times.sort_unstable();
+    times[times.len() / 10].as_secs_f64()
 }
 
 /// KiB as a number that can be divided; far below what loses precision.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
+use nix_oci_hashes::digest::Digest;
 use nix_oci_hashes::images::{self, TrackedImage};
 use nix_oci_hashes::name::ImageName;
 use nix_oci_hashes::platform::Platform;
@@ -24,9 +25,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let Files { images, digests } = &arguments.files;
     let tracked = images::read(images)?;
     // One that is not there has no pins, which is told as what is missing.
-    let (table, text) = read_table(digests)?;
+    let (table, digest) = read_table(digests)?;
     let mut faults = faults(&tracked, &table);
-    if text.is_some_and(|text| text != table.to_json().as_bytes()) {
+    let canonical = Digest::of_written(|out| table.write(out))?;
+    if digest.is_some_and(|digest| digest != canonical) {
         faults.push(format!(
             "{}: not in canonical form; run 'nix-oci-hashes merge {0} --output {0}'",
             digests.display()

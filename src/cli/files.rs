@@ -1,9 +1,11 @@
 //! The two files that the verbs work on.
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use nix_oci_hashes::digest::{Algorithm, Digest};
 use nix_oci_hashes::file::{self, Lock};
 use nix_oci_hashes::images::edit::Editor;
 use nix_oci_hashes::json::plain;
@@ -81,13 +83,18 @@ pub(super) fn check_folder(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The table and its text; an empty table where there is no file yet.
-pub(super) fn read_table(path: &Path) -> Result<(Table, Option<Vec<u8>>)> {
+/// The table and the digest of its text; an empty table where there is no file yet.
+pub(super) fn read_table(path: &Path) -> Result<(Table, Option<Digest>)> {
+    // What can be read but once is not for a first try.
+    let is_file = std::fs::metadata(path).is_ok_and(|there| there.is_file());
+    if is_file && let Ok((table, digest)) = File::open(path).and_then(Table::stream) {
+        return Ok((table, Some(digest)));
+    }
     let Some(text) = read(path)? else {
         return Ok((Table::default(), None));
     };
     let table = Table::parse(&text, &path.display().to_string())?;
-    Ok((table, Some(text)))
+    Ok((table, Some(Digest::of(Algorithm::Sha256, &text))))
 }
 
 /// The bytes of a file; `None` where there is none yet.

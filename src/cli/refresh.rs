@@ -94,9 +94,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         all: arguments.all,
         explain: arguments.verbose,
     };
-    let (old, old_text) = read_table(&arguments.files.digests)?;
-    // Only whether it is the new one counts from here on.
-    let old_digest = old_text.map(|text| digest_of(&text));
+    let (old, old_digest) = read_table(&arguments.files.digests)?;
     let client = arguments.network.client()?;
     let runtime = network::runtime()?;
     let bars = Bars::default();

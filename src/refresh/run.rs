@@ -19,7 +19,7 @@ use crate::images::TrackedImage;
 use crate::name::ImageName;
 use crate::platform::Platform;
 use crate::registry::{Client, RegistryError};
-use crate::table::{Pin, Pins, Platforms, Table};
+use crate::table::{Pin, Pins, Table};
 use crate::tag::Tag;
 
 /// Images of one registry that are worked on at once; the client limits the
@@ -280,7 +280,7 @@ fn pin(tracked: &TrackedImage, tag: &Tag, digest: Digest, offer: &Offer) -> Resu
         tag: tag.clone(),
         error: error.clone(),
     })?;
-    let taken: Platforms = offered
+    let taken: BTreeMap<_, _> = offered
         .iter()
         .filter(|(platform, _)| tracked.platforms.contains(*platform))
         .map(|(platform, manifest)| (platform.clone(), manifest.clone()))
@@ -291,10 +291,7 @@ fn pin(tracked: &TrackedImage, tag: &Tag, digest: Digest, offer: &Offer) -> Resu
             offered: offered.keys().cloned().collect(),
         });
     }
-    Ok(Pin {
-        digest,
-        platforms: taken,
-    })
+    Ok(Pin::new(digest, taken))
 }
 
 /// The pins without the platforms that images.json no longer lists. One that

@@ -89,10 +89,7 @@ pub async fn ask(client: &Client, subject: &Subject) -> Result<Pin, ResolveError
     };
     // Asked even where the answer is known already: only the bytes prove it.
     let platforms = client.platforms(image, &digest).await?;
-    Ok(Pin {
-        digest,
-        platforms: platforms.into_iter().collect(),
-    })
+    Ok(Pin::new(digest, platforms))
 }
 
 /// The pinned `reference`, by what the registry said of its [`Subject`]: with

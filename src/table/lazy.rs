@@ -215,14 +215,7 @@ impl LazyTable {
                 high = middle;
                 continue;
             };
-            let start = line + IMAGE.len() as u64;
-            let name = self
-                .text
-                .with(start..(start + LONGEST_NAME).min(end), |text| {
-                    let quote = memchr::memchr(b'"', text)?;
-                    Some(Box::from(&text[..quote]))
-                });
-            let Some(name) = name? else {
+            let Some(name) = self.name(line)? else {
                 return Ok(None);
             };
             if *name <= *wanted {
@@ -238,8 +231,23 @@ impl LazyTable {
             return Ok(None);
         };
         let start = at + line.len() as u64 - 1;
-        let next = self.text.find(&IMAGE_LINE, start..end)?;
-        Ok(Some(start..next.unwrap_or(end)))
+        let Some(next) = self.text.find(&IMAGE_LINE, start..end)? else {
+            return Ok(Some(start..end));
+        };
+        // Whoever goes through a table asks for that one next.
+        if let Some(name) = self.name(next)? {
+            self.found(|found| found.lines.insert(name, next));
+        }
+        Ok(Some(start..next))
+    }
+
+    /// The name of the image whose line begins at `line`.
+    fn name(&self, line: u64) -> io::Result<Option<Box<[u8]>>> {
+        let start = line + IMAGE.len() as u64;
+        self.text.with(start..start + LONGEST_NAME, |text| {
+            let quote = memchr::memchr(b'"', text)?;
+            Some(Box::from(&text[..quote]))
+        })
     }
 
     fn found<T>(&self, f: impl FnOnce(&mut Found) -> T) -> T {

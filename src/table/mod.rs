@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 #[cfg(feature = "refresh")]
 use std::collections::BTreeSet;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -70,8 +71,7 @@ impl<'de> Deserialize<'de> for Pin {
             platforms: BTreeMap<Platform, Digest>,
         }
         let Object(Members { digest, platforms }) = Object::deserialize(deserializer)?;
-        let platforms = platforms.into_iter().collect();
-        Ok(Self { digest, platforms })
+        Ok(Self::new(digest, platforms))
     }
 }
 
@@ -122,11 +122,32 @@ impl Table {
             let remedy = "use the nix-oci-hashes that wrote it, or a newer one";
             return Err(FileError::new(origin, message, remedy));
         }
-        let images = document?.images.0;
-        let images = images.into_iter().map(|(name, pins)| (name, pins.0));
-        Ok(Self {
-            images: images.collect(),
-        })
+        document.map(|document| Self::of(document.images))
+    }
+
+    /// Reads `file`, which is never in memory as a whole, and gives the digest of
+    /// its bytes too.
+    ///
+    /// # Errors
+    /// Where it cannot be read or is not well-formed; [`Table::parse`] says what
+    /// is wrong.
+    pub fn stream(file: File) -> io::Result<(Self, Digest)> {
+        let mut document = None;
+        let digest = Digest::of_read(file, |content| {
+            let parsed = serde_json::from_reader(io::BufReader::new(content));
+            let Object(Document { version, images }) = parsed?;
+            document = (version == VERSION).then_some(images);
+            Ok(())
+        })?;
+        let images = document.ok_or(io::ErrorKind::InvalidData)?;
+        Ok((Self::of(images), digest))
+    }
+
+    fn of(images: UniqueMap<ImageName, UniqueMap<Tag, Arc<Pin>>>) -> Self {
+        let images = images.0.into_iter();
+        Self {
+            images: images.map(|(name, pins)| (name, pins.0)).collect(),
+        }
     }
 
     /// Reads the file at `path`.
@@ -164,6 +185,18 @@ impl Table {
 }
 
 impl Pin {
+    /// A pin of these platforms, without room for more: there are many pins.
+    pub fn new(digest: Digest, platforms: BTreeMap<Platform, Digest>) -> Self {
+        let mut exact = Platforms::with_capacity(platforms.len());
+        for (platform, manifest) in platforms {
+            exact.insert(platform, manifest);
+        }
+        Self {
+            digest,
+            platforms: exact,
+        }
+    }
+
     /// Whether nothing more can be learnt of an unchanged digest: the pin has
     /// every one of `platforms`, or the tag is itself the only manifest there is.
     #[cfg(feature = "refresh")]

@@ -251,10 +251,14 @@ impl Connection {
         let under_way = self.pulls_under_way.fetch_add(1, Ordering::Relaxed);
         let pull = Pull(&self.pulls_under_way);
         match self.quota() {
-            Some(quota) if !quota.allows_a_pull(under_way) => Err(RegistryError::QuotaSpent {
-                registry: self.registry.clone(),
-                quota,
-            }),
+            Some(mut quota) if !quota.allows_a_pull(under_way) => {
+                // Those under way are as good as spent.
+                quota.remaining = quota.remaining.saturating_sub(under_way);
+                Err(RegistryError::QuotaSpent {
+                    registry: self.registry.clone(),
+                    quota,
+                })
+            }
             _ => Ok(pull),
         }
     }

@@ -287,6 +287,7 @@ mod tests {
     use super::*;
     use crate::digest::Algorithm;
     use proptest::prelude::*;
+    use std::io::Seek as _;
 
     fn digest(of: &str) -> Digest {
         Digest::of(Algorithm::Sha256, of.as_bytes())
@@ -466,8 +467,12 @@ mod tests {
             let table = Table { images: images.collect() };
             let text = table.to_json();
             let parsed = Table::parse(text.as_bytes(), "digests.json").unwrap();
-            prop_assert_eq!(parsed.to_json(), text);
-            prop_assert_eq!(parsed, table);
+            prop_assert_eq!(parsed.to_json(), text.clone());
+            prop_assert_eq!(&parsed, &table);
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            file.rewind().unwrap();
+            prop_assert_eq!(Table::stream(file).unwrap(), (table, digest(&text)));
         }
 
         #[test]

@@ -179,11 +179,13 @@ async fn a_deadline_ends_whatever_the_registry_does() {
 async fn no_more_requests_at_once_than_allowed() {
     let fake = Fake::new(|_, _, _| Said::tags(&["1"]).after(Duration::from_millis(50)));
     let client = fake.client();
-    let images: Vec<_> = (0..80).map(|n| image(&format!("r.example/i{n}"))).collect();
+    let images: Vec<_> = (0..320)
+        .map(|n| image(&format!("r.example/i{n}")))
+        .collect();
     let start = Instant::now();
     join_all(images.iter().map(|image| client.tags(image))).await;
-    assert_eq!(fake.most_under_way(), 8);
-    assert_eq!(start.elapsed(), Duration::from_millis(50 * 80 / 8));
+    assert_eq!(fake.most_under_way(), 32);
+    assert_eq!(start.elapsed(), Duration::from_millis(50 * 320 / 32));
 }
 
 #[tokio::test(start_paused = true)]
@@ -332,6 +334,27 @@ async fn one_repository_that_is_always_refused_holds_up_no_other() {
             start.elapsed()
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_refusals_hold_up_none_but_the_refused() {
+    let asked = std::sync::atomic::AtomicUsize::default();
+    let fake = Fake::new(move |_, _, _| {
+        match asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 20 {
+            19 => Said::status(429).header("retry-after", "10"),
+            _ => Said::tags(&["1"]).after(Duration::from_millis(50)),
+        }
+    });
+    let client = fake.client();
+    let images: Vec<_> = (0..400)
+        .map(|n| image(&format!("r.example/i{n}")))
+        .collect();
+    let start = Instant::now();
+    let outcomes = join_all(images.iter().map(|image| client.tags(image))).await;
+    assert!(outcomes.iter().all(Result::is_ok));
+    // Twenty are refused, one after the other; some of them twice.
+    let elapsed = start.elapsed();
+    assert!(elapsed < Duration::from_secs(50), "{elapsed:?}");
 }
 
 /// Pulls may be refused where nothing else is.

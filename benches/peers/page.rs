@@ -82,7 +82,7 @@ impl Page {
         );
         for section in &self.sections {
             text.push_str(&format!(
-                "\n## {}\n\n{}\n\n```sh\n",
+                "\n## {}\n\n{}\n\n```text\n",
                 section.title, section.text
             ));
             for command in &section.commands {
@@ -140,4 +140,4 @@ fn machine() -> String {
     )
 }
 
-const NOTES: &str = include_str!("notes.md");
+const NOTES: &str = include_str!("notes.txt");

@@ -209,9 +209,11 @@ impl LazyTable {
             let low = before.map_or(HEAD.len() as u64, |(_, at)| *at);
             (low, after.map_or(end, |(_, at)| *at))
         });
-        while high - low > SHORT {
+        while high.saturating_sub(low) > SHORT {
             let middle = low + (high - low) / 2;
-            let Some(line) = self.text.find(&IMAGE_LINE, middle..high)? else {
+            // A line that begins before `high` may end behind it.
+            let until = (high + IMAGE.len() as u64 - 1).min(end);
+            let Some(line) = self.text.find(&IMAGE_LINE, middle..until)? else {
                 high = middle;
                 continue;
             };
@@ -224,6 +226,10 @@ impl LazyTable {
                 high = middle;
             }
             self.found(|found| found.lines.insert(name, line));
+        }
+        if low > high {
+            // Two lines that were come by before are in another order.
+            return Ok(None);
         }
         let line = [IMAGE, wanted, b"\": {"].concat();
         let room = low..(high + line.len() as u64).min(end);

@@ -11,7 +11,6 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use memchr::memmem::Finder;
-use serde::de::DeserializeOwned;
 
 use super::text::Text;
 use super::{Pin, Pins, READ_REMEDY, REMEDY, Table};
@@ -26,13 +25,13 @@ const TAIL: &[u8] = b"\n  }\n}\n";
 const IMAGE: &[u8] = b"\n    \"";
 static IMAGE_LINE: LazyLock<Finder> = LazyLock::new(|| Finder::new(IMAGE));
 static IMAGE_END: LazyLock<Finder> = LazyLock::new(|| Finder::new(b"\n    }"));
-static PIN_END: LazyLock<Finder> = LazyLock::new(|| Finder::new(b"\n      }"));
 /// Most that can be between the quotes of an image's name.
 const LONGEST_NAME: u64 = 1024;
 /// What is searched from one end to the other, and not by halves.
 const SHORT: u64 = 4 << 10;
-/// What the pin of some platforms takes; a longer one is read in two steps.
-const USUAL_PIN: u64 = 1 << 10;
+/// What a pin of some dozen platforms takes; where one is longer, all of its image
+/// is parsed.
+const LONGEST_PIN: u64 = 2 << 10;
 
 /// A table that is parsed as far as it is looked up in.
 ///
@@ -127,11 +126,17 @@ impl LazyTable {
     pub(crate) fn pin(&self, image: &ImageName, tag: &Tag) -> Option<Pin> {
         let place = self.place(image)?;
         let line = format!("\n      \"{tag}\": {{");
-        let at = self.text.find(&Finder::new(&line), place.clone()).ok()??;
-        let place = at + line.len() as u64 - 1..place.end;
-        let near = place.start..place.end.min(place.start + USUAL_PIN);
-        let pin = self.text.with(near, Pin::read_canonical).ok()?;
-        pin.or_else(|| self.parse(place, &PIN_END))
+        let finder = Finder::new(&line);
+        let at = self.text.find(&finder, place.clone()).ok()??;
+        let start = at + line.len() as u64 - 1;
+        let near = at - 1..place.end.min(start + LONGEST_PIN);
+        let pin = self.text.with(near, |text| {
+            let (before, text) = text.split_first()?;
+            // Between conflict markers, say, a pin is none.
+            matches!(before, b'{' | b',').then(|| Pin::read_canonical(&text[line.len() - 1..]))?
+        });
+        let is_twice = self.text.find(&finder, start..place.end).ok()?.is_some();
+        pin.ok()?.filter(|_| !is_twice)
     }
 
     /// The pins of `image`, if it is in the table.
@@ -170,20 +175,12 @@ impl LazyTable {
 
     fn parse_pins(&self, image: &ImageName) -> Option<Pins> {
         let place = self.place(image)?;
-        let pins: UniqueMap<Tag, Arc<Pin>> = self.parse(place, &IMAGE_END)?;
+        let parsed = self.text.with(place, |text| serde_json::from_slice(text));
+        let pins: UniqueMap<Tag, Arc<Pin>> = parsed.ok()?.ok()?;
         Some(pins.0)
     }
 
-    /// What begins at `place` and ends with `end`, if it is what it should be.
-    fn parse<T: DeserializeOwned>(&self, place: Range<u64>, end: &Finder<'_>) -> Option<T> {
-        let closed = self.text.find(end, place.clone()).ok()?;
-        let stop = closed.map_or(place.end, |at| at + end.needle().len() as u64);
-        // What follows the value is of no concern here.
-        let parse = |text: &[u8]| T::deserialize(&mut serde_json::Deserializer::from_slice(text));
-        self.text.with(place.start..stop, parse).ok()?.ok()
-    }
-
-    /// Where the value of `image` is, from its opening brace on.
+    /// Where the value of `image` is, from its opening brace to its closing one.
     fn place(&self, image: &ImageName) -> Option<Range<u64>> {
         if !self.is_canonical {
             return None;
@@ -237,14 +234,36 @@ impl LazyTable {
             return Ok(None);
         };
         let start = at + line.len() as u64 - 1;
-        let Some(next) = self.text.find(&IMAGE_LINE, start..end)? else {
-            return Ok(Some(start..end));
+        let edges = self.text.with(at - 1..start + 2, |text| {
+            let is_behind_another = matches!(text.first(), Some(b'{' | b','));
+            (is_behind_another, text.ends_with(b"{}"))
+        });
+        let stop = match edges? {
+            (false, _) => return Ok(None),
+            (true, true) => start + 2,
+            (true, false) => match self.text.find(&IMAGE_END, start..end)? {
+                Some(at) => at + IMAGE_END.needle().len() as u64,
+                None => return Ok(None),
+            },
         };
-        // Whoever goes through a table asks for that one next.
-        if let Some(name) = self.name(next)? {
-            self.found(|found| found.lines.insert(name, next));
+        if stop == end {
+            return Ok(Some(start..stop));
         }
-        Ok(Some(start..next))
+        // Only another image can follow.
+        let next = stop + 1;
+        let follows = self.text.with(stop..next + IMAGE.len() as u64, |text| {
+            text.split_first()
+                .is_some_and(|(comma, line)| *comma == b',' && line == IMAGE)
+        });
+        let Some(name) = self.name(next)?.filter(|_| matches!(follows, Ok(true))) else {
+            return Ok(None);
+        };
+        if *name == *wanted {
+            return Ok(None);
+        }
+        // Whoever goes through a table asks for that one next.
+        self.found(|found| found.lines.insert(name, next));
+        Ok(Some(start..stop))
     }
 
     /// The name of the image whose line begins at `line`.
@@ -337,6 +356,80 @@ mod tests {
             assert!(lazy.whole.get().is_none());
             let other = "docker.io/a3/other".parse().unwrap();
             assert!(lazy.pins(&other).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn images_with_many_tags_are_found_at_once() {
+        let tags: Vec<String> = (0..15).map(|tag| format!("1.{tag}")).collect();
+        let names = (0..400).map(|i| (format!("docker.io/a{}/b{i}", i % 7), tags.clone()));
+        let table = table(&names.collect::<Vec<_>>());
+        let text = table.to_json();
+        for image in table.images.keys() {
+            for lazy in both(&text) {
+                assert!(
+                    lazy.pin(image, &"1.7".parse().unwrap()).is_some(),
+                    "{image}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_as_it_is_written_is_parsed_whole() {
+        let names = ["a", "b", "c", "d"].map(|name| format!("docker.io/{name}"));
+        let tags = |name: &str| vec![format!("only-{name}"), "1".to_owned()];
+        let images: Vec<_> = names
+            .iter()
+            .map(|name| (name.clone(), tags(&name[10..])))
+            .collect();
+        let text = table(&images).to_json();
+        let part = |from: &str, to: &str| {
+            let from = text.find(&format!("\n    \"docker.io/{from}\"")).unwrap();
+            let to = text
+                .find(&format!("\n    \"docker.io/{to}\""))
+                .unwrap_or(text.len() - TAIL.len());
+            text[from..to].trim_end_matches(',').to_owned()
+        };
+        let (a, others) = (part("a", "b"), part("b", "z"));
+        let pin = |tag: &str| {
+            let from = text.find(&format!("\n      \"{tag}\"")).unwrap();
+            let length = text[from..].find("\n      }").unwrap();
+            &text[from..from + length + 8]
+        };
+        for odd in [
+            // In another order.
+            text.replace(&format!("{a},{others}"), &format!("{others},{a}")),
+            // Indented otherwise.
+            text.replace("\n    \"docker.io/b\"", "\n   \"docker.io/b\""),
+            // As a merge leaves it.
+            text.replace(
+                pin("only-a"),
+                &format!("\n<<<<<<<{}\n=======", pin("only-a")),
+            ),
+            text.replace(pin("only-a"), &format!("{0},{0}", pin("only-a"))),
+            text.replace(&a, &format!("{a},{a}")),
+        ] {
+            assert_ne!(odd, text);
+            let strict = Table::parse(odd.as_bytes(), "digests.json");
+            for lazy in both(&odd) {
+                for name in ["c", "d", "b", "a"] {
+                    for tag in ["1", "only-a", "only-b"] {
+                        let query = Query::from_reference(&format!("{name}:{tag}")).unwrap();
+                        let answer = query.answer_lazily(&lazy);
+                        match (&strict, name) {
+                            (Ok(table), _) => {
+                                assert_eq!(answer.unwrap(), query.answer(table), "{odd}")
+                            }
+                            (Err(_), "a") if tag == "only-a" => {
+                                answer.unwrap_err();
+                            }
+                            // Nothing of the fault is touched.
+                            (Err(_), _) => {}
+                        }
+                    }
+                }
+            }
         }
     }
 

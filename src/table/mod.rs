@@ -225,6 +225,11 @@ impl Pin {
             Ok(text) => text,
             Err(error) => std::str::from_utf8(&text[..error.valid_up_to()]).ok()?,
         };
+        // Another tag follows, or the end of the image.
+        let ends = |rest: &str| {
+            let behind = rest.strip_prefix("\n      }");
+            behind.is_some_and(|text| text.starts_with(",\n      \"") || text == "\n    }")
+        };
         let rest = text.strip_prefix("{\n        \"digest\": \"")?;
         let (digest, rest) = rest.split_once('"')?;
         let mut pin = Self {
@@ -232,7 +237,7 @@ impl Pin {
             platforms: Platforms::new(),
         };
         let Some(mut rest) = rest.strip_prefix(",\n        \"platforms\": {") else {
-            return rest.starts_with("\n      }").then_some(pin);
+            return ends(rest).then_some(pin);
         };
         loop {
             let (platform, behind) = rest.strip_prefix("\n          \"")?.split_once("\": \"")?;
@@ -243,7 +248,7 @@ impl Pin {
             }
             rest = match behind.strip_prefix(',') {
                 Some(rest) => rest,
-                None => break behind.starts_with("\n        }\n      }").then_some(pin),
+                None => break ends(behind.strip_prefix("\n        }")?).then_some(pin),
             };
         }
     }

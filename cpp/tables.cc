@@ -16,11 +16,11 @@ size_t id_of(const nix::EvalState &state) {
 // Calls one of Nix's builtins, which keep to pure and restricted evaluation and
 // build what a string's context names. What they throw is about the table, and
 // becomes an error that says so.
-std::string_view read(nix::EvalState &state, Position pos, const char *builtin,
-                      nix::Value &value, const std::string &what,
-                      const std::string &remedy) {
+nix::Value &try_builtin(nix::EvalState &state, Position pos, const char *builtin,
+                 nix::Value &value, const std::string &what,
+                 const std::string &remedy) {
   try {
-    return text_of(call_builtin(state, pos, builtin, value));
+    return call_builtin(state, pos, builtin, value);
   } catch (nix::AssertionError &) {
     throw;
   } catch (nix::Abort &) {
@@ -30,15 +30,6 @@ std::string_view read(nix::EvalState &state, Position pos, const char *builtin,
                 "builtins.ociHash: " + what + " cannot be read: " +
                     std::string(one_line(bytes(message_of(error)))) + "; " +
                     remedy);
-  }
-}
-
-// Whether there is a file that this evaluation may read.
-bool may_be_read(nix::EvalState &state, Position pos, nix::Value &path) {
-  try {
-    return is_true(call_builtin(state, pos, "pathExists", path));
-  } catch (nix::Error &) {
-    return false; // which reading it will say more of
   }
 }
 
@@ -54,10 +45,12 @@ rust::Box<Shared> table_of_file(nix::EvalState &state, Position pos,
   if (slot->is_filled())
     return slot->table();
   nix::Value &file = value();
-  if (may_be_read(state, pos, file))
+  // Whether this evaluation may read it; if not, reading it says why.
+  if (is_true(try_builtin(state, pos, "pathExists", file, what, remedy)))
     slot->open_if_large();
   if (!slot->is_filled())
-    slot->fill(bytes(read(state, pos, "readFile", file, what, remedy)));
+    slot->fill(
+        bytes(text_of(try_builtin(state, pos, "readFile", file, what, remedy))));
   return slot->table();
 }
 
@@ -89,7 +82,7 @@ rust::Box<Shared> table_of_set(nix::EvalState &state, Position pos,
   // What the user's own expressions throw is thrown here, as it is.
   state.forceValueDeep(set);
   auto table = parse_set(bytes(
-      read(state, pos, "toJSON", set, "the attribute 'digests'", remedy)));
+      text_of(try_builtin(state, pos, "toJSON", set, "the attribute 'digests'", remedy))));
   auto *copy = state.allocValue();
   *copy = set;
   auto keep = nix::allocRootValue(copy);

@@ -13,7 +13,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use support::fake::digest_of;
@@ -97,11 +97,14 @@ fn after_each_of_fifty_refreshes_the_table_is_what_the_registry_has() {
     };
     let images: Vec<Value> = REPOSITORIES.iter().map(entry).collect();
     let workspace = Workspace::tracking(&json!(images).to_string());
+    let start = Instant::now();
+    Outcome::of(&mut workspace.command(&["refresh"])).code(0);
+    let usual = start.elapsed();
     let mut killed = 0;
     for round in 0..ROUNDS {
         change(&registry, &mut random, round);
         if random.bool() {
-            killed += usize::from(kill_one(&workspace, &mut random));
+            killed += usize::from(kill_one(&workspace, usual.mul_f64(random.f64())));
         }
         // A day on which a tag is re-pushed is no failure.
         Outcome::of(&mut workspace.command(&["refresh"])).code(0);
@@ -111,9 +114,9 @@ fn after_each_of_fifty_refreshes_the_table_is_what_the_registry_has() {
     assert!(killed > 5, "{killed} were killed before they were done");
 }
 
-/// Kills a refresh at any point: the table is the old one or the new one. Says
+/// Kills a refresh after a while: the table is the old one or the new one. Says
 /// whether it was still at work.
-fn kill_one(workspace: &Workspace, random: &mut fastrand::Rng) -> bool {
+fn kill_one(workspace: &Workspace, after: Duration) -> bool {
     let content = |path: &Path| fs::read(path).ok();
     let path = workspace.path("digests.json");
     let old = content(&path);
@@ -122,7 +125,7 @@ fn kill_one(workspace: &Workspace, random: &mut fastrand::Rng) -> bool {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    sleep(Duration::from_millis(random.u64(..150)));
+    sleep(after);
     let was_at_work = refresh.try_wait().unwrap().is_none();
     refresh.kill().unwrap();
     refresh.wait().unwrap();

@@ -54,6 +54,7 @@ struct State {
     device: u64,
     inode: u64,
     size: u64,
+    is_file: bool,
     modified: (i64, i64),
     changed: (i64, i64),
 }
@@ -65,9 +66,14 @@ impl State {
             device: file.dev(),
             inode: file.ino(),
             size: file.size(),
+            is_file: file.is_file(),
             modified: (file.mtime(), file.mtime_nsec()),
             changed: (file.ctime(), file.ctime_nsec()),
         })
+    }
+
+    fn is_large_file(&self) -> bool {
+        self.is_file && self.size >= LARGE
     }
 
     fn is_recent(&self) -> bool {
@@ -140,21 +146,20 @@ impl Slot {
     }
 
     pub(super) fn open_if_large(&mut self) {
-        let Some((key, _)) = &self.place else {
+        let Some((key, state)) = &self.place else {
             return;
         };
+        // Nix has said that it may be read, so that it may be looked at.
+        let state = state.or_else(|| State::of(&key.path));
+        if !state.is_some_and(|state| state.is_large_file()) {
+            return;
+        }
         // Within a store kept elsewhere the system does not know the path; and
         // a link would lead to where Nix has not looked.
-        let path = Path::new(OsStr::from_bytes(&key.path));
         let mut options = fs::OpenOptions::new();
-        let options = options
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-        let Ok(file) = options.open(path) else {
-            return;
-        };
-        let is_large = |file: &fs::Metadata| file.is_file() && file.len() >= LARGE;
-        if file.metadata().is_ok_and(|file| is_large(&file))
+        let options = options.read(true).custom_flags(libc::O_NOFOLLOW);
+        let file = options.open(Path::new(OsStr::from_bytes(&key.path)));
+        if let Ok(file) = file
             && let Ok(table) = LazyTable::from_file(file, &key.name())
         {
             self.keep(table);

@@ -207,6 +207,7 @@ impl Connection {
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return Err(Refusal::Login(status));
         }
+        self.recent.add(status == StatusCode::TOO_MANY_REQUESTS);
         if !status.is_success() {
             let said = self.reason(&mut response).await;
             let wait = retry_after(&response.headers, SystemTime::now());

@@ -8,7 +8,10 @@ use nix_oci_hashes::platform::Platform;
 
 fuzz_target!(|text: &str| {
     if let Ok(reference) = text.parse::<Reference>() {
-        assert_eq!(reference.to_string().parse::<Reference>().unwrap(), reference);
+        assert_eq!(
+            reference.to_string().parse::<Reference>().unwrap(),
+            reference
+        );
     }
     if let Ok(name) = text.parse::<ImageName>() {
         assert_eq!(name.to_string().parse::<ImageName>().unwrap(), name);

@@ -73,13 +73,11 @@ fn many(page: &mut Page, workspace: &Workspace) {
         let path = workspace.path(&name);
         let nix = Nix::with_plugin().set("oci-hash-digests", path.display());
         let reference = numbered(&number);
-        let parts = format!(
-            "(reference: let m = builtins.match \"(.*):(.*)\" reference; in table.images.${{builtins.elemAt m 0}}.${{builtins.elemAt m 1}}.digest)"
-        );
+        let parts = "(reference: let m = builtins.match \"(.*):(.*)\" reference; in table.images.${builtins.elemAt m 0}.${builtins.elemAt m 1}.digest)";
         let plain = format!(
             "let table = builtins.fromJSON (builtins.readFile {}); in {}",
             path.display(),
-            fold(&parts, &reference)
+            fold(parts, &reference)
         );
         let [base, ours, peer] = in_turn(
             ROUNDS,

@@ -24,6 +24,9 @@ mod tables;
 
 use page::Page;
 
+/// Measures one section and adds it to the page.
+type Measure = fn(&mut Page);
+
 fn main() {
     // `cargo test --benches` asks every benchmark to do nothing but start.
     let arguments: Vec<String> = std::env::args().collect();
@@ -38,7 +41,7 @@ fn main() {
         names.peek().is_none() || names.any(|chosen| chosen == name)
     };
     let mut page = Page::new();
-    let sections: [(&str, fn(&mut Page)); 5] = [
+    let sections: [(&str, Measure); 5] = [
         ("loading", loading::measure),
         ("lookups", lookups::measure),
         ("refresh", refresh::measure),

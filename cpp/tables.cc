@@ -16,9 +16,9 @@ size_t id_of(const nix::EvalState &state) {
 // Calls one of Nix's builtins, which keep to pure and restricted evaluation and
 // build what a string's context names. What they throw is about the table, and
 // becomes an error that says so.
-nix::Value &try_builtin(nix::EvalState &state, Position pos, const char *builtin,
-                 nix::Value &value, const std::string &what,
-                 const std::string &remedy) {
+nix::Value &try_builtin(nix::EvalState &state, Position pos,
+                        const char *builtin, nix::Value &value,
+                        const std::string &what, const std::string &remedy) {
   try {
     return call_builtin(state, pos, builtin, value);
   } catch (nix::AssertionError &) {
@@ -37,10 +37,9 @@ nix::Value &try_builtin(nix::EvalState &state, Position pos, const char *builtin
 // evaluation only where the file has changed: an evaluation looks up many
 // images in one table.
 template <typename F>
-rust::Box<Shared> table_of_file(nix::EvalState &state, Position pos,
-                                std::string_view path, F value,
-                                const std::string &what,
-                                const std::string &remedy) {
+rust::Box<Shared>
+table_of_file(nix::EvalState &state, Position pos, std::string_view path,
+              F value, const std::string &what, const std::string &remedy) {
   auto slot = find_file(id_of(state), is_pure(state), bytes(path));
   if (slot->is_filled())
     return slot->table();
@@ -49,8 +48,8 @@ rust::Box<Shared> table_of_file(nix::EvalState &state, Position pos,
   if (is_true(try_builtin(state, pos, "pathExists", file, what, remedy)))
     slot->open_if_large();
   if (!slot->is_filled())
-    slot->fill(
-        bytes(text_of(try_builtin(state, pos, "readFile", file, what, remedy))));
+    slot->fill(bytes(
+        text_of(try_builtin(state, pos, "readFile", file, what, remedy))));
   return slot->table();
 }
 
@@ -81,8 +80,8 @@ rust::Box<Shared> table_of_set(nix::EvalState &state, Position pos,
   }
   // What the user's own expressions throw is thrown here, as it is.
   state.forceValueDeep(set);
-  auto table = parse_set(bytes(
-      text_of(try_builtin(state, pos, "toJSON", set, "the attribute 'digests'", remedy))));
+  auto table = parse_set(bytes(text_of(try_builtin(
+      state, pos, "toJSON", set, "the attribute 'digests'", remedy))));
   auto *copy = state.allocValue();
   *copy = set;
   auto keep = nix::allocRootValue(copy);

@@ -21,9 +21,9 @@ pub struct MergeError {
     /// The tag.
     pub tag: Tag,
     digest: Digest,
-    part: Box<str>,
+    part: String,
     other_digest: Digest,
-    other_part: Box<str>,
+    other_part: String,
 }
 
 /// A table that grows by parts.
@@ -39,7 +39,7 @@ impl Merge {
     ///
     /// # Errors
     /// Where a tag is pinned otherwise in a part that was added before.
-    pub fn add(&mut self, name: &str, part: Table) -> Result<(), MergeError> {
+    pub fn add(&mut self, name: &str, part: Table) -> Result<(), Box<MergeError>> {
         for (image, pins) in &part.images {
             let merged = self.table.images.entry(image.clone()).or_default();
             for (tag, pin) in pins {
@@ -53,14 +53,14 @@ impl Merge {
                         other.is_some_and(|other| differing(other, pin).is_some())
                     };
                     let first = self.parts.iter().find(of_part);
-                    return Err(MergeError {
+                    return Err(Box::new(MergeError {
                         image: image.clone(),
                         tag: tag.clone(),
                         digest,
-                        part: first.map_or("", |(name, _)| name).into(),
+                        part: first.map_or("", |(name, _)| name).to_owned(),
                         other_digest,
-                        other_part: name.into(),
-                    });
+                        other_part: name.to_owned(),
+                    }));
                 }
                 // What one part knows of a pin the other may not know yet.
                 let before = Arc::make_mut(before);

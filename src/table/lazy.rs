@@ -305,7 +305,7 @@ mod tests {
         let amd64 = ("linux/amd64".parse().unwrap(), digest(text));
         Pin {
             digest: digest(&format!("{text} index")),
-            platforms: Platforms::from_iter((text.len() % 2 == 0).then_some(amd64)),
+            platforms: Platforms::from_iter(text.len().is_multiple_of(2).then_some(amd64)),
         }
     }
 
@@ -419,7 +419,7 @@ mod tests {
                         let answer = query.answer_lazily(&lazy);
                         match (&strict, name) {
                             (Ok(table), _) => {
-                                assert_eq!(answer.unwrap(), query.answer(table), "{odd}")
+                                assert_eq!(answer.unwrap(), query.answer(table), "{odd}");
                             }
                             (Err(_), "a") if tag == "only-a" => {
                                 answer.unwrap_err();

@@ -138,7 +138,7 @@ struct HexDisplay<T>(T);
 impl<T: AsRef<[u8]>> fmt::Display for HexDisplay<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut digits = [0; LONGEST_HEX];
-        let digits = base16ct::lower::encode_str(self.0.as_ref(), &mut digits);
+        let digits = faster_hex::hex_encode(self.0.as_ref(), &mut digits);
         f.write_str(digits.map_err(|_| fmt::Error)?)
     }
 }
@@ -151,29 +151,30 @@ impl FromStr for Digest {
             input: input.to_owned(),
             reason,
         };
-        let (algorithm, hex) = match input.split_once(':') {
-            Some(("sha256", hex)) => (Algorithm::Sha256, hex),
-            Some(("sha512", hex)) => (Algorithm::Sha512, hex),
-            _ => return Err(error("it must start with 'sha256:' or 'sha512:'")),
+        let value = if let Some(hex) = input.strip_prefix("sha256:") {
+            let bytes = decode(hex).map(Value::Sha256);
+            bytes.ok_or_else(|| error("'sha256:' takes 64 lower-case hexadecimal digits"))
+        } else if let Some(hex) = input.strip_prefix("sha512:") {
+            let bytes = decode(hex).map(|bytes| Value::Sha512(Box::new(bytes)));
+            bytes.ok_or_else(|| error("'sha512:' takes 128 lower-case hexadecimal digits"))
+        } else {
+            Err(error("it must start with 'sha256:' or 'sha512:'"))
         };
-        let value = match algorithm {
-            Algorithm::Sha256 => decode(hex).map(Value::Sha256),
-            Algorithm::Sha512 => decode(hex).map(|bytes| Value::Sha512(Box::new(bytes))),
-        };
-        value.map(Self).ok_or_else(|| {
-            error(match algorithm {
-                Algorithm::Sha256 => "'sha256:' takes 64 lower-case hexadecimal digits",
-                Algorithm::Sha512 => "'sha512:' takes 128 lower-case hexadecimal digits",
-            })
-        })
+        Ok(Self(value?))
     }
 }
 
 /// `N` bytes from twice as many lower-case digits.
 fn decode<const N: usize>(hex: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
-    let length = base16ct::lower::decode(hex, &mut bytes).ok()?.len();
-    (length == N).then_some(bytes)
+    let has_capitals = hex
+        .bytes()
+        .fold(false, |any, b| any | b.is_ascii_uppercase());
+    if hex.len() != 2 * N || has_capitals {
+        return None;
+    }
+    faster_hex::hex_decode(hex.as_bytes(), &mut bytes).ok()?;
+    Some(bytes)
 }
 
 impl fmt::Display for Digest {

@@ -144,8 +144,14 @@ impl ImageName {
             Some(official) if registry == DOCKER_HUB && !official.contains('/') => official,
             _ => path,
         };
+        let is_as_written =
+            input.starts_with(&*registry) && input.len() == registry.len() + 1 + path.len();
         let name = Self {
-            text: [&*registry, path].join("/").into(),
+            text: if is_as_written {
+                input.into()
+            } else {
+                [&*registry, path].join("/").into()
+            },
             registry: registry.len(),
         };
         let prefix = if name.is_official() { OFFICIAL } else { "" };
@@ -173,7 +179,7 @@ fn split_registry(input: &str) -> (Option<&str>, &str) {
 }
 
 fn is_host(component: &str) -> bool {
-    component.contains(['.', ':']) || component == "localhost"
+    component.bytes().any(|b| matches!(b, b'.' | b':')) || component == "localhost"
 }
 
 fn lower_case(text: &str) -> Cow<'_, str> {
@@ -206,13 +212,13 @@ fn is_registry(text: &str) -> bool {
         Some(address) => !address.contains('.') && address.parse::<Ipv6Addr>().is_ok(),
         None => {
             host.len() <= 253
-                && host.split('.').all(|label| {
+                && host.as_bytes().split(|b| *b == b'.').all(|label| {
                     !label.is_empty()
-                        && !label.starts_with('-')
-                        && !label.ends_with('-')
+                        && !label.starts_with(b"-")
+                        && !label.ends_with(b"-")
                         && label
-                            .bytes()
-                            .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                            .iter()
+                            .all(|b| b.is_ascii_alphanumeric() || *b == b'-')
                 })
         }
     };
@@ -224,8 +230,7 @@ fn is_registry(text: &str) -> bool {
 /// one dot, one or two underscores, or any number of hyphens.
 fn is_repository(path: &str) -> bool {
     let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    path.split('/').all(|component| {
-        let bytes = component.as_bytes();
+    path.as_bytes().split(|b| *b == b'/').all(|bytes| {
         let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else {
             return false;
         };
@@ -299,12 +304,14 @@ impl fmt::Display for ImageName {
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.image)?;
+        self.image.fmt(f)?;
         if let Some(tag) = &self.tag {
-            write!(f, ":{tag}")?;
+            f.write_str(":")?;
+            tag.fmt(f)?;
         }
         if let Some(digest) = &self.digest {
-            write!(f, "@{digest}")?;
+            f.write_str("@")?;
+            digest.fmt(f)?;
         }
         Ok(())
     }

@@ -9,12 +9,15 @@
 mod files;
 mod miss;
 
-use std::collections::HashMap;
+use std::fmt::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
+use foldhash::HashMap;
+
 use crate::json::FileError;
 use crate::lookup::{ATTRIBUTES, LookupError, Query, QueryError};
+use crate::name::Reference;
 use crate::registry::manifests_url;
 use crate::table::{LazyTable, Table};
 use crate::text::Plain;
@@ -133,7 +136,10 @@ struct Asked {
 }
 
 /// The attributes of an argument, by name, as the user has written them.
-type Attributes = Vec<(String, String)>;
+type Attributes = Vec<(&'static str, String)>;
+
+/// Bytes that a pinned reference seldom needs more of.
+const USUAL_REFERENCE: usize = 160;
 
 /// Answers that are kept, a few hundred bytes each.
 const MOST_ANSWERS: usize = 4096;
@@ -164,14 +170,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn utf8<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, PluginError> {
+fn utf8(bytes: &[u8], what: impl fmt::Display) -> Result<&str, PluginError> {
     std::str::from_utf8(bytes).map_err(|_| PluginError::NotUtf8 {
-        what: what.to_owned(),
+        what: what.to_string(),
     })
 }
 
 fn one_line(message: &[u8]) -> String {
     Plain(&String::from_utf8_lossy(message)).to_string()
+}
+
+/// The attribute that is called `name`.
+fn attribute(name: &[u8]) -> Result<&'static str, QueryError> {
+    let known = ATTRIBUTES.iter().find(|known| known.as_bytes() == name);
+    known
+        .copied()
+        .ok_or_else(|| QueryError::UnknownAttribute(String::from_utf8_lossy(name).into_owned()))
 }
 
 fn new_query() -> Box<Pending> {
@@ -186,30 +200,22 @@ impl Pending {
         reason = "C++ reads it as a question to the query"
     )]
     fn check_attribute(&self, name: &[u8]) -> Result<(), PluginError> {
-        guarded(|| {
-            let name = String::from_utf8_lossy(name);
-            if ATTRIBUTES.contains(&&*name) {
-                Ok(())
-            } else {
-                Err(QueryError::UnknownAttribute(name.into_owned()).into())
-            }
-        })
+        guarded(|| Ok(attribute(name).map(drop)?))
     }
 
     fn set_reference(&mut self, reference: &[u8]) -> Result<(), PluginError> {
         guarded(|| {
             let reference = utf8(reference, "the reference")?;
-            self.attributes
-                .push(("image".to_owned(), reference.to_owned()));
+            self.attributes.push(("image", reference.to_owned()));
             Ok(())
         })
     }
 
     fn set_attribute(&mut self, name: &[u8], value: &[u8]) -> Result<(), PluginError> {
         guarded(|| {
-            let name = utf8(name, "the attribute's name")?;
-            let value = utf8(value, &format!("the attribute '{name}'"))?;
-            self.attributes.push((name.to_owned(), value.to_owned()));
+            let name = attribute(name)?;
+            let value = utf8(value, format_args!("the attribute '{name}'"))?;
+            self.attributes.push((name, value.to_owned()));
             Ok(())
         })
     }
@@ -228,7 +234,7 @@ impl Pending {
             let query = self.query()?;
             Ok(match query.answer_lazily(table)? {
                 Ok(pinned) => {
-                    let pinned = pinned.to_string();
+                    let pinned = written(&pinned);
                     let mut answers = lock(answers);
                     if answers.len() < MOST_ANSWERS {
                         answers.insert(self.attributes.clone(), pinned.clone());
@@ -253,7 +259,7 @@ impl Pending {
             let miss = match query.answer_lazily(&table.0.table)? {
                 Ok(pinned) => {
                     return Ok(ffi::Resolved {
-                        pinned: pinned.to_string(),
+                        pinned: written(&pinned),
                         warnings: Vec::new(),
                     });
                 }
@@ -271,8 +277,16 @@ impl Pending {
 
     fn query(&self) -> Result<Query, QueryError> {
         let attributes = self.attributes.iter();
-        Query::from_attributes(attributes.map(|(name, value)| (name.as_str(), value.as_str())))
+        Query::from_attributes(attributes.map(|(name, value)| (*name, value.as_str())))
     }
+}
+
+/// `reference` as text, for which there is room from the beginning.
+fn written(reference: &Reference) -> String {
+    let mut text = String::with_capacity(USUAL_REFERENCE);
+    // Writing to memory does not fail.
+    let _ = write!(text, "{reference}");
+    text
 }
 
 /// The table that the plugin was built with, for all evaluations.

@@ -157,10 +157,14 @@ impl Query {
         &self,
         table: &LazyTable,
     ) -> Result<Result<Reference, LookupError>, FileError> {
-        if let Some(tag) = self.tag()
-            && let Some(pin) = table.pin(&self.image, &tag)
-        {
-            return Ok(self.answer_with(tag, &pin));
+        if let Some(tag) = self.tag() {
+            if self.digest.is_none() && self.platform.is_none() {
+                if let Some(digest) = table.digest(&self.image, &tag) {
+                    return Ok(Ok(self.reference(Some(tag), digest)));
+                }
+            } else if let Some(pin) = table.pin(&self.image, &tag) {
+                return Ok(self.answer_with(tag, &pin));
+            }
         }
         Ok(match table.pins(&self.image)? {
             Some(pins) => self.answer_among(&pins),

@@ -89,8 +89,9 @@ impl State {
 }
 
 /// For how long a file is taken to be as it was seen: lookups of one expression
-/// come by the thousand, and to ask the system takes longer than one of them.
-const AT_ONCE: Duration = Duration::from_millis(2);
+/// come by the thousand, and to ask the system takes longer than one of them. It
+/// is less than it takes to read an answer and to replace the file because of it.
+const AT_ONCE: Duration = Duration::from_micros(50);
 
 /// How coarsely some systems tell time: a file that was changed more recently
 /// than this may change again and look the same.

@@ -3,17 +3,19 @@
 //! is never parsed, and most of a large file never read.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::ops::{Bound, Range};
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
+use foldhash::HashMap;
 use memchr::memmem::Finder;
 
 use super::text::Text;
-use super::{Pin, Pins, READ_REMEDY, REMEDY, Table};
+use super::{Pin, Pins, READ_REMEDY, REMEDY, Table, canonical};
+use crate::digest::Digest;
 use crate::json::{self, FileError, UniqueMap};
 use crate::name::ImageName;
 use crate::tag::Tag;
@@ -29,10 +31,6 @@ static IMAGE_END: LazyLock<Finder> = LazyLock::new(|| Finder::new(b"\n    }"));
 const LONGEST_NAME: u64 = 1024;
 /// What is searched from one end to the other, and not by halves.
 const SHORT: u64 = 4 << 10;
-/// What a pin of some dozen platforms takes; where one is longer, all of its image
-/// is parsed.
-const LONGEST_PIN: u64 = 2 << 10;
-
 /// A table that is parsed as far as it is looked up in.
 ///
 /// A text in canonical form is taken at its word: of the rest of it, only a
@@ -124,19 +122,21 @@ impl LazyTable {
 
     /// The pin of `tag`, where it can be had without parsing more than itself.
     pub(crate) fn pin(&self, image: &ImageName, tag: &Tag) -> Option<Pin> {
+        self.read(image, tag, canonical::read_pin)
+    }
+
+    /// The digest of `tag`, where it can be had without parsing more than itself.
+    pub(crate) fn digest(&self, image: &ImageName, tag: &Tag) -> Option<Digest> {
+        self.read(image, tag, canonical::read_digest)
+    }
+
+    /// What `read` makes of the text of a pin.
+    fn read<T>(&self, image: &ImageName, tag: &Tag, read: fn(&[u8]) -> Option<T>) -> Option<T> {
         let place = self.place(image)?;
-        let line = format!("\n      \"{tag}\": {{");
-        let finder = Finder::new(&line);
-        let at = self.text.find(&finder, place.clone()).ok()??;
-        let start = at + line.len() as u64 - 1;
-        let near = at - 1..place.end.min(start + LONGEST_PIN);
-        let pin = self.text.with(near, |text| {
-            let (before, text) = text.split_first()?;
-            // Between conflict markers, say, a pin is none.
-            matches!(before, b'{' | b',').then(|| Pin::read_canonical(&text[line.len() - 1..]))?
+        let found = self.text.with(place, |image| {
+            canonical::find_pin(image, tag).and_then(read)
         });
-        let is_twice = self.text.find(&finder, start..place.end).ok()?.is_some();
-        pin.ok()?.filter(|_| !is_twice)
+        found.ok()?
     }
 
     /// The pins of `image`, if it is in the table.
@@ -201,6 +201,10 @@ impl LazyTable {
         let (mut low, mut high) = self.found(|found| {
             let until = (Bound::Unbounded, Bound::Included(wanted));
             let before = found.lines.range::<[u8], _>(until).next_back();
+            match before {
+                Some((name, at)) if **name == *wanted => return (*at, *at),
+                _ => {}
+            }
             let behind = (Bound::Excluded(wanted), Bound::Unbounded);
             let after = found.lines.range::<[u8], _>(behind).next();
             let low = before.map_or(HEAD.len() as u64, |(_, at)| *at);
@@ -229,9 +233,16 @@ impl LazyTable {
             return Ok(None);
         }
         let line = [IMAGE, wanted, b"\": {"].concat();
-        let room = low..(high + line.len() as u64).min(end);
-        let Some(at) = self.text.find(&Finder::new(&line), room)? else {
-            return Ok(None);
+        let mut room = low..(high + line.len() as u64).min(end);
+        let at = loop {
+            let Some(at) = self.text.find(&IMAGE_LINE, room.clone())? else {
+                return Ok(None);
+            };
+            let is_wanted = |text: &[u8]| text == line;
+            if self.text.with(at..at + line.len() as u64, is_wanted)? {
+                break at;
+            }
+            room.start = at + 1;
         };
         let start = at + line.len() as u64 - 1;
         let edges = self.text.with(at - 1..start + 2, |text| {
@@ -295,7 +306,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::digest::{Algorithm, Digest};
+    use crate::digest::Algorithm;
     use crate::lookup::{LookupError, Query};
     use crate::table::Platforms;
     use proptest::prelude::*;

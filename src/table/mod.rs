@@ -1,5 +1,6 @@
 //! `digests.json`: the table of pins, read strictly and written canonically.
 
+mod canonical;
 mod lazy;
 mod text;
 
@@ -215,42 +216,6 @@ impl Pin {
         self.platforms
             .keys()
             .any(|platform| platforms.contains(platform))
-    }
-
-    /// The pin that `text` begins with, if it is as [`Pin::write`] writes it: a
-    /// fraction of the time that any JSON takes.
-    fn read_canonical(text: &[u8]) -> Option<Self> {
-        // What is behind the pin may end amid a character.
-        let text = match std::str::from_utf8(text) {
-            Ok(text) => text,
-            Err(error) => std::str::from_utf8(&text[..error.valid_up_to()]).ok()?,
-        };
-        // Another tag follows, or the end of the image.
-        let ends = |rest: &str| {
-            let behind = rest.strip_prefix("\n      }");
-            behind.is_some_and(|text| text.starts_with(",\n      \"") || text == "\n    }")
-        };
-        let rest = text.strip_prefix("{\n        \"digest\": \"")?;
-        let (digest, rest) = rest.split_once('"')?;
-        let mut pin = Self {
-            digest: digest.parse().ok()?,
-            platforms: Platforms::new(),
-        };
-        let Some(mut rest) = rest.strip_prefix(",\n        \"platforms\": {") else {
-            return ends(rest).then_some(pin);
-        };
-        loop {
-            let (platform, behind) = rest.strip_prefix("\n          \"")?.split_once("\": \"")?;
-            let (digest, behind) = behind.split_once('"')?;
-            let (platform, digest) = (platform.parse().ok()?, digest.parse().ok()?);
-            if pin.platforms.try_append(platform, digest).is_some() {
-                return None;
-            }
-            rest = match behind.strip_prefix(',') {
-                Some(rest) => rest,
-                None => break ends(behind.strip_prefix("\n        }")?).then_some(pin),
-            };
-        }
     }
 
     fn write(&self, out: &mut (impl Write + ?Sized)) -> io::Result<()> {

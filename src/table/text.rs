@@ -10,14 +10,15 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use memchr::memmem::Finder;
 
 /// What is read of a file at once, where less is asked for: what is asked for
-/// next is near.
+/// next is near. Whoever goes on where the last part ends is given more and more.
 const WINDOW: u64 = 4 << 10;
-/// Reads after which all of a file is read, as far as it is no larger than this:
-/// whoever looks up so much is quicker with it in memory.
-const MANY_READS: u32 = 256;
+const LARGEST_WINDOW: u64 = 64 << 10;
+/// What is kept of a part that has to be larger.
+const LARGEST_KEPT: u64 = 1 << 20;
+/// Once this part of a file has been read in pieces, all of it is read, as far as
+/// it is no larger than this: whoever looks up so much is quicker with it in memory.
+const PIECES: u64 = 4;
 const LARGEST_IN_MEMORY: u64 = 64 << 20;
-/// What is read at a time while something is looked for further away.
-const CHUNK: u64 = 64 << 10;
 
 #[derive(Debug)]
 pub(super) enum Text {
@@ -36,7 +37,14 @@ pub(super) enum Text {
 pub(super) struct Window {
     start: u64,
     bytes: Vec<u8>,
-    reads: u32,
+    /// Bytes that have been read from anywhere in the file.
+    read: u64,
+}
+
+impl Window {
+    fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
 }
 
 impl Text {
@@ -71,39 +79,41 @@ impl Text {
         if let Some(text) = self.in_memory() {
             return Ok(f(&text[to_usize(start)?..to_usize(end)?]));
         }
-        match self {
-            Self::Memory(text) => Ok(f(text)),
-            Self::File { file, .. } if end - start > WINDOW => {
-                let mut part = vec![0; to_usize(end - start)?];
-                file.read_exact_at(&mut part, start)?;
-                Ok(f(&part))
+        let Self::File {
+            file,
+            length,
+            window,
+            whole,
+        } = self
+        else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
+        if start < window.start || end > window.end() {
+            let is_next = (window.start..=window.end()).contains(&start);
+            let ahead = if is_next {
+                (2 * window.bytes.len() as u64).clamp(WINDOW, LARGEST_WINDOW)
+            } else {
+                WINDOW
+            };
+            let stop = end.max((start + ahead).min(*length));
+            if stop - start > LARGEST_KEPT {
+                return Ok(f(&read(file, start..end, Vec::new())?));
             }
-            Self::File {
-                file,
-                length,
-                window,
-                whole,
-            } => {
-                let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
-                let read = window.start..window.start + window.bytes.len() as u64;
-                if start < read.start || end > read.end {
-                    // Nothing is in it until all of it is.
-                    let mut bytes = std::mem::take(&mut window.bytes);
-                    bytes.resize(to_usize(WINDOW.min(length - start))?, 0);
-                    file.read_exact_at(&mut bytes, start)?;
-                    (window.start, window.bytes) = (start, bytes);
-                    window.reads += 1;
-                    if window.reads == MANY_READS && *length <= LARGEST_IN_MEMORY {
-                        let mut text = vec![0; to_usize(*length)?];
-                        file.read_exact_at(&mut text, 0)?;
-                        // Set here alone, behind the lock.
-                        let _ = whole.set(text);
-                    }
-                }
-                let from = to_usize(start - window.start)?;
-                Ok(f(&window.bytes[from..from + to_usize(end - start)?]))
+            // Nothing is in it until all of it is.
+            let bytes = std::mem::take(&mut window.bytes);
+            window.bytes = read(file, start..stop, bytes)?;
+            window.start = start;
+            if !is_next {
+                window.read += stop - start;
+            }
+            if window.read > *length / PIECES && *length <= LARGEST_IN_MEMORY {
+                // Set here alone, behind the lock.
+                let _ = whole.set(read(file, 0..*length, Vec::new())?);
             }
         }
+        let from = to_usize(start - window.start)?;
+        Ok(f(&window.bytes[from..from + to_usize(end - start)?]))
     }
 
     /// Where `wanted` begins for the first time within `range`, all of it.
@@ -123,10 +133,17 @@ impl Text {
             }
             // It may have begun at the end of this part.
             start = end + 1 - length;
-            chunk = CHUNK;
+            chunk = LARGEST_WINDOW;
         }
         Ok(None)
     }
+}
+
+/// Reads a part of a file in the place of what `buffer` holds.
+fn read(file: &File, part: Range<u64>, mut buffer: Vec<u8>) -> io::Result<Vec<u8>> {
+    buffer.resize(to_usize(part.end - part.start)?, 0);
+    file.read_exact_at(&mut buffer, part.start)?;
+    Ok(buffer)
 }
 
 fn to_usize(number: u64) -> io::Result<usize> {

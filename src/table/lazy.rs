@@ -53,6 +53,9 @@ struct Found {
     /// Where the lines of some images begin. Each search adds those that it has
     /// come by, and the next ones begin with less to search.
     lines: BTreeMap<Box<[u8]>, u64>,
+    /// The image behind the one found last: whoever goes through a table asks for
+    /// that one next.
+    next: Option<(Box<[u8]>, u64)>,
     /// Where the value of each image is, if it is there.
     places: HashMap<ImageName, Option<Range<u64>>>,
     pins: HashMap<ImageName, Arc<Pins>>,
@@ -199,12 +202,13 @@ impl LazyTable {
         let end = self.text.length() - TAIL.len() as u64;
         // The line that is wanted begins within these.
         let (mut low, mut high) = self.found(|found| {
+            if let Some((name, at)) = &found.next
+                && **name == *wanted
+            {
+                return (*at, *at);
+            }
             let until = (Bound::Unbounded, Bound::Included(wanted));
             let before = found.lines.range::<[u8], _>(until).next_back();
-            match before {
-                Some((name, at)) if **name == *wanted => return (*at, *at),
-                _ => {}
-            }
             let behind = (Bound::Excluded(wanted), Bound::Unbounded);
             let after = found.lines.range::<[u8], _>(behind).next();
             let low = before.map_or(HEAD.len() as u64, |(_, at)| *at);
@@ -272,8 +276,7 @@ impl LazyTable {
         if *name == *wanted {
             return Ok(None);
         }
-        // Whoever goes through a table asks for that one next.
-        self.found(|found| found.lines.insert(name, next));
+        self.found(|found| found.next = Some((name, next)));
         Ok(Some(start..stop))
     }
 

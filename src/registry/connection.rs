@@ -122,14 +122,29 @@ impl Connection {
         *lock(&self.quota)
     }
 
-    /// The address of `end` within the repository of `image`.
+    /// The address of `end` within the repository of `image`. As long as nobody
+    /// knows what a registry on loopback speaks, that is one by plain http.
     pub(super) async fn url(&self, image: &ImageName, end: &str) -> Result<Url, RegistryError> {
-        let base = timeout_at(self.deadline, self.base())
-            .await
-            .map_err(|_| self.late())??;
+        let base = if self.may_be_asked_early() {
+            self.address("http")?
+        } else {
+            let base = timeout_at(self.deadline, self.base()).await;
+            base.map_err(|_| self.late())??.clone()
+        };
         let path = format!("{}/{end}", image.repository());
         base.join(&path)
             .map_err(|error| RegistryError::no_address(image.as_str(), &error.to_string()))
+    }
+
+    /// Whether the registry is asked by plain http while it is looked for https: it
+    /// is on loopback, where nobody listens in.
+    pub(super) fn may_be_asked_early(&self) -> bool {
+        self.base.get().is_none() && is_loopback_registry(&self.registry)
+    }
+
+    fn address(&self, scheme: &str) -> Result<Url, RegistryError> {
+        Url::parse(&api(scheme, &self.registry))
+            .map_err(|error| RegistryError::no_address(&self.registry, &error.to_string()))
     }
 
     /// Whether `url` is of this registry, down to scheme and port.
@@ -214,16 +229,12 @@ impl Connection {
     /// The address of the registry's interface. Where plain http is allowed,
     /// https is tried first: nothing else tells a registry that has it.
     pub(super) async fn base(&self) -> Result<&Url, RegistryError> {
-        let address = |scheme: &str| {
-            Url::parse(&api(scheme, &self.registry))
-                .map_err(|error| RegistryError::no_address(&self.registry, &error.to_string()))
-        };
         let insecure = &self.shared.options.insecure_registries;
         let may_be_plain =
             is_loopback_registry(&self.registry) || insecure.contains(&self.registry);
         self.base
             .get_or_try_init(|| async {
-                let secure = address("https")?;
+                let secure = self.address("https")?;
                 if !may_be_plain {
                     return Ok(secure);
                 }
@@ -241,7 +252,7 @@ impl Connection {
                         kind: FailureKind::Certificate | FailureKind::UnknownAuthority,
                         ..
                     }) => Ok(secure),
-                    Err(_) => address("http"),
+                    Err(_) => self.address("http"),
                 }
             })
             .await

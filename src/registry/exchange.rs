@@ -1,8 +1,10 @@
 //! One try of a request: redirects, and a body of bounded size.
 
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 
 use futures_util::StreamExt as _;
+use futures_util::future::{Either, select};
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
 };
@@ -33,10 +35,9 @@ impl Connection {
     /// Sends a request and follows where the registry points, with a token or
     /// a password for each host that wants one.
     pub(super) async fn follow(&self, ask: &Ask<'_>) -> Result<Followed, Fault> {
-        self.base().await?;
         let image = ask.image;
         let slot = self.slot(image);
-        let mut url = ask.url.clone();
+        let (mut url, mut early) = self.begin(ask).await?;
         let mut redirects = 0;
         let mut answered = None;
         // Whether the next request goes without what others carry.
@@ -45,7 +46,10 @@ impl Connection {
         let mut elsewhere: Option<Authorization> = None;
         loop {
             let is_home = self.serves(&url);
-            let authorization = if is_home && is_bare {
+            let early = early.take();
+            let authorization = if early.is_some() {
+                None
+            } else if is_home && is_bare {
                 is_bare = false;
                 None
             } else if is_home {
@@ -53,7 +57,10 @@ impl Connection {
             } else {
                 elsewhere.clone()
             };
-            let response = self.send(ask, &url, authorization.as_ref()).await?;
+            let response = match early {
+                Some(response) => response?,
+                None => self.send(ask, &url, authorization.as_ref()).await?,
+            };
             let status = response.status;
             let mut login = authorization
                 .as_ref()
@@ -106,6 +113,45 @@ impl Connection {
                 login,
             });
         }
+    }
+
+    /// Where a request goes to, and its answer where it has been sent already.
+    async fn begin(
+        &self,
+        ask: &Ask<'_>,
+    ) -> Result<(Url, Option<Result<Response, Fault>>), RegistryError> {
+        let early = if self.may_be_asked_early() {
+            self.ask_early(ask).await?
+        } else {
+            None
+        };
+        let base = self.base().await?;
+        let mut url = ask.url.clone();
+        if base.scheme() == "https" && url.authority() == base.authority() {
+            // Both are schemes of the web, so that one can take the other's place.
+            let _ = url.set_scheme("https");
+        }
+        Ok((url, early))
+    }
+
+    /// Sends a request by plain http while it is found out whether the registry has
+    /// https. The answer is one only if it has none.
+    async fn ask_early(
+        &self,
+        ask: &Ask<'_>,
+    ) -> Result<Option<Result<Response, Fault>>, RegistryError> {
+        let base = pin!(self.base());
+        let early = pin!(self.send(ask, &ask.url, None));
+        let is_plain = |base: &Url| base.scheme() == "http";
+        Ok(match select(base, early).await {
+            Either::Left((base, early)) => {
+                if !is_plain(base?) {
+                    return Ok(None);
+                }
+                Some(early.await)
+            }
+            Either::Right((early, base)) => is_plain(base.await?).then_some(early),
+        })
     }
 
     async fn send(

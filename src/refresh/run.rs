@@ -24,7 +24,7 @@ use crate::tag::Tag;
 
 /// Images of one registry that are worked on at once; the client limits the
 /// requests, so this only has to keep it busy, while some wait to be tried again.
-const IMAGES_AT_ONCE: usize = 64;
+const IMAGES_AT_ONCE: usize = 128;
 /// Tags of one image that are asked for at once.
 const TAGS_AT_ONCE: usize = 32;
 

@@ -162,6 +162,11 @@ impl Connection {
     pub(super) async fn ask_once(&self, ask: &Ask<'_>) -> Result<Reply, Fault> {
         // Closed by no one, so that a permit always comes.
         let _permit = self.permits.acquire().await.ok();
+        // Many wait for a permit, and need no room yet for what comes behind it.
+        Box::pin(self.ask_permitted(ask)).await
+    }
+
+    async fn ask_permitted(&self, ask: &Ask<'_>) -> Result<Reply, Fault> {
         self.check_given_up(ask)?;
         self.wait_for_pause().await;
         self.check_given_up(ask)?;

@@ -113,12 +113,13 @@ impl Connection {
             }
             // What is refused again and again, or while most others get through,
             // is so for itself: the others need not wait for it.
-            if is_limited && limited <= SHARED_PAUSES && self.recent.are_limited() {
+            let is_for_all = is_limited && limited <= SHARED_PAUSES && self.recent.are_limited();
+            if is_for_all {
                 self.pause_for(wait);
             }
-            // Those who have not been refused come first.
+            // Those who have not been refused come first, after a pause for all.
             let behind = (wait / 2).min(LAST_IN_LINE);
-            sleep(if is_limited { wait + behind } else { wait }).await;
+            sleep(if is_for_all { wait + behind } else { wait }).await;
         }
     }
 

@@ -27,13 +27,16 @@ pub fn measure(page: &mut Page) {
         )
     };
     let (good, requests, _) = refresh(false);
-    let (bad, more, faults) = refresh(true);
+    // How long they wait is left to chance.
+    let mut runs = [(); 3].map(|()| refresh(true));
+    runs.sort_unstable_by_key(|(run, ..)| run.time);
+    let [_, (bad, more, faults), _] = runs;
     let (good_time, bad_time) = (good.time.as_secs_f64(), bad.time.as_secs_f64());
     page.add(Section {
         title: "A thousand images of a faulty registry",
         text: "Every answer takes 50 ms, and one in five is a fault: refused, denied, gone, failed, slow, cut off, wrong, \
                endless, huge, or leading elsewhere. Three in four of them are over the next time. The peer is the same \
-               registry without faults.",
+               registry without faults. The middle one of three runs.",
         commands: vec!["nix-oci-hashes refresh".to_owned()],
         rows: vec![
             Row {

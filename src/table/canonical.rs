@@ -19,21 +19,30 @@ const DIGEST: &[u8] = b"{\n        \"digest\": \"";
 const PLATFORMS: &[u8] = b",\n        \"platforms\": {";
 const PLATFORM: &[u8] = b"\n          \"";
 
+/// Where the lines of tags begin within the text of an image.
+pub(super) fn tag_lines(image: &[u8]) -> impl Iterator<Item = usize> {
+    TAG_LINE.find_iter(image)
+}
+
 /// The text of the pin of `tag`, and of what is behind it, within the text of an
-/// image; nothing where it cannot be found for certain.
-pub(super) fn find_pin<'a>(image: &'a [u8], tag: &Tag) -> Option<&'a [u8]> {
+/// image of which these are the lines of tags; nothing where it cannot be found for
+/// certain.
+pub(super) fn find_pin<'a>(
+    image: &'a [u8],
+    mut lines: impl Iterator<Item = usize>,
+    tag: &Tag,
+) -> Option<&'a [u8]> {
     let tag = tag.as_str().as_bytes();
     let of_tag = |line: &'a [u8]| {
         let behind = line.strip_prefix(TAG)?.strip_prefix(tag)?;
         behind.strip_prefix(b"\": ")
     };
-    let mut lines = TAG_LINE.find_iter(image);
-    let (at, pin) = lines.find_map(|at| Some((at, of_tag(&image[at..])?)))?;
+    let (at, pin) = lines.find_map(|at| Some((at, of_tag(image.get(at..)?)?)))?;
     // Between conflict markers, say, a pin is none.
-    let is_behind_another = at > 0 && matches!(image[at - 1], b'{' | b',');
+    let is_behind_another = matches!(image[..at].last(), Some(b'{' | b','));
     // The same tag once more would follow, where they are sorted.
     let next = lines.next();
-    let is_twice = next.is_some_and(|next| of_tag(&image[next..]).is_some());
+    let is_twice = next.is_some_and(|next| image.get(next..).and_then(of_tag).is_some());
     (is_behind_another && !is_twice).then_some(pin)
 }
 

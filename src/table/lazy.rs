@@ -31,6 +31,9 @@ static IMAGE_END: LazyLock<Finder> = LazyLock::new(|| Finder::new(b"\n    }"));
 const LONGEST_NAME: u64 = 1024;
 /// What is searched from one end to the other, and not by halves.
 const SHORT: u64 = 4 << 10;
+/// Longest text of an image in which it is kept where each tag is.
+const LONGEST_KNOWN: u64 = 64 << 10;
+
 /// A table that is parsed as far as it is looked up in.
 ///
 /// A text in canonical form is taken at its word: of the rest of it, only a
@@ -57,8 +60,17 @@ struct Found {
     /// that one next.
     next: Option<(Box<[u8]>, u64)>,
     /// Where the value of each image is, if it is there.
-    places: HashMap<ImageName, Option<Range<u64>>>,
+    places: HashMap<ImageName, Option<Place>>,
     pins: HashMap<ImageName, Arc<Pins>>,
+}
+
+/// Where the value of an image is, from its opening brace to its closing one.
+#[derive(Debug, Clone)]
+struct Place {
+    range: Range<u64>,
+    /// Where in it the lines of its tags begin; not kept of a large one, of which
+    /// few are asked for.
+    tags: Option<Arc<[u32]>>,
 }
 
 impl LazyTable {
@@ -135,9 +147,16 @@ impl LazyTable {
 
     /// What `read` makes of the text of a pin.
     fn read<T>(&self, image: &ImageName, tag: &Tag, read: fn(&[u8]) -> Option<T>) -> Option<T> {
-        let place = self.place(image)?;
-        let found = self.text.with(place, |image| {
-            canonical::find_pin(image, tag).and_then(read)
+        let Place { range, tags } = self.place(image)?;
+        let found = self.text.with(range, |image| {
+            let pin = match tags {
+                Some(lines) => {
+                    let lines = lines.iter().map(|line| *line as usize);
+                    canonical::find_pin(image, lines, tag)
+                }
+                None => canonical::find_pin(image, canonical::tag_lines(image), tag),
+            };
+            pin.and_then(read)
         });
         found.ok()?
     }
@@ -178,20 +197,34 @@ impl LazyTable {
 
     fn parse_pins(&self, image: &ImageName) -> Option<Pins> {
         let place = self.place(image)?;
-        let parsed = self.text.with(place, |text| serde_json::from_slice(text));
+        let parsed = self
+            .text
+            .with(place.range, |text| serde_json::from_slice(text));
         let pins: UniqueMap<Tag, Arc<Pin>> = parsed.ok()?.ok()?;
         Some(pins.0)
     }
 
-    /// Where the value of `image` is, from its opening brace to its closing one.
-    fn place(&self, image: &ImageName) -> Option<Range<u64>> {
+    fn place(&self, image: &ImageName) -> Option<Place> {
         if !self.is_canonical {
             return None;
         }
         if let Some(place) = self.found(|found| found.places.get(image).cloned()) {
             return place;
         }
-        let place = self.search(image).ok().flatten();
+        let range = self.search(image).ok().flatten();
+        let place = range.and_then(|range| {
+            let is_short = range.end - range.start <= LONGEST_KNOWN;
+            let lines = |text: &[u8]| {
+                canonical::tag_lines(text)
+                    .map_while(|at| at.try_into().ok())
+                    .collect()
+            };
+            let tags = is_short.then(|| self.text.with(range.clone(), lines));
+            Some(Place {
+                tags: tags.transpose().ok()?,
+                range,
+            })
+        });
         self.found(|found| found.places.insert(image.clone(), place.clone()));
         place
     }

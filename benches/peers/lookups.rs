@@ -10,7 +10,7 @@ use super::support::nix::{Nix, literal};
 use super::tables;
 
 const LOOKUPS: usize = 10_000;
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 40;
 /// Milliseconds that two runs of the same differ by.
 const NOISE: f64 = 1.0;
 

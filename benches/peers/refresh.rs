@@ -39,7 +39,7 @@ pub fn measure(page: &mut Page) {
         title: "A refresh of 240 tags",
         text: "The registry is Debian's docker-registry, behind a proxy on loopback that is so far away. The peer reads \
                the same indexes, one by one and 16 at once; where that takes long, of every tenth tag, and is counted ten \
-               times; 50 ms away, the middle one of several runs. What the requests have to take is their number, divided by those under way at once (32), times the \
+               times; 50 ms away, the quickest of several runs. What the requests have to take is their number, divided by those under way at once (32), times the \
                round trip.",
         commands: [
             "nix-oci-hashes refresh",
@@ -88,7 +88,7 @@ fn at(registry: &Registry, address: &str, round_trip: Duration) -> Vec<Row> {
     };
     let is_far = round_trip > Duration::ZERO;
     let one_by_one = skopeo(if is_far { 10 } else { 1 }, 1);
-    let at_once = middle((0..if is_asked { 3 } else { 1 }).map(|_| skopeo(1, 16)));
+    let at_once = quickest((0..if is_asked { 3 } else { 1 }).map(|_| skopeo(1, 16)));
     let mut rows = beside_skopeo(&ours, one_by_one, at_once, is_asked);
     if is_far {
         rows.extend(beside_the_ideal(&ours, round_trip, is_asked));
@@ -120,8 +120,8 @@ fn refreshes(registry: &Registry, workspace: &Workspace, times: usize) -> Refres
         })
         .collect();
     let (cold, unchanged) = (
-        middle(runs.iter().map(|(cold, _)| cold.0)),
-        middle(runs.iter().map(|(_, unchanged)| unchanged.0)),
+        quickest(runs.iter().map(|(cold, _)| cold.0)),
+        quickest(runs.iter().map(|(_, unchanged)| unchanged.0)),
     );
     let (cold_requests, unchanged_requests) = runs
         .into_iter()
@@ -136,10 +136,8 @@ fn refreshes(registry: &Registry, workspace: &Workspace, times: usize) -> Refres
     }
 }
 
-fn middle(times: impl Iterator<Item = f64>) -> f64 {
-    let mut times: Vec<f64> = times.collect();
-    times.sort_unstable_by(f64::total_cmp);
-    times[times.len() / 2]
+fn quickest(times: impl Iterator<Item = f64>) -> f64 {
+    times.fold(f64::INFINITY, f64::min)
 }
 
 /// A budget, where this row is asked for one.

@@ -234,6 +234,10 @@ fn is_repository(path: &str) -> bool {
         let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else {
             return false;
         };
+        // Most have no separator.
+        if bytes.iter().all(|&b| alphanumeric(b)) {
+            return true;
+        }
         alphanumeric(first)
             && alphanumeric(last)
             && bytes

@@ -72,8 +72,9 @@ mod ffi {
         fn set_reference(self: &mut Pending, reference: &[u8]) -> Result<()>;
         /// Adds an attribute other than `digests`.
         fn set_attribute(self: &mut Pending, name: &[u8], value: &[u8]) -> Result<()>;
-        /// Asks the table. Fails for what is no query.
-        fn look_up(self: &Pending, table: &Shared) -> Result<Answer>;
+        /// Asks the table, once: what has an answer is done. Fails for what is no
+        /// query.
+        fn look_up(self: &mut Pending, table: &Shared) -> Result<Answer>;
         /// Asks the registry what the table misses. Fails where it has no
         /// answer, and soon after `interrupted` says so.
         fn resolve(self: &Pending, table: &Shared, asking: &Asking) -> Result<Resolved>;
@@ -220,7 +221,7 @@ impl Pending {
         })
     }
 
-    fn look_up(&self, table: &Shared) -> Result<ffi::Answer, PluginError> {
+    fn look_up(&mut self, table: &Shared) -> Result<ffi::Answer, PluginError> {
         guarded(|| {
             let Asked { table, answers } = &*table.0;
             let hit = |pinned| ffi::Answer {
@@ -237,7 +238,8 @@ impl Pending {
                     let pinned = written(&pinned);
                     let mut answers = lock(answers);
                     if answers.len() < MOST_ANSWERS {
-                        answers.insert(self.attributes.clone(), pinned.clone());
+                        let attributes = std::mem::take(&mut self.attributes);
+                        answers.insert(attributes, pinned.clone());
                     }
                     hit(pinned)
                 }

@@ -11,7 +11,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt as _};
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, ClientBuilder, Method, StatusCode, Url};
+use reqwest::{Certificate, Method, StatusCode, Url};
+use tokio::sync::OnceCell;
 
 use super::error::RegistryError;
 use super::names::{Finder, LeadsInwards, Names, proxy_hosts};
@@ -83,11 +84,14 @@ pub(super) trait Transport: Send + Sync {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>>;
 }
 
-/// The real network.
+/// The real network. Each client reads the system's certificates, which takes some
+/// milliseconds; most runs need one or two.
 pub(super) struct Network {
-    loopback: reqwest::Client,
     home: reqwest::Client,
-    away: reqwest::Client,
+    loopback: OnceCell<reqwest::Client>,
+    away: OnceCell<reqwest::Client>,
+    names: Names,
+    certificates: Vec<Certificate>,
 }
 
 impl Network {
@@ -95,41 +99,58 @@ impl Network {
         // An error means that a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let certificates = extra_certificates()?;
-        let build = |builder: ClientBuilder| {
-            let built = builder
-                .user_agent(USER_AGENT)
-                .connect_timeout(CONNECT_TIMEOUT)
-                .read_timeout(READ_TIMEOUT)
-                .redirect(Policy::none())
-                .tls_certs_merge(certificates.iter().cloned())
-                .build();
-            built.map_err(|error| RegistryError::Setup(innermost(&error)))
-        };
-        let finder = |guarded| Arc::new(Finder { names, guarded });
-        let open = || reqwest::Client::builder().dns_resolver(finder(None));
-        let guarded = reqwest::Client::builder().dns_resolver(finder(Some(proxy_hosts())));
+        let home = client(Route::Home, names, &certificates);
         Ok(Self {
-            loopback: build(open().no_proxy())?,
-            home: build(open())?,
-            away: build(guarded)?,
+            home: home.map_err(|error| RegistryError::Setup(innermost(&error)))?,
+            loopback: OnceCell::new(),
+            away: OnceCell::new(),
+            names,
+            certificates,
         })
+    }
+
+    async fn client(&self, route: Route) -> reqwest::Result<&reqwest::Client> {
+        let cell = match route {
+            Route::Home => return Ok(&self.home),
+            Route::Loopback => &self.loopback,
+            Route::Away => &self.away,
+        };
+        let build = || async { client(route, self.names, &self.certificates) };
+        cell.get_or_try_init(build).await
+    }
+}
+
+fn client(
+    route: Route,
+    names: Names,
+    certificates: &[Certificate],
+) -> reqwest::Result<reqwest::Client> {
+    let guarded = (route == Route::Away).then(proxy_hosts);
+    let builder = reqwest::Client::builder()
+        .dns_resolver(Arc::new(Finder { names, guarded }))
+        .user_agent(USER_AGENT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
+        .redirect(Policy::none())
+        .tls_certs_merge(certificates.iter().cloned());
+    if route == Route::Loopback {
+        builder.no_proxy().build()
+    } else {
+        builder.build()
     }
 }
 
 impl Transport for Network {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>> {
-        let client = match request.route {
-            Route::Loopback => &self.loopback,
-            Route::Home => &self.home,
-            Route::Away => &self.away,
-        };
-        let mut builder = client
-            .request(request.method, request.url)
-            .headers(request.headers);
-        if let Some(form) = request.form {
-            builder = builder.form(&form);
-        }
         Box::pin(async move {
+            let client = self.client(request.route).await;
+            let mut builder = client
+                .map_err(|error| failure(&error))?
+                .request(request.method, request.url)
+                .headers(request.headers);
+            if let Some(form) = request.form {
+                builder = builder.form(&form);
+            }
             let response = builder.send().await.map_err(|error| failure(&error))?;
             Ok(Response {
                 status: response.status(),

@@ -1,6 +1,6 @@
 //! What `nix` costs with the plugin, of which it asks nothing.
 
-use super::measure::{in_turn, instructions, kib, median, run, undisturbed};
+use super::measure::{added, in_turn, instructions, kib, median, run, undisturbed};
 use super::page::{Page, Row, Section};
 use super::support::nix::{Nix, builds, loader};
 
@@ -34,14 +34,14 @@ pub fn measure(page: &mut Page) {
         ("the loader and the build", &loaded, &both),
     ] {
         let after = median(runs);
-        let time = undisturbed(runs) - undisturbed(&base);
+        let time = added(runs, &base);
         let memory = kib(after.memory) - kib(before.memory);
         let more = instructions(&command(nix)).saturating_sub(counted);
         rows.push(Row {
             what: format!("time of `nix eval --expr 1` with {what}"),
             ours: format!("{:.2} ms", undisturbed(runs) * 1e3),
             peer: format!("{:.2} ms without", undisturbed(&base) * 1e3),
-            ratio: format!("+{:.2} ms", time * 1e3),
+            ratio: format!("{:+.2} ms", time * 1e3),
             budget: "at most 1 ms more".to_owned(),
             is_met: time <= BUDGET.0,
         });

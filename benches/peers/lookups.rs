@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::measure::{Run, in_turn, kib, median, run, undisturbed};
+use super::measure::{Run, added, in_turn, kib, median, run};
 use super::page::{Page, Row, Section};
 use super::support::Workspace;
 use super::support::nix::{Nix, literal};
@@ -89,7 +89,7 @@ fn many(page: &mut Page, workspace: &Workspace) {
                 &|| eval(&nix, &plain),
             ],
         );
-        let each = |runs: &[Run]| (undisturbed(runs) - undisturbed(&base)) / LOOKUPS as f64 * 1e6;
+        let each = |runs: &[Run]| added(runs, &base) / LOOKUPS as f64 * 1e6;
         let (ours, peer) = (each(&ours), each(&peer));
         rows.push(Row {
             what: what.to_owned(),
@@ -121,7 +121,7 @@ fn growing(page: &mut Page, workspace: &Workspace) {
         workspace.write(&name, tables::text(tags));
         let path = workspace.path(&name);
         let reference = tables::reference(tags / 2);
-        let rounds = if tags < 1_000_000 { 10 } else { 2 };
+        let rounds = if tags < 1_000_000 { 20 } else { 3 };
         let [base, ours, peer] = in_turn(
             rounds,
             [
@@ -130,9 +130,7 @@ fn growing(page: &mut Page, workspace: &Workspace) {
                 &|| eval(&nix, &peers(&path, &reference)),
             ],
         );
-        let less = undisturbed(&base);
-        let (time_of_ours, time_of_peer) = (undisturbed(&ours), undisturbed(&peer));
-        let time = |seconds: f64| (seconds - less) * 1e3;
+        let (ours_took, peer_took) = (added(&ours, &base) * 1e3, added(&peer, &base) * 1e3);
         let (base, ours, peer) = (median(&base), median(&ours), median(&peer));
         let memory = |run: Run| (kib(run.memory) - kib(base.memory)) / 1024.0;
         let is_asked = tags == 100_000;
@@ -143,7 +141,6 @@ fn growing(page: &mut Page, workspace: &Workspace) {
                 String::new()
             }
         };
-        let (ours_took, peer_took) = (time(time_of_ours), time(time_of_peer));
         let faster = peer_took / ours_took.max(NOISE);
         let smaller = memory(peer) / memory(ours).max(0.1);
         rows.push(Row {

@@ -102,11 +102,17 @@ pub fn median(runs: &[Run]) -> Run {
     }
 }
 
-/// The time of the quickest run, in seconds: what else the machine does makes the
-/// others longer, and none shorter.
+/// The seconds that `runs` take longer than those of `base`, each as a tenth of the
+/// runs stay below: what else the machine does makes a run longer, and none shorter.
+pub fn added(runs: &[Run], base: &[Run]) -> f64 {
+    undisturbed(runs) - undisturbed(base)
+}
+
+/// The time, in seconds, that a tenth of the runs stay below.
 pub fn undisturbed(runs: &[Run]) -> f64 {
-    let times = runs.iter().map(|run| run.time.as_secs_f64());
-    times.fold(f64::INFINITY, f64::min)
+    let mut times: Vec<Duration> = runs.iter().map(|run| run.time).collect();
+    times.sort_unstable();
+    times[times.len() / 10].as_secs_f64()
 }
 
 /// KiB as a number that can be divided; far below what loses precision.

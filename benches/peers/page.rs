@@ -76,7 +76,7 @@ impl Page {
         let mut text = format!(
             "# Benchmarks\n\n\
              `make bench` measures all of this beside its peers, in one run of some ten minutes, and writes this page. Times \
-             are those of the quickest of many runs, memory is the median; what counts are the ratios.\n\n\
+             are those that a tenth of the runs stay below, memory is the median; what counts are the ratios.\n\n\
              This run: {}.\n",
             machine()
         );

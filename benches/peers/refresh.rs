@@ -39,7 +39,7 @@ pub fn measure(page: &mut Page) {
         title: "A refresh of 240 tags",
         text: "The registry is Debian's docker-registry, behind a proxy on loopback that is so far away. The peer reads \
                the same indexes, one by one and 16 at once; where that takes long, of every tenth tag, and is counted ten \
-               times; 50 ms away, the quickest of several runs. What the requests have to take is their number, divided by those under way at once (32), times the \
+               times; 50 ms away, the quickest of several runs on either side. What the requests have to take is their number, divided by those under way at once (32), times the \
                round trip.",
         commands: [
             "nix-oci-hashes refresh",

@@ -17,6 +17,16 @@ fn lines(imported: &Imported) -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
+fn a_lone_carriage_return_ends_a_line_of_yaml() {
+    // YAML 1.2.2, section 5.4 "Line Break Characters".
+    let text =
+        "services:\n  x:\r    image: docker.io/redis:8\r\n  y:\n    image: docker.io/caddy:2\n";
+    let imported = parse(text, Path::new("compose.yaml")).unwrap();
+    let found = lines(&imported).0;
+    assert_eq!(found, ["3 docker.io/redis:8", "5 docker.io/caddy:2"]);
+}
+
+#[test]
 fn compose_files() {
     let text = format!(
         r#"

@@ -138,7 +138,7 @@ struct HexDisplay<T>(T);
 impl<T: AsRef<[u8]>> fmt::Display for HexDisplay<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut digits = [0; LONGEST_HEX];
-        let digits = faster_hex::hex_encode(self.0.as_ref(), &mut digits);
+        let digits = base16ct::lower::encode_str(self.0.as_ref(), &mut digits);
         f.write_str(digits.map_err(|_| fmt::Error)?)
     }
 }
@@ -167,14 +167,8 @@ impl FromStr for Digest {
 /// `N` bytes from twice as many lower-case digits.
 fn decode<const N: usize>(hex: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
-    let has_capitals = hex
-        .bytes()
-        .fold(false, |any, b| any | b.is_ascii_uppercase());
-    if hex.len() != 2 * N || has_capitals {
-        return None;
-    }
-    faster_hex::hex_decode(hex.as_bytes(), &mut bytes).ok()?;
-    Some(bytes)
+    let length = base16ct::lower::decode(hex, &mut bytes).ok()?.len();
+    (length == N).then_some(bytes)
 }
 
 impl fmt::Display for Digest {

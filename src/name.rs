@@ -144,6 +144,7 @@ impl ImageName {
             Some(official) if registry == DOCKER_HUB && !official.contains('/') => official,
             _ => path,
         };
+        // Most are, and have nothing to be joined.
         let is_as_written =
             input.starts_with(&*registry) && input.len() == registry.len() + 1 + path.len();
         let name = Self {

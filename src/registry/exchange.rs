@@ -128,7 +128,7 @@ impl Connection {
         let base = self.base().await?;
         let mut url = ask.url.clone();
         if base.scheme() == "https" && url.authority() == base.authority() {
-            // Both are schemes of the web, so that one can take the other's place.
+            // Fails only for what is no scheme of the web.
             let _ = url.set_scheme("https");
         }
         Ok((url, early))

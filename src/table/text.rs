@@ -13,11 +13,11 @@ use memchr::memmem::Finder;
 /// next is near. Whoever goes on where the last part ends is given more and more.
 const WINDOW: u64 = 4 << 10;
 const LARGEST_WINDOW: u64 = 64 << 10;
-/// What is kept of a part that has to be larger.
+/// Largest part that is kept, where more has to be read at once.
 const LARGEST_KEPT: u64 = 1 << 20;
-/// Once this part of a file has been read in pieces, all of it is read, as far as
-/// it is no larger than this: whoever looks up so much is quicker with it in memory.
-const PIECES: u64 = 4;
+/// Once a quarter of a file has been read here and there, all of it is read, as far
+/// as it is no larger than this: whoever looks up so much is quicker with it in memory.
+const MANY: u64 = 4;
 const LARGEST_IN_MEMORY: u64 = 64 << 20;
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) enum Text {
 pub(super) struct Window {
     start: u64,
     bytes: Vec<u8>,
-    /// Bytes that have been read from anywhere in the file.
+    /// Bytes that have been read otherwise than one part after the other.
     read: u64,
 }
 
@@ -107,7 +107,7 @@ impl Text {
             if !is_next {
                 window.read += stop - start;
             }
-            if window.read > *length / PIECES && *length <= LARGEST_IN_MEMORY {
+            if window.read > *length / MANY && *length <= LARGEST_IN_MEMORY {
                 // Set here alone, behind the lock.
                 let _ = whole.set(read(file, 0..*length, Vec::new())?);
             }

@@ -360,7 +360,8 @@ async fn spoil(fault: Fault, good: Response<Body>, path: &str) -> Response<Body>
         Fault::RedirectAway => with(
             StatusCode::TEMPORARY_REDIRECT,
             LOCATION,
-            "http://192.0.2.1/elsewhere",
+            // Where nobody listens.
+            "http://127.0.0.1:1/elsewhere",
         ),
     }
 }

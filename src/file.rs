@@ -3,14 +3,20 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::io::{self, BufWriter, ErrorKind, Read as _, Write};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use crate::json::{self, FileError};
 
 /// Characters by which the names of new files differ.
 const RANDOM: usize = 6;
+/// What the names of new files have that no other program's have.
+const OURS: &str = ".nix-oci-hashes-";
+/// Neither a link nor a pipe may lead elsewhere or make the open wait.
+const PLAIN: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
 
 /// Writes `content` to `path`, whole or not at all: to a new file beside it,
 /// synced, then renamed over it. A link is followed; the mode of a file that
@@ -30,34 +36,47 @@ pub fn write_with(
     path: &Path,
     content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), FileError> {
-    replace(path, content, true)
+    replace(path, content).map_err(|error| not_written(path, &error))
 }
 
-/// As [`write`], but not synced: for what may be lost.
+/// What the regular file of this user at `path` holds; nothing where there is
+/// something else, more than `most` bytes, or nothing.
+pub fn read_own(path: &Path, most: u64) -> Option<Vec<u8>> {
+    let flags = PLAIN.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path);
+    let file = file.ok()?;
+    let there = file.metadata().ok()?;
+    let is_own = there.is_file() && there.uid() == rustix::process::geteuid().as_raw();
+    if !is_own || there.len() > most {
+        return None;
+    }
+    let mut content = Vec::new();
+    file.take(most).read_to_end(&mut content).ok()?;
+    Some(content)
+}
+
+/// Puts a file with `content` at `path`, in place of whatever is there, links and
+/// pipes too. It is not synced: for what may be lost.
 ///
 /// # Errors
-/// As [`write`].
-pub fn write_unsynced(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    replace(path, |out| out.write_all(content), false)
+/// Where that fails; what is at `path` is then what it was.
+pub fn write_own(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let write = || {
+        let mut file = new_file(path, 0o600)?;
+        file.write_all(content)?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().map_err(|error: io::Error| not_written(path, &error))
 }
 
-fn replace(
-    path: &Path,
-    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    is_synced: bool,
-) -> Result<(), FileError> {
-    write_atomically(path, content, is_synced).map_err(|error| {
-        let message = format!("cannot be written: {}", json::plain(&error));
-        let remedy = "the file is as it was; see that its folder is writable and not full";
-        FileError::new(path.display(), message, remedy)
-    })
+fn not_written(path: &Path, error: &io::Error) -> FileError {
+    let message = format!("cannot be written: {}", json::plain(error));
+    let remedy = "the file is as it was; see that its folder is writable and not full";
+    FileError::new(path.display(), message, remedy)
 }
 
-fn write_atomically(
-    path: &Path,
-    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    is_synced: bool,
-) -> io::Result<()> {
+fn replace(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     if is_special(path) {
         // A pipe or a device has nothing to keep, and is not to be replaced.
         let mut out = BufWriter::new(File::options().write(true).open(path)?);
@@ -69,12 +88,7 @@ fn write_atomically(
     // Opened before anything is changed: a folder that cannot be synced is an
     // error while the old file is still there.
     let synced = File::open(folder)?;
-    let prefix = temporary_prefix(&target);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).rand_bytes(RANDOM);
-    // What a program that just creates a file asks for; the umask is applied.
-    builder.permissions(fs::Permissions::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
+    let mut file = new_file(&target, 0o666)?;
     if let Ok(old) = fs::metadata(&target) {
         file.as_file().set_permissions(old.permissions())?;
     }
@@ -82,15 +96,11 @@ fn write_atomically(
     content(&mut out)?;
     out.flush()?;
     drop(out);
-    if is_synced {
-        file.as_file().sync_all()?;
-    }
+    file.as_file().sync_all()?;
     file.persist(&target)?;
     // The new file is in place, whole. Only whether a power cut could bring the
     // old one back hangs on this, and some file systems do not offer it.
-    if is_synced {
-        let _ = synced.sync_all();
-    }
+    let _ = synced.sync_all();
     Ok(())
 }
 
@@ -99,11 +109,21 @@ fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
 }
 
+/// A new file beside `target`, which is gone unless it takes its place. `mode` is
+/// what it is created with; the umask is applied.
+fn new_file(target: &Path, mode: u32) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.permissions(fs::Permissions::from_mode(mode));
+    let prefix = temporary_prefix(target);
+    let builder = builder.prefix(&prefix).rand_bytes(RANDOM);
+    builder.tempfile_in(folder_of(target))
+}
+
 /// How the name of the new file begins, before it takes the place of the old.
 fn temporary_prefix(target: &Path) -> OsString {
     let mut prefix = OsString::from(".");
     prefix.push(target.file_name().unwrap_or_default());
-    prefix.push(".");
+    prefix.push(OURS);
     prefix
 }
 
@@ -164,43 +184,77 @@ impl Lock {
     /// # Errors
     /// Where the folder cannot be written to.
     pub fn try_take(path: &Path) -> Result<Option<Self>, FileError> {
-        let failed = |error: &io::Error| {
-            let message = format!("cannot be locked: {}", json::plain(error));
-            FileError::new(path.display(), message, "see that its folder is writable")
-        };
         if is_special(path) {
             return Ok(Some(Self {
                 path: None,
                 _file: None,
             }));
         }
-        let mut name = real_path(path).map_err(|e| failed(&e))?.into_os_string();
+        Self::try_take_beside(&real_path(path).map_err(|error| not_locked(path, &error))?)
+    }
+
+    /// As [`Lock::try_take`], for a file of which a link is not followed.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written to.
+    pub fn try_take_beside(path: &Path) -> Result<Option<Self>, FileError> {
+        let mut name = path.as_os_str().to_owned();
         name.push(".lock");
         let lock_path = PathBuf::from(name);
         loop {
-            let file = File::options()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(&lock_path)
-                .map_err(|e| failed(&e))?;
+            let file = open_lock(&lock_path)?;
             match file.try_lock() {
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 // A file system without locks has nobody to lock out.
                 Err(TryLockError::Error(error)) if error.kind() != ErrorKind::Unsupported => {
-                    return Err(failed(&error));
+                    return Err(not_locked(path, &error));
                 }
                 _ => {}
             }
             // The run before may have removed the file between these two steps.
-            let here = file.metadata().map_err(|e| failed(&e))?;
-            if fs::metadata(&lock_path).is_ok_and(|there| there.ino() == here.ino()) {
-                remove_leftovers(&lock_path.with_extension(""));
+            let here = file.metadata().map_err(|e| not_locked(path, &e))?;
+            if fs::symlink_metadata(&lock_path).is_ok_and(|there| there.ino() == here.ino()) {
+                remove_leftovers(path);
                 return Ok(Some(Self {
                     path: Some(lock_path),
                     _file: Some(file),
                 }));
             }
+        }
+    }
+}
+
+fn not_locked(path: &Path, error: &io::Error) -> FileError {
+    let message = format!("cannot be locked: {}", json::plain(error));
+    FileError::new(path.display(), message, "see that its folder is writable")
+}
+
+/// Opens or makes the file that is locked, which has to be a regular one.
+fn open_lock(path: &Path) -> Result<File, FileError> {
+    let open =
+        |options: &mut fs::OpenOptions| options.custom_flags(PLAIN.bits().cast_signed()).open(path);
+    let opened = open(File::options().create(true).truncate(false).write(true));
+    let opened = match opened {
+        // One that another user has made can be locked all the same.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && path.exists() => {
+            open(File::options().read(true))
+        }
+        opened => opened,
+    };
+    let is_file = fs::symlink_metadata(path).is_ok_and(|there| there.is_file());
+    match opened {
+        Ok(file) if file.metadata().is_ok_and(|there| there.is_file()) => Ok(file),
+        Err(error) if is_file && error.kind() == ErrorKind::PermissionDenied => {
+            let message = "it belongs to another user, whose run may be at work";
+            let remedy = "remove it once none is";
+            Err(FileError::new(path.display(), message, remedy))
+        }
+        Err(error) if is_file || fs::symlink_metadata(path).is_err() => {
+            Err(not_locked(path, &error))
+        }
+        _ => {
+            let message = "it is no regular file, and cannot be a lock";
+            Err(FileError::new(path.display(), message, "remove it"))
         }
     }
 }
@@ -218,7 +272,7 @@ fn remove_leftovers(target: &Path) {
         let end = name.as_encoded_bytes().strip_prefix(prefix);
         let is_ours =
             end.is_some_and(|end| end.len() == RANDOM && end.iter().all(u8::is_ascii_alphanumeric));
-        if is_ours {
+        if is_ours && entry.file_type().is_ok_and(|there| there.is_file()) {
             // One that stays does no harm.
             let _ = fs::remove_file(entry.path());
         }
@@ -296,8 +350,72 @@ mod tests {
         // What a killed run leaves is a file that nobody has locked, and maybe
         // half a table.
         fs::write(folder.path().join("digests.json.lock"), "").unwrap();
-        fs::write(folder.path().join(".digests.json.a1B2c3"), "{").unwrap();
+        let half = new_file(&file, 0o666).unwrap().keep().unwrap().1;
+        let others = [
+            ".digests.json.backup",
+            ".digests.json.a1B2c3",
+            "digests.json.old",
+        ];
+        for other in others {
+            fs::write(folder.path().join(other), "{}").unwrap();
+        }
         drop(Lock::take(&file).unwrap());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert!(!half.exists());
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            2 + others.len()
+        );
+    }
+
+    fn pipe(path: &Path) {
+        let mode = rustix::fs::Mode::from_bits_truncate(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, path, mode).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_file_is_no_lock_and_nothing_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("digests.json");
+        let lock = folder.path().join("digests.json.lock");
+        let other = folder.path().join("other");
+        type Make<'a> = &'a dyn Fn();
+        let makes: [Make<'_>; 3] = [
+            &|| pipe(&lock),
+            &|| symlink(&other, &lock).unwrap(),
+            &|| {
+                fs::write(&other, "kept").unwrap();
+                symlink(&other, &lock).unwrap();
+            },
+        ];
+        for make in makes {
+            make();
+            let error = Lock::take(&file).unwrap_err().to_string();
+            assert!(
+                error.contains("digests.json.lock: it is no regular file"),
+                "{error}"
+            );
+            assert!(error.ends_with("; remove it"), "{error}");
+            fs::remove_file(&lock).unwrap();
+        }
+        assert_eq!(fs::read(&other).unwrap(), b"kept");
+    }
+
+    #[test]
+    fn of_what_others_put_in_its_place_nothing_is_read_or_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("resolved.json");
+        let other = folder.path().join("other");
+        pipe(&path);
+        assert_eq!(read_own(&path, 10), None);
+        write_own(&path, b"new").unwrap();
+        assert_eq!(read_own(&path, 10).unwrap(), b"new");
+        assert_eq!(read_own(&path, 2), None);
+        fs::write(&other, "kept").unwrap();
+        fs::remove_file(&path).unwrap();
+        symlink(&other, &path).unwrap();
+        assert_eq!(read_own(&path, 10), None);
+        write_own(&path, b"new").unwrap();
+        assert_eq!(read_own(&path, 10).unwrap(), b"new");
+        assert_eq!(fs::read(&other).unwrap(), b"kept");
     }
 }

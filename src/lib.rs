@@ -28,6 +28,7 @@ pub mod json;
 pub mod lookup;
 pub mod merge;
 pub mod name;
+pub mod pattern;
 pub mod platform;
 #[cfg(feature = "plugin")]
 mod plugin;

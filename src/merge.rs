@@ -65,6 +65,9 @@ impl Merge {
                 // What one part knows of a pin the other may not know yet.
                 let before = Arc::make_mut(before);
                 before.platforms.extend(pin.platforms.clone());
+                if before.version.is_none() {
+                    before.version.clone_from(&pin.version);
+                }
             }
         }
         self.parts.push((name.to_owned(), part));
@@ -100,6 +103,7 @@ mod tests {
             let pins = table.images.entry(image.parse().unwrap()).or_default();
             let pin = Pin {
                 digest: Digest::of(Algorithm::Sha256, content.as_bytes()),
+                version: None,
                 platforms: Platforms::new(),
             };
             pins.insert(tag.parse().unwrap(), pin.into());

@@ -38,6 +38,65 @@ pub struct Reference {
     pub digest: Option<Digest>,
 }
 
+/// A reference whose tag is still a text: it may be a version requirement.
+pub(crate) struct Written<'a> {
+    input: &'a str,
+    pub(crate) image: ImageName,
+    pub(crate) tag: Option<&'a str>,
+    pub(crate) digest: Option<Digest>,
+}
+
+impl<'a> Written<'a> {
+    /// Takes `input` apart.
+    ///
+    /// # Errors
+    /// Where its image or its digest is malformed.
+    pub(crate) fn parse(input: &'a str) -> Result<Self, ReferenceError> {
+        let parse = || {
+            if is_identifier(input) {
+                return Err(Reason::Identifier);
+            }
+            let (rest, digest) = match input.split_once('@') {
+                Some((rest, digest)) => (rest, Some(digest.parse::<Digest>()?)),
+                None => (input, None),
+            };
+            let path_start = rest.rfind('/').map_or(0, |slash| slash + 1);
+            let (name, tag) = match rest[path_start..].rfind(':') {
+                Some(colon) => {
+                    let colon = path_start + colon;
+                    (&rest[..colon], Some(&rest[colon + 1..]))
+                }
+                None => (rest, None),
+            };
+            Ok(Self {
+                input,
+                image: ImageName::parse_parts(name)?,
+                tag,
+                digest,
+            })
+        };
+        parse().map_err(|reason| fail(input, reason))
+    }
+
+    /// The error of a reference whose tag is not one.
+    pub(crate) fn invalid(&self, error: TagError) -> ReferenceError {
+        fail(self.input, error.into())
+    }
+}
+
+impl fmt::Display for Written<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.image.fmt(f)?;
+        if let Some(tag) = self.tag {
+            write!(f, ":{tag}")?;
+        }
+        match &self.digest {
+            Some(digest) => write!(f, "@{digest}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Why a text is not an [`ImageName`] or a [`Reference`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid image reference {}: {reason}", Quoted(input))]
@@ -266,8 +325,8 @@ impl FromStr for ImageName {
         } else {
             Self::parse_parts(input)
         };
-        name.map_err(|reason| match input.parse::<Reference>() {
-            Ok(reference) => fail(input, Reason::NotBare(reference.image.to_string())),
+        name.map_err(|reason| match Written::parse(input) {
+            Ok(written) => fail(input, Reason::NotBare(written.image.to_string())),
             Err(_) => fail(input, reason),
         })
     }
@@ -277,27 +336,14 @@ impl FromStr for Reference {
     type Err = ReferenceError;
 
     fn from_str(input: &str) -> Result<Self, ReferenceError> {
-        let parse = || {
-            if is_identifier(input) {
-                return Err(Reason::Identifier);
-            }
-            let (rest, digest) = match input.split_once('@') {
-                Some((rest, digest)) => (rest, Some(digest.parse::<Digest>()?)),
-                None => (input, None),
-            };
-            let path_start = rest.rfind('/').map_or(0, |slash| slash + 1);
-            let (name, tag) = match rest[path_start..].rfind(':') {
-                Some(colon) => {
-                    let colon = path_start + colon;
-                    (&rest[..colon], Some(&rest[colon + 1..]))
-                }
-                None => (rest, None),
-            };
-            let image = ImageName::parse_parts(name)?;
-            let tag = tag.map(str::parse::<Tag>).transpose()?;
-            Ok(Self { image, tag, digest })
-        };
-        parse().map_err(|reason| fail(input, reason))
+        let written = Written::parse(input)?;
+        let tag = written.tag.map(str::parse::<Tag>).transpose();
+        let tag = tag.map_err(|error| written.invalid(error))?;
+        Ok(Self {
+            image: written.image,
+            tag,
+            digest: written.digest,
+        })
     }
 }
 

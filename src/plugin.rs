@@ -247,7 +247,7 @@ impl Pending {
                     pinned: String::new(),
                     url: query
                         .question(table, &miss)?
-                        .map(|question| manifests_url(&question.reference.image))
+                        .map(|question| manifests_url(question.query.image()))
                         .unwrap_or_default(),
                     miss: miss.to_string(),
                 },

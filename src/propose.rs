@@ -32,7 +32,7 @@ impl Proposal {
                 continue;
             };
             if !version.is_prerelease() && !version.may_be_commit_or_date() {
-                let pattern = VariantPattern::general(version.variant());
+                let pattern = VariantPattern::of_rebuild(version.variant());
                 variants.entry(pattern).or_default().push((tag, version));
             }
         }

@@ -3,47 +3,71 @@
 use std::fmt;
 use std::str::FromStr;
 
-use semver::VersionReq;
+use semver::{Comparator, Op, VersionReq};
 
 use crate::text::{Quoted, deserialize_as_text};
-use crate::version::{Prerelease, Version, is_commit_or_date};
+use crate::version::{Prerelease, Version, is_long};
 
 /// Longest requirement, in bytes: that of any sense is far shorter.
 const LONGEST: usize = 255;
+/// Most numbers that a version has in a requirement.
+const MOST_NUMBERS: usize = 3;
 
-/// Which versions are meant. A missing number counts as 0 (`34` satisfies
-/// `>=34.0.0`), a fourth number is not looked at, and a prerelease satisfies
-/// only a requirement that names one of the same three numbers, as in semver.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Which versions are meant: comparators joined by a comma or a space, all of
+/// which have to hold, and such alternatives joined by `||`.
+///
+/// A missing number counts as 0, a fourth number of a version is not looked at,
+/// and a prerelease satisfies only a requirement that names one of the same three
+/// numbers, as in semver.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Requirement {
     text: String,
-    requirement: VersionReq,
+    alternatives: Vec<VersionReq>,
+    names_commit_or_date: bool,
 }
 
 /// Why a text is not a [`Requirement`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "invalid version requirement {}: {reason}; write one such as '>=33', '^2', '~1.4' or '>=1, <3'",
-    Quoted(input)
-)]
+#[error("invalid version requirement {}: {reason}", Quoted(input))]
 pub struct RequirementError {
     input: String,
-    reason: String,
+    reason: Reason,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum Reason {
+    #[error("it is longer than {LONGEST} characters")]
+    TooLong,
+    #[error("no version has the character {}", Quoted(.0))]
+    Character(String),
+    #[error("{0}; write one such as '>=33', '^2', '~1.4' or '>=1, <3'")]
+    Malformed(String),
+    #[error("{what}; write {}", .spellings.join(" or "))]
+    Spelling {
+        what: String,
+        spellings: Vec<String>,
+    },
 }
 
 impl Requirement {
-    /// Whether `version` satisfies it; its variant is not looked at. A commit
-    /// or a date (`20260901`) satisfies only a requirement that names one.
+    /// Whether `version` satisfies it; its variant is not looked at. A version of
+    /// one or two numbers stands for every version that begins with them, and
+    /// satisfies it only if all of these do. A commit or a date (`20260901`)
+    /// satisfies only a requirement that names one.
     pub fn matches(&self, version: &Version) -> bool {
-        let named = |comparator: &semver::Comparator| is_commit_or_date(comparator.major);
-        (!version.may_be_commit_or_date() || self.requirement.comparators.iter().any(named))
-            && self.requirement.matches(&version.to_semver())
+        let (lowest, highest) = version.to_semver();
+        (self.names_commit_or_date || !version.may_be_commit_or_date())
+            && self
+                .alternatives
+                .iter()
+                .any(|alternative| alternative.matches(&lowest) && alternative.matches(&highest))
     }
 
-    /// Whether `text` can only be a requirement: no tag has such characters,
-    /// or it ends in a wildcard such as `34.x`.
+    /// Whether `text` can only be meant as a requirement: no tag has such
+    /// characters, or it ends in a wildcard such as `34.x`.
     pub fn is_requirement(text: &str) -> bool {
-        text.contains(['^', '~', '<', '>', '=', '*', ','])
+        text.contains(['^', '~', '<', '>', '=', '*', ',', '|', '!'])
+            || text.trim_matches(' ').contains(' ')
             || text
                 .split('.')
                 .skip(1)
@@ -55,32 +79,180 @@ impl FromStr for Requirement {
     type Err = RequirementError;
 
     fn from_str(input: &str) -> Result<Self, RequirementError> {
-        let error = |reason: String| RequirementError {
+        parse(input).map_err(|reason| RequirementError {
             input: input.to_owned(),
             reason,
-        };
-        if input.len() > LONGEST {
-            return Err(error(format!("it is longer than {LONGEST} characters")));
-        }
-        if let Some(odd) = input.find(|c: char| !c.is_ascii() || c.is_ascii_control()) {
-            let odd = input[odd..].chars().next().map(String::from);
-            let odd = Quoted(&odd.unwrap_or_default()).to_string();
-            return Err(error(format!("no version has the character {odd}")));
-        }
-        let mut requirement =
-            VersionReq::parse(input).map_err(|source| error(source.to_string()))?;
-        for comparator in &mut requirement.comparators {
-            if !comparator.pre.is_empty() {
-                comparator.pre = Prerelease::semver_text(&comparator.pre).ok_or_else(|| {
-                    error(format!("'-{}' is no prerelease", comparator.pre.as_str()))
-                })?;
-            }
-        }
-        Ok(Self {
-            text: input.to_owned(),
-            requirement,
         })
     }
+}
+
+fn parse(input: &str) -> Result<Requirement, Reason> {
+    if input.len() > LONGEST {
+        return Err(Reason::TooLong);
+    }
+    let is_odd = |c: &char| !c.is_ascii() || c.is_ascii_control();
+    if let Some(odd) = input.chars().find(is_odd) {
+        return Err(Reason::Character(odd.to_string()));
+    }
+    let mut requirement = Requirement {
+        text: input.to_owned(),
+        alternatives: Vec::new(),
+        names_commit_or_date: false,
+    };
+    for alternative in input.split("||") {
+        let mut comparators = Vec::new();
+        for part in alternative.split(',') {
+            for text in words(part)? {
+                let (comparator, is_long) = comparator(&text)?;
+                requirement.names_commit_or_date |= is_long;
+                comparators.extend(comparator);
+            }
+        }
+        requirement.alternatives.push(VersionReq { comparators });
+    }
+    Ok(requirement)
+}
+
+/// The comparators in the text between two commas, each with its operator.
+fn words(part: &str) -> Result<Vec<String>, Reason> {
+    let words: Vec<&str> = part.split(' ').filter(|word| !word.is_empty()).collect();
+    if words.is_empty() {
+        return Err(Reason::Malformed("a version is missing".to_owned()));
+    }
+    if let [from, "-", to] = words[..]
+        && from.starts_with(|c: char| c.is_ascii_digit())
+    {
+        return Err(Reason::Spelling {
+            what: "a range has no hyphen".to_owned(),
+            spellings: vec![format!("'>={from}, <={to}'")],
+        });
+    }
+    let mut comparators: Vec<String> = Vec::new();
+    for word in words {
+        match comparators.last_mut() {
+            Some(last) if last.ends_with(is_operator) => last.push_str(word),
+            _ => comparators.push(word.to_owned()),
+        }
+    }
+    Ok(comparators)
+}
+
+fn is_operator(character: char) -> bool {
+    matches!(character, '^' | '~' | '<' | '>' | '=' | '!')
+}
+
+/// A comparator, none for a lone wildcard, and whether its first number is so long
+/// that it is a commit or a date.
+fn comparator(text: &str) -> Result<(Option<Comparator>, bool), Reason> {
+    let version = text.trim_start_matches(is_operator);
+    let (operator, version) = (&text[..text.len() - version.len()], version);
+    let spelling = |what: String, spellings: &[String]| Reason::Spelling {
+        what,
+        spellings: spellings.iter().map(|text| format!("'{text}'")).collect(),
+    };
+    let no_version = || Reason::Malformed(format!("{} is no version", Quoted(version)));
+    if version.is_empty() {
+        let what = format!("a version is missing behind '{operator}'");
+        return Err(Reason::Malformed(what));
+    }
+    if let Some(plain) = version.strip_prefix('v') {
+        let what = "a version has no 'v' here".to_owned();
+        return Err(spelling(what, &[format!("{operator}{plain}")]));
+    }
+    let op = match operator {
+        "" => None,
+        "=" => Some(Op::Exact),
+        ">" => Some(Op::Greater),
+        ">=" => Some(Op::GreaterEq),
+        "<" => Some(Op::Less),
+        "<=" => Some(Op::LessEq),
+        "~" => Some(Op::Tilde),
+        "^" => Some(Op::Caret),
+        _ => {
+            let meant: &[&str] = match operator {
+                "==" => &["="],
+                "=>" => &[">="],
+                "=<" => &["<="],
+                "~>" => &["~", "^"],
+                "!=" => &["<", ">"],
+                _ => &[],
+            };
+            let what = format!("'{operator}' is no operator");
+            let spellings: Vec<String> = meant.iter().map(|op| format!("{op}{version}")).collect();
+            return Err(if meant.is_empty() {
+                Reason::Malformed(what)
+            } else {
+                spelling(what, &spellings)
+            });
+        }
+    };
+    let (numbers, prerelease) = match version.split_once('-') {
+        Some((numbers, prerelease)) => (numbers, Some(prerelease)),
+        None => (version, None),
+    };
+    let parts: Vec<&str> = numbers.split('.').collect();
+    let is_wildcard = |part: &&str| matches!(*part, "*" | "x" | "X");
+    let given = parts.iter().take_while(|part| !is_wildcard(part)).count();
+    let is_digits = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if !parts[..given].iter().all(is_digits) || !parts[given..].iter().all(is_wildcard) {
+        return Err(no_version());
+    }
+    let has_wildcard = given < parts.len();
+    if parts.len() > MOST_NUMBERS {
+        let what = format!("a requirement has at most {MOST_NUMBERS} numbers");
+        return Err(spelling(
+            what,
+            &[format!("{operator}{}", parts[..MOST_NUMBERS].join("."))],
+        ));
+    }
+    let mut numbers = Vec::new();
+    for part in &parts[..given] {
+        let number: Result<u64, _> = part.parse();
+        numbers.push(number.map_err(|_| Reason::Malformed(format!("'{part}' is too large")))?);
+    }
+    let pre = match prerelease {
+        None => semver::Prerelease::EMPTY,
+        Some(prerelease) => Prerelease::semver_text(prerelease).ok_or_else(|| {
+            Reason::Malformed(format!(
+                "{} is no prerelease, and a variant has an argument of its own",
+                Quoted(&format!("-{prerelease}"))
+            ))
+        })?,
+    };
+    if let Some(prerelease) = prerelease
+        && given < MOST_NUMBERS
+    {
+        if has_wildcard {
+            return Err(no_version());
+        }
+        let zeros = ".0".repeat(MOST_NUMBERS - given);
+        let what = format!("a prerelease goes with {MOST_NUMBERS} numbers");
+        let whole = format!("{operator}{}{zeros}-{prerelease}", parts.join("."));
+        return Err(spelling(what, &[whole]));
+    }
+    let Some((major, others)) = numbers.split_first() else {
+        return if op.is_none() {
+            Ok((None, false))
+        } else {
+            Err(no_version())
+        };
+    };
+    let op = match op {
+        Some(op) => op,
+        None if has_wildcard => Op::Exact,
+        None => {
+            let what = "a version has no operator".to_owned();
+            return Err(spelling(what, &[format!("^{text}"), format!("={text}")]));
+        }
+    };
+    let comparator = Comparator {
+        op,
+        major: *major,
+        minor: others.first().copied(),
+        patch: others.get(1).copied(),
+        pre,
+    };
+    Ok((Some(comparator), is_long(parts[0])))
 }
 
 impl fmt::Display for Requirement {
@@ -122,7 +294,20 @@ mod tests {
                 &["2.0.0-rc10", "2.0.0", "2.0.0rc2"],
                 &["2.0.0-rc1", "2.0.0-beta9", "2.1.0-rc1"],
             ),
-            (">=33", &["34"], &["20260901", "7312845"]),
+            (">=33", &["34"], &["20260901", "7312845", "0123456"]),
+            // What begins with one or two numbers has to satisfy it as a whole.
+            ("<17.5", &["16", "17.4"], &["17", "17.5"]),
+            (">=17.11", &["17.11", "18"], &["17"]),
+            ("~3.0", &["3.0", "3.0.9"], &["3"]),
+            (">=34, <34.0.3", &["34.0.2"], &["34", "34.0"]),
+            ("<3", &["2", "2.9"], &["3"]),
+            (">2", &["3"], &["2"]),
+            ("<=2.5", &["2.5"], &["2"]),
+            ("=17", &["17", "17.5"], &["18"]),
+            (">=1 <3", &["1", "2.9"], &["3"]),
+            ("^17 || ^21.1", &["17", "21.1.4"], &["18", "21"]),
+            (">= 33", &["33"], &["32"]),
+            (">=2026.07", &["2026.7", "2026.07", "2026.10"], &["2026.6"]),
             (">=20260101", &["20260901"], &["20251231", "2026"]),
             (
                 ">=2026.4",
@@ -146,26 +331,81 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_requirement() {
-        for input in [
-            "",
-            "abc",
-            ">=",
-            ">=1 <3",
-            ">=1.2.3.4",
-            "^1-fpm",
-            "^1\u{200b}",
-            ">=1\n",
-            ">=1.0.0-fpm",
+    fn says_what_is_wrong_and_what_to_write() {
+        let remedy = "write one such as '>=33', '^2', '~1.4' or '>=1, <3'";
+        for (input, reason) in [
+            ("", format!("a version is missing; {remedy}")),
+            (">=1,", format!("a version is missing; {remedy}")),
+            ("^1 || ", format!("a version is missing; {remedy}")),
+            (">=", format!("a version is missing behind '>='; {remedy}")),
+            ("^abc", format!("'abc' is no version; {remedy}")),
+            (">=1..2", format!("'1..2' is no version; {remedy}")),
+            ("^1.x.3", format!("'1.x.3' is no version; {remedy}")),
+            ("^*", format!("'*' is no version; {remedy}")),
+            ("^~1", format!("'^~' is no operator; {remedy}")),
+            (
+                ">=99999999999999999999",
+                format!("'99999999999999999999' is too large; {remedy}"),
+            ),
+            (
+                "^1.0.0-fpm",
+                format!(
+                    "'-fpm' is no prerelease, and a variant has an argument of its own; {remedy}"
+                ),
+            ),
+            (
+                "34.0.4 <35",
+                "a version has no operator; write '^34.0.4' or '=34.0.4'".to_owned(),
+            ),
+            (
+                "1.2 - 2.0",
+                "a range has no hyphen; write '>=1.2, <=2.0'".to_owned(),
+            ),
+            (
+                "~> 1.2",
+                "'~>' is no operator; write '~1.2' or '^1.2'".to_owned(),
+            ),
+            ("==1.2", "'==' is no operator; write '=1.2'".to_owned()),
+            ("=>1.2", "'=>' is no operator; write '>=1.2'".to_owned()),
+            (
+                "!=1.2",
+                "'!=' is no operator; write '<1.2' or '>1.2'".to_owned(),
+            ),
+            ("^v2", "a version has no 'v' here; write '^2'".to_owned()),
+            (
+                ">=1.2.3.4",
+                "a requirement has at most 3 numbers; write '>=1.2.3'".to_owned(),
+            ),
+            (
+                ">=2-rc1",
+                "a prerelease goes with 3 numbers; write '>=2.0.0-rc1'".to_owned(),
+            ),
+            (
+                "^1\u{200b}",
+                "no version has the character '\\u{200b}'".to_owned(),
+            ),
+            (">=1\n", "no version has the character '\\n'".to_owned()),
         ] {
             let error = input.parse::<Requirement>().unwrap_err().to_string();
-            assert!(error.contains("'>=33'"), "{error}");
+            let start = format!("invalid version requirement {}: ", Quoted(input));
+            assert_eq!(error, format!("{start}{reason}"));
         }
     }
 
     #[test]
     fn tells_a_requirement_from_a_tag() {
-        for requirement in ["^34", "~34.0", ">=33, <35", "34.x", "*", "=34", "34.X"] {
+        for requirement in [
+            "^34",
+            "~34.0",
+            ">=33, <35",
+            "34.x",
+            "*",
+            "=34",
+            "34.X",
+            "34 35",
+            "1 || 2",
+            "!=3",
+        ] {
             assert!(Requirement::is_requirement(requirement), "{requirement}");
         }
         for tag in ["34", "34 ", " 34", "34.0.4-fpm", "latest", "x", "v1.x86"] {
@@ -183,7 +423,25 @@ mod tests {
         }
 
         #[test]
+        fn what_is_written_by_semver_alone_is_read_as_semver_reads_it(
+            text in "(>=|<=|>|<|=|\\^|~) ?[0-9]{1,2}(\\.[0-9]{1,2}){0,2}", versions in prop::collection::vec("[0-9]{1,2}\\.[0-9]{1,2}\\.[0-9]{1,2}", 8),
+        ) {
+            prop_assume!(!text.split(['.', ' ', '=', '<', '>', '^', '~']).any(|n| n.len() > 1 && n.starts_with('0')));
+            let ours: Requirement = text.parse().unwrap();
+            let theirs = VersionReq::parse(&text).unwrap();
+            for version in versions {
+                let version = Version::parse(&version).unwrap();
+                prop_assert_eq!(ours.matches(&version), theirs.matches(&version.to_semver().0));
+            }
+        }
+
+        #[test]
         fn no_input_panics(input: String) {
+            let _ = input.parse::<Requirement>();
+        }
+
+        #[test]
+        fn no_likely_input_panics(input in "[0-9.x*<>=^~!|, v-]{0,24}") {
             let _ = input.parse::<Requirement>();
         }
     }

@@ -40,7 +40,7 @@ impl Tag {
 
 /// A sort key: version tags from the oldest to the newest, then the others by
 /// their bytes.
-pub fn by_version(tag: &Tag) -> impl Ord + use<> {
+pub fn by_version(tag: &Tag) -> (bool, Option<Version>, Tag) {
     let version = tag.version();
     (version.is_none(), version, tag.clone())
 }

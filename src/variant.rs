@@ -5,10 +5,14 @@ use std::str::FromStr;
 
 use crate::tag::Tag;
 use crate::text::{Quoted, deserialize_as_text};
-use crate::version::Version;
+use crate::version::{HexBuilds, Prerelease, Version};
 
-/// A variant as people write it: nothing (the plain tag), `-fpm`, or with one
-/// `#` for a number that moves with the release: `-ce.#`, `-ls#`.
+/// What can be before the number of a rebuild, as GitLab, linuxserver.io and
+/// others count them; nothing where the number is all of the suffix.
+const REBUILDS: [&str; 5] = ["", "ce.", "ee.", "ls", "r"];
+
+/// A variant as people write it: nothing (the plain tag), `-fpm`, or with a `#`
+/// for each number that moves with the release: `-ce.#`, `-ls#`, `-debian-#-r#`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VariantPattern(String);
 
@@ -26,22 +30,17 @@ impl VariantPattern {
         Self(String::new())
     }
 
-    /// The pattern of a version's `variant` where that ends in the number of a
-    /// rebuild, as GitLab and linuxserver.io count them: `-ce.#`, `-ls#`.
-    pub fn of_rebuild(variant: &str) -> Self {
-        let general = Self::general(variant);
-        if ["-ce.#", "-ee.#", "-ls#", "-r#"].contains(&general.as_str()) {
-            general
-        } else {
-            Self(variant.to_owned())
-        }
+    /// The variant of a version, as it is.
+    pub(crate) fn literal(variant: &str) -> Self {
+        Self(variant.to_owned())
     }
 
-    /// The pattern of a version's `variant` with a `#` for the number that it
-    /// ends in, if it does.
-    pub fn general(variant: &str) -> Self {
+    /// The pattern of a version's `variant`, with a `#` where that ends in the
+    /// number of a rebuild: `-ce.#`, `-ls#`, `-#`.
+    pub fn of_rebuild(variant: &str) -> Self {
         let rest = variant.trim_end_matches(|c: char| c.is_ascii_digit());
-        if rest.len() < variant.len() && rest.len() > 1 {
+        let last = rest.rsplit_once('-').map(|(_, last)| last);
+        if rest.len() < variant.len() && last.is_some_and(|last| REBUILDS.contains(&last)) {
             Self(format!("{rest}#"))
         } else {
             Self(variant.to_owned())
@@ -53,15 +52,32 @@ impl VariantPattern {
         &self.0
     }
 
-    /// The number that `#` stands for if `variant` fits (0 where there is no
-    /// `#`), or `None` if it does not.
-    pub fn matches(&self, variant: &str) -> Option<u64> {
-        let Some((before, after)) = self.0.split_once('#') else {
-            return (self.0 == variant).then_some(0);
-        };
-        let digits = variant.strip_prefix(before)?.strip_suffix(after)?;
-        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        if plain { digits.parse().ok() } else { None }
+    /// The numbers that each `#` stands for if `variant` fits, or `None` if it
+    /// does not, or where one of them has more than 64 bits.
+    pub fn matches(&self, variant: &str) -> Option<Vec<u64>> {
+        let mut parts = self.0.split('#');
+        let mut rest = variant.strip_prefix(parts.next()?)?;
+        let mut numbers = Vec::new();
+        for literal in parts {
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            numbers.push(rest[..digits].parse().ok()?);
+            rest = rest[digits..].strip_prefix(literal)?;
+        }
+        rest.is_empty().then_some(numbers)
+    }
+
+    /// The version that `tag` names of this variant, and what each `#` stands for.
+    pub(crate) fn read(&self, tag: &Tag, builds: &HexBuilds) -> Option<(Version, Vec<u64>)> {
+        let words: Vec<&str> = self.words().collect();
+        let version = Version::parse_among(tag.as_str(), builds, &words)?;
+        let numbers = self.matches(version.variant())?;
+        Some((version, numbers))
+    }
+
+    /// Words that mark a prerelease elsewhere, and are part of this variant.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
+        let segments = self.0.split('-').skip(1);
+        segments.filter(|segment| Prerelease::is_word(segment))
     }
 }
 
@@ -79,17 +95,20 @@ impl FromStr for VariantPattern {
         if !input.starts_with('-') {
             return Err(error("it starts with a hyphen, such as '-fpm'"));
         }
-        if input.matches('#').count() > 1 {
-            return Err(error("it has at most one '#'"));
+        let after_number = input.split('#').skip(1);
+        let has_digit_after = |part: &str| part.starts_with(|c: char| c.is_ascii_digit());
+        if input.contains("##") || after_number.into_iter().any(has_digit_after) {
+            return Err(error("a '#' stands for a whole number"));
         }
         let example = format!("1{}", input.replace('#', "0"));
         if example.parse::<Tag>().is_err() {
             return Err(error("beside '#' it has only characters of a tag"));
         }
-        match Version::parse(&example) {
-            Some(version) if format!("1{}", version.variant()) == example => {
-                Ok(Self(input.to_owned()))
-            }
+        let pattern = Self(input.to_owned());
+        let words: Vec<&str> = pattern.words().collect();
+        let version = Version::parse_among(&example, &HexBuilds::default(), &words);
+        match version {
+            Some(version) if format!("1{}", version.variant()) == example => Ok(pattern),
             _ => Err(error(
                 "it marks a prerelease or a build; name prereleases in a requirement, such as '>=2.0.0-rc1'",
             )),
@@ -111,35 +130,72 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_number_at_the_end_moves_with_the_release() {
+    fn the_number_of_a_rebuild_moves_with_the_release() {
         for (variant, pattern) in [
             ("", ""),
             ("-fpm", "-fpm"),
             ("-ce.0", "-ce.#"),
             ("-ls185", "-ls#"),
-            ("-1", "-1"),
+            ("-94", "-#"),
+            ("-debian-12-r4", "-debian-12-r#"),
+            ("-jdk17", "-jdk17"),
+            ("-alpine3.22", "-alpine3.22"),
         ] {
-            assert_eq!(VariantPattern::general(variant).as_str(), pattern);
+            assert_eq!(VariantPattern::of_rebuild(variant).as_str(), pattern);
         }
-        assert_eq!(VariantPattern::of_rebuild("-ls185").as_str(), "-ls#");
-        assert_eq!(VariantPattern::of_rebuild("-jdk17").as_str(), "-jdk17");
     }
 
     #[test]
-    fn a_pattern_takes_the_number_that_moves() {
-        let pattern: VariantPattern = "-ce.#".parse().unwrap();
-        assert_eq!(pattern.matches("-ce.0"), Some(0));
-        assert_eq!(pattern.matches("-ce.12"), Some(12));
+    fn a_pattern_takes_the_numbers_that_move() {
+        let matches = |pattern: &str, variant: &str| {
+            let pattern: VariantPattern = pattern.parse().unwrap();
+            pattern.matches(variant)
+        };
+        assert_eq!(matches("-ce.#", "-ce.0"), Some(vec![0]));
+        assert_eq!(matches("-ce.#", "-ce.12"), Some(vec![12]));
         for other in ["", "-ce", "-ce.", "-ee.0", "-ce.x", "-ce.+1", "-ce.0-fpm"] {
-            assert_eq!(pattern.matches(other), None, "{other}");
+            assert_eq!(matches("-ce.#", other), None, "{other}");
         }
-        assert_eq!(VariantPattern::plain().matches(""), Some(0));
-        assert_eq!(VariantPattern::plain().matches("-fpm"), None);
+        assert_eq!(matches("", ""), Some(vec![]));
+        assert_eq!(matches("", "-fpm"), None);
+        assert_eq!(matches("-#", "-20260817"), Some(vec![20_260_817]));
+        assert_eq!(matches("-#", "-99999999999999999999999"), None);
+        assert_eq!(matches("-debian-#-r#", "-debian-12-r4"), Some(vec![12, 4]));
+        assert_eq!(
+            matches(
+                "-vectorchord#.#.#-pgvectors#.#.#",
+                "-vectorchord0.4.3-pgvectors0.2.0"
+            ),
+            Some(vec![0, 4, 3, 0, 2, 0])
+        );
+    }
+
+    #[test]
+    fn a_word_of_a_prerelease_is_a_variant_where_it_is_written() {
+        let read = |pattern: &str, tag: &str| {
+            let pattern: VariantPattern = pattern.parse().unwrap();
+            let (version, _) = pattern.read(&tag.parse().unwrap(), &HexBuilds::default())?;
+            Some(version.is_prerelease())
+        };
+        assert_eq!(read("-dev", "1.2.3-dev"), Some(false));
+        assert_eq!(read("-ea-slim", "25-ea-slim"), Some(false));
+        assert_eq!(read("-dev", "1.2.3-rc1-dev"), Some(true));
+        assert_eq!(read("", "1.2.3-dev"), Some(true));
+        assert_eq!(read("-dev", "1.2.3-dev1"), None);
     }
 
     #[test]
     fn refuses_what_is_no_variant() {
-        for input in ["fpm", "-a#b#", "-rc1", "-4e8b05daf", "-a b", "-é"] {
+        for input in [
+            "fpm",
+            "-a##",
+            "-a#1",
+            "-rc1",
+            "-b#",
+            "-4e8b05daf",
+            "-a b",
+            "-é",
+        ] {
             let error = input.parse::<VariantPattern>().unwrap_err().to_string();
             assert!(error.starts_with("invalid variant '"), "{error}");
         }

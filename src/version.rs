@@ -1,6 +1,9 @@
 //! The versions that tags name: numbers, prereleases, builds and variants.
 
+use std::collections::BTreeSet;
 use std::fmt;
+
+use crate::tag::Tag;
 
 /// How many numbers a version has; the strategies of `images.json` are named
 /// after it.
@@ -32,15 +35,46 @@ impl fmt::Display for Precision {
 
 /// A parsed version tag: `v1.137.3`, `33-fpm`, `1.42.1.10060-4e8b05daf`.
 ///
-/// Ordered by its numbers, a prerelease before its release; versions that tie
-/// there are ordered by variant, prefix and build, so that the order is total.
+/// Ordered by its numbers, a prerelease before its release, then by the build
+/// numbers of a pattern; versions that tie there are ordered by variant, prefix
+/// and build, so that the order is total.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
     numbers: Vec<u64>,
     stability: Stability,
+    builds: Vec<u64>,
     variant: String,
     prefixed: bool,
     build: String,
+    may_be_commit_or_date: bool,
+}
+
+/// How long the hexadecimal builds of an image are (`-4e8b05daf`): a suffix of
+/// digits alone that is as long is a build too, one of these in sixty or so.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HexBuilds(BTreeSet<usize>);
+
+impl HexBuilds {
+    /// The lengths of the builds among the version tags of one image.
+    pub fn among<'a>(tags: impl IntoIterator<Item = &'a str>) -> Self {
+        let is_version = |tag: &&str| {
+            let numbers = tag.strip_prefix('v').unwrap_or(tag);
+            numbers.starts_with(|c: char| c.is_ascii_digit())
+        };
+        let versions = tags.into_iter().filter(is_version);
+        let segments = versions.flat_map(|tag| tag.split('-').skip(1));
+        Self(
+            segments
+                .filter(|segment| is_hex_build(segment))
+                .map(str::len)
+                .collect(),
+        )
+    }
+
+    fn has(&self, segment: &str) -> bool {
+        is_hex_build(segment)
+            || (self.0.contains(&segment.len()) && segment.bytes().all(|b| b.is_ascii_digit()))
+    }
 }
 
 /// A prerelease sorts before the release of the same numbers.
@@ -68,22 +102,32 @@ const STAGES: &[&[&str]] = &[
     &["rc", "c", "cr"],
 ];
 
-/// From this many hexadecimal digits on, a suffix is a commit or a build.
-const BUILD_DIGITS: usize = 7;
+/// From this many digits on, a suffix is a commit or a build, and a lone number
+/// a commit or a date.
+const LONG: usize = 7;
 
 impl Version {
     /// The version a tag's text names; `None` for a word such as `stable`, for
     /// numbers over 64 bits, and where something other than a prerelease
     /// follows the numbers without a hyphen (`3.x`, `1.2_3`).
     pub fn parse(tag: &str) -> Option<Self> {
+        Self::parse_among(tag, &HexBuilds::default(), &[])
+    }
+
+    /// As [`Version::parse`], for an image with these `builds`. Of the words that
+    /// mark a prerelease, `words` are part of the variant: `dev` in `-dev`.
+    pub(crate) fn parse_among(tag: &str, builds: &HexBuilds, words: &[&str]) -> Option<Self> {
         let (prefixed, rest) = match tag.strip_prefix('v') {
             Some(rest) => (true, rest),
             None => (false, tag),
         };
         let (numbers, rest) = leading_numbers(rest)?;
+        let written = tag.len() - rest.len();
         let mut version = Self {
+            may_be_commit_or_date: !prefixed && numbers.len() == 1 && is_long(&tag[..written]),
             numbers,
             stability: Stability::Release,
+            builds: Vec::new(),
             variant: String::new(),
             prefixed,
             build: String::new(),
@@ -99,23 +143,73 @@ impl Version {
             }
         }
         for segment in suffix.iter().flat_map(|suffix| suffix.split('-')) {
-            version.take_segment(segment);
+            version.take_segment(segment, builds, words);
         }
         Some(version)
     }
 
-    /// Sorts one hyphen-separated part of a suffix into prerelease, build or variant.
-    fn take_segment(&mut self, segment: &str) {
-        if let Some((prerelease, rest)) = Prerelease::parse(segment) {
+    /// What a pin records of a tag that a pattern has read: `numbers` and
+    /// `builds` as `17.0.8.1+1`, and the variant. `None` for any other text.
+    pub fn from_pin(text: &str, variant: &str) -> Option<Self> {
+        let (numbers, builds) = match text.split_once('+') {
+            Some((numbers, builds)) => (numbers, Some(builds)),
+            None => (text, None),
+        };
+        let parse = |numbers: &str| {
+            let numbers = numbers.split('.').map(|number| {
+                let is_plain = number == "0" || !number.starts_with(['0', '+']);
+                number.parse().ok().filter(|_| is_plain)
+            });
+            numbers.collect::<Option<Vec<u64>>>()
+        };
+        let builds = builds.map(parse).unwrap_or(Some(Vec::new()))?;
+        let is_variant = variant.is_empty()
+            || variant.starts_with('-') && format!("1{variant}").parse::<Tag>().is_ok();
+        let numbers = parse(numbers).filter(|numbers| is_variant && numbers.len() <= 4)?;
+        Some(Self::of_pattern(numbers, builds, variant))
+    }
+
+    /// The version that a pattern reads.
+    pub(crate) fn of_pattern(numbers: Vec<u64>, builds: Vec<u64>, variant: &str) -> Self {
+        Self {
+            numbers,
+            stability: Stability::Release,
+            builds,
+            variant: variant.to_owned(),
+            prefixed: false,
+            build: String::new(),
+            may_be_commit_or_date: false,
+        }
+    }
+
+    /// Numbers and build numbers as a pin records them: `17.0.8.1+1`.
+    pub fn to_pin(&self) -> String {
+        let join = |numbers: &[u64]| {
+            let numbers: Vec<String> = numbers.iter().map(u64::to_string).collect();
+            numbers.join(".")
+        };
+        let numbers = join(&self.numbers);
+        if self.builds.is_empty() {
+            numbers
+        } else {
+            format!("{numbers}+{}", join(&self.builds))
+        }
+    }
+
+    /// Sorts one hyphen-separated part of a suffix into build, prerelease or variant.
+    fn take_segment(&mut self, segment: &str, builds: &HexBuilds, words: &[&str]) {
+        if builds.has(segment) {
+            self.build.push('-');
+            self.build.push_str(segment);
+        } else if words.contains(&segment) {
+            self.push_variant(segment);
+        } else if let Some((prerelease, rest)) = Prerelease::parse(segment) {
             if self.stability == Stability::Release {
                 self.stability = Stability::Prerelease(prerelease);
             }
             if let Some(rest) = rest.strip_prefix('.') {
                 self.push_variant(rest);
             }
-        } else if is_build(segment) {
-            self.build.push('-');
-            self.build.push_str(segment);
         } else {
             self.push_variant(segment);
         }
@@ -150,28 +244,57 @@ impl Version {
         self.stability != Stability::Release
     }
 
-    /// Whether this is one number so long that it is a commit or a date
-    /// (`7312845`, `20260901`) rather than a release: by size alone it would
-    /// outrank every real version.
+    /// Whether this is one number written with seven digits or more: a commit or
+    /// a date (`7312845`, `20260901`), which would outrank every real version.
     pub fn may_be_commit_or_date(&self) -> bool {
-        !self.prefixed && self.numbers.len() == 1 && is_commit_or_date(self.numbers[0])
+        self.may_be_commit_or_date
     }
 
-    /// What orders releases: numbers and prerelease, without variant, prefix
-    /// and build.
+    /// What tells releases apart and orders them: numbers and prerelease, without
+    /// build, variant and prefix.
     pub(crate) fn release_order(&self) -> impl Ord + Clone + use<> {
         (self.numbers.clone(), self.stability.clone())
     }
 
-    /// As the version semver knows: three numbers (missing ones are 0, a
-    /// fourth is left out) and the prerelease.
-    pub(crate) fn to_semver(&self) -> semver::Version {
-        let number = |i: usize| self.numbers.get(i).copied().unwrap_or(0);
-        let mut version = semver::Version::new(number(0), number(1), number(2));
-        if let Stability::Prerelease(prerelease) = &self.stability {
-            version.pre = prerelease.to_semver();
+    /// As [`Version::release_order`], with missing numbers as 0: `34` is `34.0`.
+    pub(crate) fn padded_order(&self) -> impl Ord + Clone + use<> {
+        let zeros = self.numbers.iter().rev().take_while(|number| **number == 0);
+        let significant = self.numbers.len() - zeros.count();
+        (self.numbers[..significant].to_vec(), self.stability.clone())
+    }
+
+    /// What orders the builds of one release. One without a build comes last: it
+    /// is the release itself. Hexadecimal builds have no order of their own.
+    pub(crate) fn build_order(&self) -> impl Ord + Clone + use<> {
+        (
+            self.builds.clone(),
+            self.build.is_empty(),
+            self.build.clone(),
+        )
+    }
+
+    /// Whether it has the prefix `v`.
+    pub(crate) fn is_prefixed(&self) -> bool {
+        self.prefixed
+    }
+
+    /// The lowest and the highest version that semver can tell from the numbers:
+    /// `34.0.4` is itself (a fourth number is left out), `34` is every version
+    /// from 34.0.0 to the last one before 35. A prerelease is itself, with
+    /// missing numbers as 0.
+    pub(crate) fn to_semver(&self) -> (semver::Version, semver::Version) {
+        let of = |missing: u64| {
+            let number = |i: usize| self.numbers.get(i).copied().unwrap_or(missing);
+            semver::Version::new(number(0), number(1), number(2))
+        };
+        match &self.stability {
+            Stability::Release => (of(0), of(u64::MAX)),
+            Stability::Prerelease(prerelease) => {
+                let mut version = of(0);
+                version.pre = prerelease.to_semver();
+                (version.clone(), version)
+            }
         }
-        version
     }
 }
 
@@ -213,6 +336,11 @@ impl Prerelease {
             _ => None,
         }
     }
+
+    /// Whether `text` is a word of a prerelease without a number, such as `dev`.
+    pub(crate) fn is_word(text: &str) -> bool {
+        matches!(Self::parse(text), Some((prerelease, "")) if prerelease.numbers.is_empty())
+    }
 }
 
 /// Numbers joined by dots at the start of `text`, and the rest of it.
@@ -234,13 +362,18 @@ fn leading_numbers(text: &str) -> Option<(Vec<u64>, &str)> {
     (!numbers.is_empty()).then_some((numbers, rest))
 }
 
-/// Whether a version's first number has seven digits or more.
-pub(crate) fn is_commit_or_date(number: u64) -> bool {
-    number >= 1_000_000
+/// Whether a number is written with so many digits that it is a commit or a date.
+pub(crate) fn is_long(digits: &str) -> bool {
+    digits.len() >= LONG
 }
 
-fn is_build(segment: &str) -> bool {
-    segment.len() >= BUILD_DIGITS && segment.bytes().all(|b| b.is_ascii_hexdigit())
+/// Whether a part of a suffix is a build by itself. A letter and a digit tell it
+/// from a word and from a build number.
+fn is_hex_build(segment: &str) -> bool {
+    segment.len() >= LONG
+        && segment.bytes().all(|b| b.is_ascii_hexdigit())
+        && segment.bytes().any(|b| b.is_ascii_digit())
+        && segment.bytes().any(|b| b.is_ascii_alphabetic())
 }
 
 #[cfg(test)]
@@ -280,7 +413,13 @@ mod tests {
             ),
             ("12-ubi9-rc", &[12], true, "-ubi9"),
             ("8.0-M04-alpine3.21", &[8, 0], true, "-alpine3.21"),
-            ("13.2.0-18943012345", &[13, 2, 0], false, ""),
+            ("13.2.0-18943012345", &[13, 2, 0], false, "-18943012345"),
+            ("19.0-20250918", &[19, 0], false, "-20250918"),
+            ("6.5.0-94", &[6, 5, 0], false, "-94"),
+            ("31.0.5-fpm-c6352846", &[31, 0, 5], false, "-fpm"),
+            ("31.0.5-b123456", &[31, 0, 5], false, ""),
+            ("31.0.5-a1234567", &[31, 0, 5], false, ""),
+            ("31.0.5-facades", &[31, 0, 5], false, "-facades"),
             ("1.2.3-b", &[1, 2, 3], false, "-b"),
         ];
         for (tag, numbers, prerelease, variant) in cases {
@@ -347,6 +486,46 @@ mod tests {
         assert!(version("20260901").may_be_commit_or_date());
         assert!(!version("2026").may_be_commit_or_date());
         assert!(!version("2026.4").may_be_commit_or_date());
+        assert!(version("0123456").may_be_commit_or_date());
+        assert!(!version("v20260901").may_be_commit_or_date());
+    }
+
+    #[test]
+    fn digits_are_a_build_where_the_image_has_builds_as_long() {
+        let builds = HexBuilds::among(["1.43.4.10903-e5521bd8c", "1.43.4-beta1234", "latest"]);
+        let variant = |tag: &str| {
+            let version = Version::parse_among(tag, &builds, &[]).unwrap();
+            version.variant().to_owned()
+        };
+        assert_eq!(variant("1.43.4.10903-552120389"), "");
+        assert_eq!(variant("1.43.4.10903-5521203"), "-5521203");
+        assert_eq!(variant("1.43.4.10903-fpm-552120389"), "-fpm");
+    }
+
+    #[test]
+    fn what_a_pin_records_is_read_again() {
+        for (text, variant) in [
+            ("17.0.8.1+1", "-jdk"),
+            ("2025.9.7+16.13.9", ""),
+            ("2024.11.1", ""),
+        ] {
+            let version = Version::from_pin(text, variant).unwrap();
+            assert_eq!(version.to_pin(), text);
+            assert_eq!(version.variant(), variant);
+        }
+        for (text, variant) in [
+            ("", ""),
+            ("17.08", ""),
+            ("1.2.3.4.5", ""),
+            ("1+", ""),
+            ("1++2", ""),
+            ("+1", ""),
+            ("1.2+3+4", ""),
+            ("v1", ""),
+            ("1", "jdk"),
+        ] {
+            assert_eq!(Version::from_pin(text, variant), None, "{text}");
+        }
     }
 
     proptest! {

@@ -38,6 +38,7 @@ pub fn text(tags: usize) -> String {
             .collect();
         let pin = Pin {
             digest: digest(&name),
+            version: None,
             platforms,
         };
         if let (Ok(image), Ok(tag)) = (image.parse(), tag.parse()) {

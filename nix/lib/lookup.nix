@@ -13,7 +13,12 @@ let
   suggest = import ./suggest.nix;
   misses = import ./misses.nix;
   typeName = import ./type.nix;
-  inherit (import ./result.nix) andThen fail ok;
+  inherit (import ./result.nix)
+    andThen
+    fail
+    ok
+    orElse
+    ;
   inherit (builtins)
     any
     attrNames
@@ -28,6 +33,7 @@ let
     isAttrs
     isString
     length
+    map
     sort
     ;
 
@@ -76,9 +82,9 @@ let
               if image == null then
                 fail "the set has no attribute 'image'; add one such as image = \"docker.io/nextcloud\""
               else
-                andThen (names.parse image) (
+                andThen (names.parseWritten image) (
                   reference:
-                  andThen (wanted reference version variant) (
+                  andThen (wanted image reference version variant) (
                     wanted:
                     ok {
                       inherit (reference) image digest;
@@ -94,34 +100,44 @@ let
   # The tag that is asked for, or a requirement of which the newest is; neither
   # where nothing is said.
   wanted =
-    reference: version: variant:
+    input: reference: version: variant:
     let
       suffix = if variant == null then "" else variant;
       tag = value: ok { tag = value; };
+      newest =
+        version:
+        andThen (requirements.parse version) (
+          requirement:
+          ok {
+            inherit requirement;
+            variant = suffix;
+            # The tag of the very spelling, where that is a legal tag too: `34.x`.
+            literal = version + suffix;
+          }
+        );
     in
     if version != null && (reference.tag != null || reference.digest != null) then
       fail (
         "'${names.toText reference}' has a tag or digest and the set a 'version' too; " + "keep one of them"
       )
-    else if version == null && suffix != "" then
+    else if version != null then
+      if requirements.isRequirement version then
+        newest version
+      else if text.contains [ "#" ] suffix then
+        fail "a 'variant' with '#' goes with a version requirement; write the version such as '^34'"
+      else
+        andThen (tags.parse version) (version: andThen (tags.parse (version + suffix)) tag)
+    else if reference.tag != null && requirements.isRequirement reference.tag then
+      newest reference.tag
+    else if suffix != "" then
       fail (
         "a 'variant' goes with a 'version'; write the image without a tag and add its version, "
         + "or write the variant in the tag"
       )
-    else if version == null then
-      if reference.tag == null then ok { } else tag reference.tag
-    else if requirements.isRequirement version then
-      andThen (requirements.parse version) (
-        requirement:
-        ok {
-          inherit requirement;
-          variant = suffix;
-        }
-      )
-    else if text.contains [ "#" ] suffix then
-      fail "a 'variant' with '#' goes with a version requirement; write the version such as '^34'"
+    else if reference.tag == null then
+      ok { }
     else
-      andThen (tags.parse version) (version: andThen (tags.parse (version + suffix)) tag);
+      andThen (orElse (tags.parse reference.tag) (names.invalid input)) tag;
 
   # Whether `digest` is the tag's, or its platform's: that of the platform asked
   # for, or with none asked for that of any.
@@ -136,30 +152,81 @@ let
     in
     pin.digest == query.digest || elem query.digest manifests;
 
-  # The highest version tag that satisfies the requirement, of the most precise
-  # kind among those; null where none does.
-  newest =
-    pins: requirement: variant:
+  # The versions that a requirement chooses among, as { tag, version, numbers },
+  # where `read` makes { version, numbers } of a tag and of what its pin records.
+  # Where a pin records a version, only those count that do.
+  choices =
+    pins: read:
     let
-      fitting = concatMap (
+      hasRecorded = any (pin: isAttrs pin && pin ? version) (attrValues pins);
+      recorded =
         tag:
         let
-          version = versions.parse tag;
-          number = variants.numberIn variant version.variant;
+          pin = pins.${tag};
         in
-        if version == null || number == null || !requirement.matches version then
-          [ ]
-        else
-          [
-            {
-              inherit tag;
-              order = "${toString (versions.precision version)} ${versions.releaseKey version} ${number}";
-              # Of two spellings of one release, the one without a prefix.
-              key = versions.key version;
-            }
-          ]
-      ) (attrNames pins);
-      sorted = sort (a: b: if a.order == b.order then a.key > b.key else a.order < b.order) fitting;
+        if isAttrs pin && pin ? version then versions.fromPin pin.version (pin.variant or "") else null;
+    in
+    concatMap (
+      tag:
+      let
+        found = read tag (recorded tag);
+      in
+      if hasRecorded && recorded tag == null || found == null then
+        [ ]
+      else
+        [ (found // { inherit tag; }) ]
+    ) (attrNames pins);
+
+  # What is known of the versions that a requirement is for: those of its variant,
+  # and the variants there are.
+  offer =
+    pins: variant:
+    let
+      builds = versions.buildLengths (attrNames pins);
+      readTag = variants.read builds variant;
+      parse = versions.parseAmong {
+        inherit builds;
+        words = [ ];
+      };
+      ofRecorded =
+        version:
+        let
+          numbers = variants.numbersIn variant version.variant;
+        in
+        if numbers == null then null else { inherit numbers version; };
+      all = choices pins (
+        tag: recorded:
+        let
+          version = if recorded == null then parse tag else recorded;
+        in
+        if version == null then null else { inherit version; }
+      );
+    in
+    {
+      ofVariant = choices pins (
+        tag: recorded: if recorded == null then readTag tag else ofRecorded recorded
+      );
+      variants = attrNames (
+        builtins.listToAttrs (
+          map (found: {
+            name = variants.ofRebuild found.version.variant;
+            value = null;
+          }) all
+        )
+      );
+    };
+
+  # The tag of the highest version that satisfies the requirement; among equals the
+  # most precise one, without a prefix and without a build.
+  newest =
+    requirement: offered:
+    let
+      fitting = filter (found: requirement.matches found.version) offered.ofVariant;
+      keyed = map (found: {
+        inherit (found) tag;
+        order = versions.order found.version found.numbers;
+      }) fitting;
+      sorted = sort (a: b: if a.order == b.order then a.tag > b.tag else a.order < b.order) keyed;
     in
     if sorted == [ ] then null else (elemAt sorted (length sorted - 1)).tag;
 
@@ -205,11 +272,14 @@ let
     let
       inherit (query) image wanted;
       pins = tables.pinsOf table image;
+      offered = offer pins wanted.variant;
       tag =
-        if wanted ? requirement then
-          newest pins wanted.requirement wanted.variant
+        if !(wanted ? requirement) then
+          wanted.tag or "latest"
+        else if pins ? ${wanted.literal} then
+          wanted.literal
         else
-          wanted.tag or "latest";
+          newest wanted.requirement offered;
     in
     if pins == null then
       fail (misses.notTracked image (suggest.images image (tables.images table)))
@@ -220,7 +290,14 @@ let
     else if wanted == { } && query.digest != null then
       answerOfDigest query pins
     else if tag == null then
-      fail (misses.noMatch image wanted.requirement.text wanted.variant (attrNames pins))
+      fail (
+        if offered.ofVariant == [ ] && offered.variants != [ ] then
+          misses.noVariant image wanted.variant offered.variants
+        else
+          misses.noMatch image wanted.requirement.text wanted.variant (
+            if offered.ofVariant == [ ] then attrNames pins else map (found: found.tag) offered.ofVariant
+          )
+      )
     else if pins ? ${tag} then
       if tables.isPin pins.${tag} then
         answerOfPin query tag pins.${tag}

@@ -2,12 +2,10 @@
 # the way out.
 let
   versions = import ./version.nix;
-  variants = import ./variant.nix;
   suggest = import ./suggest.nix;
   inherit (builtins)
     concatStringsSep
     elemAt
-    filter
     genList
     length
     map
@@ -15,7 +13,7 @@ let
     sort
     ;
 
-  # How many tags an error names at most.
+  # How many tags or variants an error names at most.
   most = 10;
 
   reverse = list: genList (i: elemAt list (length list - 1 - i)) (length list);
@@ -56,20 +54,6 @@ let
     wanted: tags:
     shown (length tags) (suggest.tags most wanted (map (tag: tag.tag) (reverse (sorted tags))));
 
-  # The tags of `variant`, or all where there are none.
-  ofVariant =
-    variant: tags:
-    let
-      fitting = filter (
-        tag:
-        let
-          version = versions.parse tag;
-        in
-        version != null && variants.numberIn variant version.variant != null
-      ) tags;
-    in
-    if fitting == [ ] then tags else fitting;
-
   # `a`, `a or b`, `a, b or c`.
   alternatives =
     names:
@@ -90,7 +74,7 @@ in
 
   malformed =
     image:
-    "the pins of ${image} are malformed: each takes a 'digest' and maybe 'platforms'; "
+    "the pins of ${image} are malformed: each takes a 'digest', and maybe 'version', 'variant' and 'platforms'; "
     + "mend the table, or take its last good version from git";
 
   noLatest = image: tags: "${image} has no pinned tag 'latest'; name one of ${list tags}";
@@ -103,8 +87,20 @@ in
   noMatch =
     image: requirement: variant: tags:
     "${image} has no pinned tag ${if variant == "" then "" else "of variant '${variant}' "}"
-    + "that satisfies '${requirement}'; pinned are ${list (ofVariant variant tags)}; to pin more, "
+    + "that satisfies '${requirement}'; pinned are ${list tags}; to pin more, "
     + "widen 'strategies' or 'variants' in images.json and run 'nix-oci-hashes refresh'";
+
+  noVariant =
+    image: variant: variants:
+    let
+      named = if length variants > most then most else length variants;
+      more = length variants - named;
+    in
+    "${image} has no pinned version ${
+      if variant == "" then "without a variant" else "of variant '${variant}'"
+    }; there are the variants ${concatStringsSep ", " (genList (i: "'${elemAt variants i}'") named)}${
+      if more == 0 then "" else " and ${toString more} more"
+    }; name one with 'variant'";
 
   noSuchPlatform =
     image: tag: platform: platforms:

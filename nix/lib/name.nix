@@ -183,21 +183,40 @@ let
       words = text.splitOn ":" (elemAt components (length components - 1));
       hasTag = length words > 1;
       tagText = elemAt words (length words - 1);
-      tag = if hasTag then tags.parse tagText else ok null;
       name = if hasTag then substring 0 (stringLength rest - stringLength tagText - 1) rest else rest;
     in
     if isIdentifier input then
       identifier
     else
       andThen digest (
-        digest: andThen (parseParts name) (name: andThen tag (tag: ok (name // { inherit digest tag; })))
+        digest:
+        andThen (parseParts name) (
+          name:
+          ok (
+            name
+            // {
+              inherit digest;
+              tag = if hasTag then tagText else null;
+            }
+          )
+        )
       );
+
+  invalid = input: reason: "invalid image reference ${text.quoted input}: ${reason}";
 in
 {
+  inherit invalid;
+
   # A reference: an image, maybe a tag, maybe a digest (null without).
   parse =
     input:
-    orElse (parseReference input) (reason: "invalid image reference ${text.quoted input}: ${reason}");
+    orElse (andThen (parseReference input) (
+      reference:
+      if reference.tag == null then ok reference else andThen (tags.parse reference.tag) (_: ok reference)
+    )) (invalid input);
+
+  # A reference whose tag may be any text, such as a version requirement.
+  parseWritten = input: orElse (parseReference input) (invalid input);
 
   # A parsed reference in its one written form.
   toText =

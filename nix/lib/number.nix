@@ -10,6 +10,8 @@ let
   largest = "18446744073709551615";
 in
 rec {
+  inherit largest;
+
   # The number that up to 200 digits write; null above 64 bits.
   number =
     digits:

@@ -6,6 +6,13 @@ rec {
   # `next` of the value, or the error as it is.
   andThen = result: next: if result ? error then result else next result.value;
 
+  # The list of what `f` answers for each of `list`, or its first error.
+  collect =
+    f:
+    builtins.foldl' (
+      found: item: andThen found (found: andThen (f item) (value: ok (found ++ [ value ])))
+    ) (ok [ ]);
+
   # The result with another error.
   orElse = result: describe: if result ? error then fail (describe result.error) else result;
 

@@ -6,6 +6,7 @@ let
   typeName = import ./type.nix;
   inherit (import ./result.nix) fail ok;
   inherit (builtins)
+    all
     attrNames
     filter
     fromJSON
@@ -37,6 +38,14 @@ let
       parsed = names.parse key;
     in
     if parsed ? value then ok parsed.value.image else parsed;
+
+  # Whether a set is a table as the project that this one replaces wrote it:
+  # references by image, tag and platform.
+  isOfTheFirst =
+    let
+      isSetOf = isValue: set: isAttrs set && all isValue (builtins.attrValues set);
+    in
+    table: table != { } && isSetOf (isSetOf (isSetOf isString)) table;
 in
 rec {
   # The table that the argument `digests` stands for.
@@ -57,12 +66,17 @@ rec {
 
   check =
     table:
-    if !isAttrs table || !(table ? version) || !isAttrs (table.images or null) then
-      fail "the attribute 'digests' is no table of pins; ${remedy}"
-    else if table.version != 1 then
+    if isOfTheFirst table then
       fail (
-        "the attribute 'digests': its version is ${builtins.toJSON table.version}, not 1; "
-        + "use the nix-oci-hashes that wrote it, or a newer one"
+        "the attribute 'digests' is a table of the first nix-oci-hashes; "
+        + "give it another name and take its pins over with 'nix-oci-hashes import FILE'"
+      )
+    else if !isAttrs table || !(table ? version) || !isAttrs (table.images or null) then
+      fail "the attribute 'digests' is no table of pins; ${remedy}"
+    else if table.version != 1 && table.version != 2 then
+      fail (
+        "the attribute 'digests': its version is ${builtins.toJSON table.version}, and this "
+        + "nix-oci-hashes reads 1 and 2; use a newer nix-oci-hashes"
       )
     else
       ok table;
@@ -78,8 +92,10 @@ rec {
     pin:
     isAttrs pin
     && isString (pin.digest or null)
+    && isString (pin.version or "")
+    && isString (pin.variant or "")
     && isAttrs (pin.platforms or { })
-    && builtins.all isString (builtins.attrValues (pin.platforms or { }));
+    && all isString (builtins.attrValues (pin.platforms or { }));
 
   # The digest of a platform in a pin; null where it has none.
   manifestOf = pin: platform: named platforms.parse platform (pin.platforms or { });

@@ -5,24 +5,70 @@ let
   versions = import ./version.nix;
   inherit (import ./tag.nix) isTag;
   inherit (import ./result.nix) fail ok;
-  inherit (builtins) length replaceStrings;
+  inherit (builtins)
+    any
+    elemAt
+    filter
+    foldl'
+    head
+    match
+    replaceStrings
+    tail
+    ;
+
+  # Words that mark a prerelease elsewhere, and are part of this variant.
+  words = pattern: filter versions.isWord (tail (text.splitOn "-" pattern));
+
+  # The numbers that each `#` stands for in `variant`, or null where it does not fit.
+  numbersIn =
+    pattern: variant:
+    let
+      parts = text.splitOn "#" pattern;
+      start = head parts;
+      take =
+        found: literal:
+        let
+          digits = head (match "([0-9]*).*" found.rest);
+          value = number.parse digits;
+          rest = text.dropPrefix digits found.rest;
+        in
+        if found == null || value == null || !text.hasPrefix literal rest then
+          null
+        else
+          {
+            numbers = found.numbers ++ [ value ];
+            rest = text.dropPrefix literal rest;
+          };
+      found = foldl' take {
+        numbers = [ ];
+        rest = text.dropPrefix start variant;
+      } (tail parts);
+    in
+    if !text.hasPrefix start variant || found == null || found.rest != "" then null else found.numbers;
 in
 {
-  # A variant as people write it: nothing, `-fpm`, or with one `#` for a number
+  inherit numbersIn;
+
+  # A variant as people write it: nothing, `-fpm`, or with a `#` for each number
   # that moves with the release.
   parse =
     input:
     let
       error = reason: fail "invalid variant ${text.quoted input}: ${reason}";
       example = "1" + replaceStrings [ "#" ] [ "0" ] input;
-      version = versions.parse example;
+      version = versions.parseAmong {
+        builds = [ ];
+        words = words input;
+      } example;
+      hasDigitAfter = part: match "[0-9].*" part != null;
+      afterNumber = tail (text.splitOn "#" input);
     in
     if input == "" then
       ok input
     else if !text.hasPrefix "-" input then
       error "it starts with a hyphen, such as '-fpm'"
-    else if length (text.splitOn "#" input) > 2 then
-      error "it has at most one '#'"
+    else if text.contains [ "##" ] input || any hasDigitAfter afterNumber then
+      error "a '#' stands for a whole number"
     else if !isTag example then
       error "beside '#' it has only characters of a tag"
     else if version == null || "1" + version.variant != example then
@@ -32,19 +78,29 @@ in
     else
       ok input;
 
-  # The number that `#` stands for in `variant` (0 without `#`), or null where
-  # `variant` does not fit.
-  numberIn =
-    pattern: variant:
+  # The version that a tag names of a variant, and what each `#` stands for; null
+  # where it names none.
+  read =
+    builds: pattern:
     let
-      parts = text.splitOnce "#" pattern;
-      rest = text.dropPrefix parts.before variant;
-      digits = builtins.substring 0 (builtins.stringLength rest - builtins.stringLength parts.after) rest;
+      parse = versions.parseAmong {
+        inherit builds;
+        words = words pattern;
+      };
     in
-    if parts == null then
-      if pattern == variant then number.zero else null
-    else if text.hasPrefix parts.before variant && text.hasSuffix parts.after rest then
-      number.parse digits
-    else
-      null;
+    tag:
+    let
+      version = parse tag;
+      numbers = numbersIn pattern version.variant;
+    in
+    if version == null || numbers == null then null else { inherit numbers version; };
+
+  # The pattern of a version's variant, with a `#` where that ends in the number of
+  # a rebuild.
+  ofRebuild =
+    variant:
+    let
+      found = match "(.*-(|ce[.]|ee[.]|ls|r))[0-9]+" variant;
+    in
+    if found == null then variant else elemAt found 0 + "#";
 }

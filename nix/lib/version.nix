@@ -1,9 +1,10 @@
 # The versions that tags name: numbers, prereleases, builds and variants.
 let
   text = import ./text.nix;
-  inherit (import ./number.nix) number ofInt;
+  inherit (import ./number.nix) number ofInt zero;
   inherit (builtins)
     any
+    concatMap
     concatStringsSep
     elem
     elemAt
@@ -15,6 +16,7 @@ let
     map
     match
     stringLength
+    substring
     ;
 
   # The words that mark a prerelease, a row for each stage of a release, from
@@ -100,36 +102,54 @@ let
   prereleaseKey = numbers: "0" + concatStringsSep "." numbers;
   release = "1";
 
-  # From this many hexadecimal digits on, a suffix is a commit or a build.
-  isBuild = segment: match "[0-9A-Fa-f]{7,}" segment != null;
+  # From this many digits on, a suffix is a commit or a build, and a lone number a
+  # commit or a date.
+  isLong = digits: stringLength digits >= 7;
+
+  # Whether a part of a suffix is a build by itself. A letter and a digit tell it
+  # from a word and from a build number.
+  isHexBuild =
+    segment:
+    match "[0-9A-Fa-f]{7,}" segment != null
+    && match ".*[0-9].*" segment != null
+    && match ".*[A-Fa-f].*" segment != null;
+
+  # A suffix of digits alone is a build where the image has builds as long.
+  isBuild =
+    builds: segment:
+    isHexBuild segment
+    || builds != [ ] && elem (stringLength segment) builds && match "[0-9]+" segment != null;
 
   takeSegment =
+    { builds, words }:
     version: segment:
     let
       prerelease = parsePrerelease segment;
       # What follows a prerelease after a dot.
       more = if prerelease.rest == "" then "" else "-" + text.dropPrefix "." prerelease.rest;
     in
-    if prerelease != null then
+    if isBuild builds segment then
+      version // { build = "${version.build}-${segment}"; }
+    else if elem segment words then
+      version // { variant = "${version.variant}-${segment}"; }
+    else if prerelease != null then
       version
       // {
         stability = if version.stability == release then prerelease.key else version.stability;
         variant = version.variant + more;
       }
-    else if isBuild segment then
-      version // { build = "${version.build}-${segment}"; }
     else
       version // { variant = "${version.variant}-${segment}"; };
-in
-{
-  inherit parsePrerelease release;
 
-  # The version that a tag names; null for a word such as `stable`.
-  parse =
-    tag:
+  # The version that a tag names, for an image with builds of these lengths, where
+  # `words` that mark a prerelease are part of the variant; null for a word such as
+  # `stable`.
+  parseAmong =
+    context: tag:
     let
       isPrefixed = text.hasPrefix "v" tag;
-      found = leadingNumbers (if isPrefixed then text.dropPrefix "v" tag else tag);
+      bare = if isPrefixed then text.dropPrefix "v" tag else tag;
+      found = leadingNumbers bare;
       suffixed = text.splitOnce "-" found.rest;
       attached = if suffixed == null then found.rest else suffixed.before;
       prerelease = parsePrerelease (head (match "[._]*(.*)" attached));
@@ -138,8 +158,13 @@ in
         inherit (found) numbers;
         inherit isPrefixed;
         stability = if attached == "" then release else prerelease.key;
+        builds = [ ];
         variant = "";
         build = "";
+        mayBeCommitOrDate =
+          !isPrefixed
+          && length found.numbers == 1
+          && isLong (substring 0 (stringLength bare - stringLength found.rest) bare);
       };
       segments = if suffixed == null then [ ] else text.splitOn "-" suffixed.after;
     in
@@ -147,23 +172,93 @@ in
     if stringLength tag > 128 || found == null || !isVersion then
       null
     else
-      foldl' takeSegment start segments;
+      foldl' (takeSegment context) start segments;
 
-  # How many numbers it has, of which more than three count as three.
-  precision = version: if length version.numbers > 3 then 3 else length version.numbers;
+  # Numbers without the zeros at their end: `34` is `34.0`.
+  significant =
+    numbers:
+    let
+      isZero = i: elemAt numbers i == zero;
+      others = filter (i: !isZero i) (genList (i: i) (length numbers));
+      last = if others == [ ] then 0 else elemAt others (length others - 1) + 1;
+    in
+    genList (elemAt numbers) last;
 
-  # What orders releases: numbers and prerelease. The characters that part the
-  # fields sort before all that stand in them.
-  releaseKey = version: "${concatStringsSep "." version.numbers} ${version.stability}";
+  join = concatStringsSep ".";
+in
+{
+  inherit
+    isLong
+    parseAmong
+    parsePrerelease
+    release
+    ;
+
+  parse = parseAmong {
+    builds = [ ];
+    words = [ ];
+  };
+
+  # How long the hexadecimal builds among the version tags of one image are.
+  buildLengths =
+    tags:
+    let
+      segments = concatMap (
+        tag: if match "v?[0-9].*" tag == null then [ ] else builtins.tail (text.splitOn "-" tag)
+      ) tags;
+    in
+    map stringLength (filter isHexBuild segments);
+
+  # What a pin records of a tag that a pattern has read; null for any other text.
+  fromPin =
+    numbers: variant:
+    let
+      found = match "([0-9]+([.][0-9]+){0,3})([+]([0-9]+([.][0-9]+)*))?" numbers;
+      parse = part: map number (text.splitOn "." part);
+      version = {
+        numbers = parse (elemAt found 0);
+        isPrefixed = false;
+        stability = release;
+        builds = if elemAt found 3 == null then [ ] else parse (elemAt found 3);
+        inherit variant;
+        build = "";
+        mayBeCommitOrDate = false;
+      };
+    in
+    if stringLength numbers > 200 || found == null then
+      null
+    else if elem null (version.numbers ++ version.builds) then
+      null
+    else
+      version;
+
+  # Whether `text` is a word of a prerelease without a number, such as `dev`.
+  isWord =
+    word:
+    let
+      found = parsePrerelease word;
+    in
+    found != null && found.rest == "" && match "[A-Za-z]+[._]*" word != null;
+
+  # What orders the versions that a requirement chooses among; `numbers` are what
+  # each `#` of the variant stands for. The characters that part the fields sort
+  # before all that stand in them.
+  order =
+    version: numbers:
+    concatStringsSep " " [
+      (join (significant version.numbers))
+      version.stability
+      (join numbers)
+      (join version.builds)
+      (if version.build == "" then "1" else "0${version.build}")
+      (ofInt (length version.numbers))
+      (if version.isPrefixed then "0" else "1")
+    ];
 
   # What orders versions altogether.
   key =
     version:
-    "${concatStringsSep "." version.numbers} ${version.stability} ${version.variant} "
-    + "${if version.isPrefixed then "1" else "0"} ${version.build}";
-
-  # Whether it is one number so long that it is a commit or a date.
-  mayBeCommitOrDate =
-    version:
-    !version.isPrefixed && length version.numbers == 1 && head version.numbers >= ofInt 1000000;
+    "${join version.numbers} ${version.stability} ${join version.builds} ${version.variant} "
+    + "${if version.isPrefixed then "1" else "0"} ${version.build} "
+    + (if version.mayBeCommitOrDate then "1" else "0");
 }

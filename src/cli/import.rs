@@ -185,6 +185,7 @@ impl Work {
                 }
                 let pin = Pin {
                     digest,
+                    version: None,
                     platforms: Platforms::new(),
                 };
                 self.table

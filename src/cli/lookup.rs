@@ -13,21 +13,41 @@ const DEFAULT_TABLE: &str = "digests.json";
 /// Print the pinned reference that builtins.ociHash would answer with
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The reference, such as docker.io/nextcloud:34
-    #[arg(value_name = "REF")]
-    reference: String,
-
-    /// Answer with this platform's manifest: linux/arm64, or a Nix system such as aarch64-linux
-    #[arg(long)]
-    platform: Option<Platform>,
+    #[command(flatten)]
+    asked: Asked,
 
     /// The table of pins [default: ./digests.json, or the built-in table where there is none]
     #[arg(long, value_name = "FILE")]
     digests: Option<PathBuf>,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<u8> {
-    let query = Query::from_reference(&arguments.reference)?.for_platform(arguments.platform);
+/// What is asked for, of the table or of a registry.
+#[derive(Debug, clap::Args)]
+pub(super) struct Asked {
+    /// The reference, such as docker.io/nextcloud:34, or with a version requirement 'docker.io/nextcloud:^34'
+    #[arg(value_name = "REF")]
+    reference: String,
+
+    /// Of the versions that satisfy a requirement, those of this variant, such as -fpm or '-ce.#'
+    #[arg(long, allow_hyphen_values = true)]
+    variant: Option<String>,
+
+    /// Answer with this platform's manifest: linux/arm64, or a Nix system such as aarch64-linux
+    #[arg(long)]
+    platform: Option<Platform>,
+}
+
+impl Asked {
+    pub(super) fn query(&self) -> Result<Query> {
+        let variant = self.variant.as_deref().map(|variant| ("variant", variant));
+        let reference = ("image", self.reference.as_str());
+        let query = Query::from_attributes([reference].into_iter().chain(variant))?;
+        Ok(query.for_platform(self.platform.clone()))
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<u8> {
+    let query = arguments.asked.query()?;
     let table = lazy_table(arguments.digests.as_deref())?;
     super::print(&format!("{}\n", query.answer_lazily(&table)??))?;
     Ok(super::DONE)

@@ -81,7 +81,7 @@ pub(crate) fn main() -> ExitCode {
     };
     let result = match command.verb {
         Verb::Refresh(arguments) => refresh::run(&arguments),
-        Verb::Lookup(arguments) => lookup::run(arguments),
+        Verb::Lookup(arguments) => lookup::run(&arguments),
         Verb::List(arguments) => list::run(&arguments),
         Verb::Add(arguments) => add::run(arguments),
         Verb::Remove(arguments) => remove::run(&arguments),

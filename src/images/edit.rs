@@ -1,14 +1,14 @@
 //! Changes to the text of `images.json`, which people keep in an order and a
 //! look of their own: all that is not changed stays as it is.
 
+use std::fmt::Display;
 use std::ops::Range;
 
 use serde_json::value::RawValue;
 
-use super::{DEFAULT_KEEP, Strategy, TrackedImage, parse};
+use super::{Strategy, TrackedImage, default_variants, parse};
 use crate::json::FileError;
 use crate::name::ImageName;
-use crate::variant::VariantPattern;
 use crate::version::Precision;
 
 /// From this length on an entry is written with a field a line, in characters.
@@ -164,9 +164,15 @@ impl Editor {
 
 /// The fields of an entry, without those that say what the default is.
 fn fields(tracked: &TrackedImage) -> Vec<String> {
-    fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
         let items = items.into_iter().map(|item| quoted(&item.to_string()));
         format!("[{}]", items.collect::<Vec<_>>().join(", "))
+    }
+    fn one_or_many<T: Display>(items: &[T]) -> String {
+        match items {
+            [item] => quoted(&item.to_string()),
+            items => list(items),
+        }
     }
     let mut fields = vec![
         format!("\"image\": {}", quoted(tracked.image.as_str())),
@@ -178,7 +184,7 @@ fn fields(tracked: &TrackedImage) -> Vec<String> {
     if !is_default {
         let strategies = tracked.strategies.iter().map(|(precision, strategy)| {
             let value = match strategy {
-                Strategy::Matching(requirement) => quoted(&requirement.to_string()),
+                Strategy::Matching(requirements) => one_or_many(requirements),
                 // A lower bound is only ever read.
                 Strategy::Newest | Strategy::Since(_) => "true".to_owned(),
             };
@@ -191,14 +197,20 @@ fn fields(tracked: &TrackedImage) -> Vec<String> {
             format!("\"strategies\": {{ {strategies} }}")
         });
     }
-    if tracked.variants.iter().map(VariantPattern::as_str).ne([""]) {
+    if !tracked.patterns.is_empty() {
+        fields.push(format!("\"pattern\": {}", one_or_many(&tracked.patterns)));
+    }
+    if tracked.variants != default_variants(&tracked.patterns) {
         fields.push(format!("\"variants\": {}", list(&tracked.variants)));
     }
-    if tracked.keep != DEFAULT_KEEP {
-        fields.push(format!("\"keep\": {}", tracked.keep));
+    if let Some(keep) = tracked.keep {
+        fields.push(format!("\"keep\": {keep}"));
     }
     if !tracked.tags.is_empty() {
         fields.push(format!("\"tags\": {}", list(&tracked.tags)));
+    }
+    if !tracked.ignore.is_empty() {
+        fields.push(format!("\"ignore\": {}", list(&tracked.ignore)));
     }
     fields
 }
@@ -280,6 +292,9 @@ mod tests {
             r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"] }"#,
             r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"], "strategies": {}, "tags": ["latest"] }"#,
             "{\n    \"image\": \"docker.io/nextcloud\",\n    \"platforms\": [\"linux/amd64\", \"linux/arm64\"],\n    \"strategies\": { \"major\": \">=33\", \"major-minor\": true },\n    \"variants\": [\"\", \"-fpm\"],\n    \"keep\": 5\n  }",
+            r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"], "keep": 3, "ignore": ["20*"] }"#,
+            r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"], "pattern": "{major}-{minor}" }"#,
+            "{\n    \"image\": \"docker.io/a\",\n    \"platforms\": [\"linux/amd64\"],\n    \"strategies\": { \"major-minor-patch\": [\"^17\", \"^21\"] },\n    \"pattern\": [\"{major}-jdk\", \"{major}_{build}-jdk\"]\n  }",
         ] {
             let parsed = parse(format!("[{entry}]").as_bytes(), "images.json").unwrap();
             let mut editor = Editor::new(b"[]", "images.json").unwrap();

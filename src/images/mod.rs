@@ -1,23 +1,27 @@
 //! `images.json`: which images are tracked, and which of their tags.
 
 pub mod edit;
+mod glob;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error};
+use serde::de::{Deserializer, Error, SeqAccess};
+
+pub use glob::{GlobError, TagGlob};
 
 use crate::json::{self, FileError, Object};
 use crate::name::ImageName;
+use crate::pattern::Pattern;
 use crate::platform::Platform;
 use crate::requirement::Requirement;
 use crate::tag::Tag;
 use crate::variant::VariantPattern;
-use crate::version::{Precision, Version};
+use crate::version::{HexBuilds, Precision, Version};
 
 const REMEDY: &str = "correct the file there";
-/// How many of the newest tags a strategy of `true` takes.
+/// How many of the newest releases a strategy of `true` takes.
 const DEFAULT_KEEP: usize = 3;
 const DEFAULT_PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
 
@@ -32,10 +36,14 @@ pub struct TrackedImage {
     pub strategies: BTreeMap<Precision, Strategy>,
     /// The variants taken by each strategy.
     pub variants: BTreeSet<VariantPattern>,
-    /// How many releases a strategy of `true` takes, in each variant.
-    pub keep: usize,
+    /// How versions are read from tags; without any, as [`Version::parse`] does.
+    pub patterns: Vec<Pattern>,
+    /// How many releases each strategy takes, in each variant, where that is said.
+    pub keep: Option<usize>,
     /// Literal tags, always tracked.
     pub tags: BTreeSet<Tag>,
+    /// Tags that are never taken, save where `tags` has them.
+    pub ignore: Vec<TagGlob>,
 }
 
 /// Which tags of one precision are taken.
@@ -43,8 +51,8 @@ pub struct TrackedImage {
 pub enum Strategy {
     /// The newest releases.
     Newest,
-    /// Every version that satisfies the requirement.
-    Matching(Requirement),
+    /// Every version that satisfies one of the requirements.
+    Matching(Vec<Requirement>),
     /// For each variant, every release from the given one on.
     Since(BTreeMap<VariantPattern, Version>),
 }
@@ -64,10 +72,7 @@ pub fn parse(content: &[u8], origin: &str) -> Result<Vec<TrackedImage>, FileErro
                 fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                     f.write_str("a list of images")
                 }
-                fn visit_seq<A: serde::de::SeqAccess<'de>>(
-                    self,
-                    mut access: A,
-                ) -> Result<Images, A::Error> {
+                fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Images, A::Error> {
                     let mut images: Vec<TrackedImage> = Vec::new();
                     let mut seen = BTreeSet::new();
                     while let Some(image) = access.next_element::<TrackedImage>()? {
@@ -109,9 +114,12 @@ struct Entry {
     platforms: Option<Vec<Platform>>,
     strategies: Option<Object<Strategies>>,
     variants: Option<BTreeSet<VariantPattern>>,
+    pattern: Option<Patterns>,
     keep: Option<std::num::NonZeroUsize>,
     #[serde(default)]
     tags: BTreeSet<Tag>,
+    #[serde(default)]
+    ignore: Vec<TagGlob>,
     initial_major: Option<Vec<Tag>>,
     initial_major_minor: Option<Vec<Tag>>,
     initial_major_minor_patch: Option<Vec<Tag>>,
@@ -125,16 +133,16 @@ struct Strategies {
     major_minor_patch: Option<Choice>,
 }
 
-/// A strategy's value: `true` or a requirement.
+/// A strategy's value: `true`, a requirement, or a list of these.
 struct Choice(Strategy);
 
 impl<'de> Deserialize<'de> for Choice {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
-        impl serde::de::Visitor<'_> for Visitor {
+        impl<'de> serde::de::Visitor<'de> for Visitor {
             type Value = Choice;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("true or a version requirement such as \">=33\"")
+                f.write_str("true, a version requirement such as \">=33\", or a list of these")
             }
             fn visit_bool<E: Error>(self, value: bool) -> Result<Choice, E> {
                 if value {
@@ -145,11 +153,56 @@ impl<'de> Deserialize<'de> for Choice {
             }
             fn visit_str<E: Error>(self, text: &str) -> Result<Choice, E> {
                 let requirement = text.parse().map_err(E::custom)?;
-                Ok(Choice(Strategy::Matching(requirement)))
+                Ok(Choice(Strategy::Matching(vec![requirement])))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<Choice, A::Error> {
+                let requirements: Vec<Requirement> = sequence(access)?;
+                if requirements.is_empty() {
+                    return Err(A::Error::custom(
+                        "an empty list takes nothing; leave the strategy out",
+                    ));
+                }
+                Ok(Choice(Strategy::Matching(requirements)))
             }
         }
         deserializer.deserialize_any(Visitor)
     }
+}
+
+/// A pattern, or a list of at least one.
+struct Patterns(Vec<Pattern>);
+
+impl<'de> Deserialize<'de> for Patterns {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Patterns;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a pattern such as \"{major}-{minor}-{patch}\", or a list of these")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Patterns, E> {
+                Ok(Patterns(vec![text.parse().map_err(E::custom)?]))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<Patterns, A::Error> {
+                let list = sequence(access)?;
+                if list.is_empty() {
+                    return Err(A::Error::custom("an empty list reads no tag; leave it out"));
+                }
+                Ok(Patterns(list))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+fn sequence<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(
+    mut access: A,
+) -> Result<Vec<T>, A::Error> {
+    let mut list = Vec::new();
+    while let Some(item) = access.next_element()? {
+        list.push(item);
+    }
+    Ok(list)
 }
 
 fn qualified<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ImageName, D::Error> {
@@ -177,15 +230,18 @@ impl TryFrom<Entry> for TrackedImage {
             Some(platforms) => platforms.into_iter().collect(),
             None => default_platforms(),
         };
+        let patterns = entry.pattern.map_or(Vec::new(), |Patterns(list)| list);
         let mut tracked = Self {
             image: entry.image,
             platforms,
             strategies: BTreeMap::new(),
             variants: entry
                 .variants
-                .unwrap_or_else(|| [VariantPattern::plain()].into()),
-            keep: entry.keep.map_or(DEFAULT_KEEP, Into::into),
+                .unwrap_or_else(|| default_variants(&patterns)),
+            patterns,
+            keep: entry.keep.map(Into::into),
             tags: entry.tags,
+            ignore: entry.ignore,
         };
         let initial = [
             (Precision::Major, entry.initial_major),
@@ -219,6 +275,16 @@ impl TryFrom<Entry> for TrackedImage {
     }
 }
 
+/// The variants of an entry that names none: the plain one, or those of its
+/// patterns.
+fn default_variants(patterns: &[Pattern]) -> BTreeSet<VariantPattern> {
+    if patterns.is_empty() {
+        return [VariantPattern::plain()].into();
+    }
+    let variants = patterns.iter().map(Pattern::variant);
+    variants.map(VariantPattern::literal).collect()
+}
+
 /// The platforms of an entry that names none.
 pub fn default_platforms() -> BTreeSet<Platform> {
     DEFAULT_PLATFORMS.iter().flat_map(|p| p.parse()).collect()
@@ -232,13 +298,56 @@ impl TrackedImage {
             platforms: default_platforms(),
             strategies: Precision::ALL.map(|of| (of, Strategy::Newest)).into(),
             variants: [VariantPattern::plain()].into(),
-            keep: DEFAULT_KEEP,
+            patterns: Vec::new(),
+            keep: None,
             tags: BTreeSet::new(),
+            ignore: Vec::new(),
         }
     }
 
-    /// The fields of the project this one replaces: each version tag is a lower
-    /// bound for its variant, a word is a literal tag, an empty list is off.
+    /// How many releases a strategy of `true` takes, in each variant.
+    pub fn keep_newest(&self) -> usize {
+        self.keep.unwrap_or(DEFAULT_KEEP)
+    }
+
+    /// Whether `ignore` has `tag`, and `tags` has not.
+    pub fn ignores(&self, tag: &Tag) -> bool {
+        !self.tags.contains(tag) && self.ignore.iter().any(|glob| glob.matches(tag))
+    }
+
+    /// The version that `tag` names by the patterns of this entry, if it has any.
+    pub fn recorded_version(&self, tag: &Tag) -> Option<Version> {
+        self.patterns.iter().find_map(|pattern| pattern.read(tag))
+    }
+
+    /// The version that `tag` names, the tracked variant that it is of, and what
+    /// each `#` of that stands for. Where several variants fit, the one that
+    /// writes a prerelease's word in the tag counts.
+    pub(crate) fn read(
+        &self,
+        tag: &Tag,
+        builds: &HexBuilds,
+    ) -> Option<(Version, &VariantPattern, Vec<u64>)> {
+        if !self.patterns.is_empty() {
+            let version = self.recorded_version(tag)?;
+            let mut variants = self.variants.iter();
+            let (variant, numbers) = variants
+                .find_map(|variant| Some((variant, variant.matches(version.variant())?)))?;
+            return Some((version, variant, numbers));
+        }
+        let (with_words, others): (Vec<_>, Vec<_>) = self
+            .variants
+            .iter()
+            .partition(|variant| variant.words().next().is_some());
+        let mut variants = with_words.into_iter().chain(others);
+        variants.find_map(|variant| {
+            let (version, numbers) = variant.read(tag, builds)?;
+            Some((version, variant, numbers))
+        })
+    }
+
+    /// The fields of the project this one replaces: each tag is pinned as it is,
+    /// a version is a lower bound for its variant too, an empty list is off.
     fn take_initial(&mut self, initial: [(Precision, Option<Vec<Tag>>); 3]) {
         for (precision, tags) in initial {
             let Some(tags) = tags else {
@@ -247,21 +356,16 @@ impl TrackedImage {
             };
             let mut bounds = BTreeMap::new();
             for tag in tags {
-                match tag.version() {
-                    Some(version) => {
-                        // A variant of these fields is literal: it holds no '#'.
-                        if let Ok(variant) = version.variant().parse::<VariantPattern>() {
-                            self.variants.insert(variant.clone());
-                            let bound = bounds.entry(variant).or_insert(version.clone());
-                            if version < *bound {
-                                *bound = version;
-                            }
-                        }
-                    }
-                    None => {
-                        self.tags.insert(tag);
+                if let Some(version) = tag.version() {
+                    // A variant of these fields is literal: it holds no '#'.
+                    let variant = VariantPattern::literal(version.variant());
+                    self.variants.insert(variant.clone());
+                    let bound = bounds.entry(variant).or_insert(version.clone());
+                    if version < *bound {
+                        *bound = version;
                     }
                 }
+                self.tags.insert(tag);
             }
             if !bounds.is_empty() {
                 self.strategies.insert(precision, Strategy::Since(bounds));
@@ -289,7 +393,7 @@ mod tests {
         let entry = one(r#"{ "image": "docker.io/grafana/grafana" }"#);
         assert_eq!(strings(&entry.platforms), ["linux/amd64", "linux/arm64"]);
         assert_eq!(strings(&entry.variants), [""]);
-        assert_eq!(entry.keep, 3);
+        assert_eq!((entry.keep, entry.keep_newest()), (None, 3));
         assert!(entry.tags.is_empty());
         assert_eq!(entry.strategies.len(), 3);
         assert!(
@@ -310,12 +414,12 @@ mod tests {
         assert_eq!(strings(&entry.platforms), ["linux/amd64", "linux/arm64"]);
         assert_eq!(
             entry.strategies[&Precision::Major],
-            Strategy::Matching(">=33".parse().unwrap())
+            Strategy::Matching(vec![">=33".parse().unwrap()])
         );
         assert_eq!(entry.strategies[&Precision::MajorMinor], Strategy::Newest);
         assert!(!entry.strategies.contains_key(&Precision::MajorMinorPatch));
         assert_eq!(strings(&entry.variants), ["", "-fpm"]);
-        assert_eq!(entry.keep, 5);
+        assert_eq!(entry.keep, Some(5));
         assert_eq!(strings(&entry.tags), ["latest"]);
     }
 
@@ -346,7 +450,7 @@ mod tests {
             entry.strategies[&Precision::MajorMinorPatch],
             Strategy::Newest
         );
-        assert_eq!(strings(&entry.tags), ["stable"]);
+        assert_eq!(strings(&entry.tags), ["29", "29-fpm", "30", "31", "stable"]);
     }
 
     #[test]
@@ -396,11 +500,35 @@ mod tests {
             ),
             (
                 format!("[{{ {image}, \"strategies\": {{ \"major\": 3 }} }}]"),
-                "true or a version requirement",
+                "true, a version requirement such as",
             ),
             (
                 format!("[{{ {image}, \"strategies\": {{ \"major\": \"> x\" }} }}]"),
                 "invalid version requirement '> x'",
+            ),
+            (
+                format!("[{{ {image}, \"strategies\": {{ \"major-minor-patch\": \"34.0.4\" }} }}]"),
+                "write '^34.0.4' or '=34.0.4'",
+            ),
+            (
+                format!("[{{ {image}, \"strategies\": {{ \"major\": [] }} }}]"),
+                "an empty list takes nothing",
+            ),
+            (
+                format!("[{{ {image}, \"strategies\": {{ \"major\": [true] }} }}]"),
+                "expected a version requirement",
+            ),
+            (
+                format!("[{{ {image}, \"pattern\": \"{{minor}}\" }}]"),
+                "invalid pattern '{minor}': it has no {major}",
+            ),
+            (
+                format!("[{{ {image}, \"pattern\": [] }}]"),
+                "an empty list reads no tag",
+            ),
+            (
+                format!("[{{ {image}, \"ignore\": [\"a b\"] }}]"),
+                "invalid glob 'a b'",
             ),
             (
                 format!("[{{ {image}, \"strategies\": {{}}, \"initialMajor\": [] }}]"),

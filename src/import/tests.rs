@@ -311,7 +311,7 @@ fn the_files_of_the_first_nix_oci_hashes() {
         "[{}]",
         "{\"a\": 1}",
         "1",
-        "{\"version\": 2, \"images\": {}}",
+        "{\"version\": 3, \"images\": {}}",
     ] {
         assert!(seed::parse(other, "it").is_err(), "{other}");
     }

@@ -11,7 +11,7 @@ use crate::table::Table;
 use crate::tag::{Tag, by_version};
 use crate::variant::VariantPattern;
 
-/// How many tags an error names at most.
+/// How many tags or variants an error names at most.
 const TAGS_SHOWN: usize = 10;
 
 /// Why the table has no answer to a [`Query`](super::Query).
@@ -64,6 +64,19 @@ pub enum LookupError {
         variant: VariantPhrase,
         /// What is pinned.
         tags: TagList,
+    },
+    /// There is no version of the variant at all.
+    #[error(
+        "{image} has no pinned version {}; there are the variants {variants}; name one with 'variant'",
+        if variant.0.as_str().is_empty() { "without a variant".to_owned() } else { format!("of variant '{}'", variant.0) }
+    )]
+    NoVariant {
+        /// The image.
+        image: ImageName,
+        /// The variant that was asked for, as a phrase.
+        variant: VariantPhrase,
+        /// Those there are.
+        variants: VariantList,
     },
     /// The tag has no such platform.
     #[error("{image}:{tag} is not pinned for {platform}; it is for {}; to pin more, add to 'platforms' in images.json and run 'nix-oci-hashes refresh'", platforms.join(", "))]
@@ -151,6 +164,22 @@ impl fmt::Display for TagList {
             write!(f, "{}{tag}", if i == 0 { "" } else { ", " })?;
         }
         match self.more {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// Variants as an error names them: at most ten, each in quotes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VariantList(pub(super) Vec<VariantPattern>);
+
+impl fmt::Display for VariantList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, variant) in self.0.iter().take(TAGS_SHOWN).enumerate() {
+            write!(f, "{}'{variant}'", if i == 0 { "" } else { ", " })?;
+        }
+        match self.0.len().saturating_sub(TAGS_SHOWN) {
             0 => Ok(()),
             more => write!(f, " and {more} more"),
         }

@@ -2,14 +2,15 @@
 //! reference or a set of attributes in, a pinned reference out.
 
 mod error;
+mod newest;
 
-use std::cmp::Reverse;
-
-pub use error::{LookupError, TagList, VariantPhrase};
+pub use error::{LookupError, TagList, VariantList, VariantPhrase};
+pub(crate) use newest::Choices;
+pub use newest::Newest;
 
 use crate::digest::Digest;
 use crate::json::FileError;
-use crate::name::{ImageName, Reference, ReferenceError};
+use crate::name::{ImageName, Reference, ReferenceError, Written};
 use crate::platform::{Platform, PlatformError};
 use crate::requirement::{Requirement, RequirementError};
 use crate::table::{LazyTable, Pin, Pins, Table};
@@ -33,21 +34,20 @@ pub struct Query {
 /// What a registry can be asked where the table has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
-    /// The reference to be pinned.
-    pub reference: Reference,
+    /// The query.
+    pub query: Query,
     /// What the table says that its tag points to, if it says so.
-    pub pinned: Option<Digest>,
-    /// The platform asked for.
-    pub platform: Option<Platform>,
+    pub pinned: Option<(Tag, Digest)>,
     /// Whether the table has the image.
     pub is_tracked: bool,
 }
 
+/// Which of an image's tags is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Wanted {
+pub(crate) enum Wanted {
     Unsaid,
     Tag(Tag),
-    Newest(Requirement, VariantPattern),
+    Newest(Box<Newest>),
 }
 
 /// Why a text or a set is not a [`Query`].
@@ -76,7 +76,7 @@ pub enum QueryError {
     NoImage,
     /// Both `image` and `version` say which tag is meant.
     #[error("'{0}' has a tag or digest and the set a 'version' too; keep one of them")]
-    TwoVersions(Reference),
+    TwoVersions(String),
     /// There is no version that the variant could be one of.
     #[error(
         "a 'variant' goes with a 'version'; write the image without a tag and add its version, or write the variant in the tag"
@@ -90,12 +90,13 @@ pub enum QueryError {
 }
 
 impl Query {
-    /// A lookup by reference: `docker.io/nextcloud:34`.
+    /// A lookup by reference: `docker.io/nextcloud:34`, or with a requirement
+    /// where a tag would stand `docker.io/nextcloud:^34`.
     ///
     /// # Errors
     /// Where `text` is no reference.
     pub fn from_reference(text: &str) -> Result<Self, QueryError> {
-        Ok(text.parse::<Reference>()?.into())
+        Self::from_attributes([("image", text)])
     }
 
     /// A lookup by set: the attributes `image` (which may be a whole
@@ -117,18 +118,47 @@ impl Query {
                 _ => return Err(QueryError::UnknownAttribute(name.to_owned())),
             }
         }
-        let reference: Reference = image.ok_or(QueryError::NoImage)?.parse()?;
-        let has_version = reference.tag.is_some() || reference.digest.is_some();
-        if has_version && version.is_some() {
-            return Err(QueryError::TwoVersions(reference));
-        }
-        let mut query = Self::from(reference).for_platform(platform);
-        if let Some(version) = version {
-            query.version = wanted(version, variant)?;
-        } else if variant.is_some_and(|variant| !variant.as_str().is_empty()) {
-            return Err(QueryError::LoneVariant);
-        }
-        Ok(query)
+        let written: Written<'_> = Written::parse(image.ok_or(QueryError::NoImage)?)?;
+        let has_version = written.tag.is_some() || written.digest.is_some();
+        let has_variant = variant.as_ref().is_some_and(|v| !v.as_str().is_empty());
+        let version = match (written.tag, version) {
+            (_, Some(_)) if has_version => {
+                return Err(QueryError::TwoVersions(written.to_string()));
+            }
+            (None, Some(version)) => wanted(version, variant)?,
+            (Some(tag), _) if Requirement::is_requirement(tag) => wanted(tag, variant)?,
+            _ if has_variant => return Err(QueryError::LoneVariant),
+            (Some(tag), _) => Wanted::Tag(tag.parse().map_err(|error| written.invalid(error))?),
+            (None, None) => Wanted::Unsaid,
+        };
+        Ok(Self {
+            image: written.image,
+            version,
+            digest: written.digest,
+            platform,
+        })
+    }
+
+    /// The image.
+    pub fn image(&self) -> &ImageName {
+        &self.image
+    }
+
+    /// The platform, if one is asked for.
+    pub fn platform(&self) -> Option<&Platform> {
+        self.platform.as_ref()
+    }
+
+    /// The digest that the reference carries, if it does.
+    #[cfg(feature = "refresh")]
+    pub(crate) fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
+    }
+
+    /// Which tag is meant.
+    #[cfg(feature = "refresh")]
+    pub(crate) fn version(&self) -> &Wanted {
+        &self.version
     }
 
     /// The same query for one platform, or with `None` for all of them.
@@ -157,28 +187,10 @@ impl Query {
         &self,
         table: &LazyTable,
     ) -> Result<Result<Reference, LookupError>, FileError> {
-        if let Some(tag) = self.tag() {
-            if self.digest.is_none() && self.platform.is_none() {
-                if let Some(digest) = table.digest(&self.image, &tag) {
-                    return Ok(Ok(self.reference(Some(tag), digest)));
-                }
-            } else if let Some(pin) = table.pin(&self.image, &tag) {
-                return Ok(self.answer_with(tag, &pin));
-            }
-        }
         Ok(match table.pins(&self.image)? {
             Some(pins) => self.answer_among(&pins),
             None => self.answer(table.whole()?),
         })
-    }
-
-    /// The tag that is meant, where no choice has to be made.
-    fn tag(&self) -> Option<Tag> {
-        match (&self.version, &self.digest) {
-            (Wanted::Tag(tag), _) => Some(tag.clone()),
-            (Wanted::Unsaid, None) => Some(Tag::latest()),
-            (Wanted::Unsaid, Some(_)) | (Wanted::Newest(..), _) => None,
-        }
     }
 
     fn answer_among(&self, pins: &Pins) -> Result<Reference, LookupError> {
@@ -188,13 +200,15 @@ impl Query {
         }
         let tag = match (&self.version, &self.digest) {
             (Wanted::Tag(tag), _) => tag.clone(),
-            (Wanted::Newest(requirement, variant), _) => newest(pins, requirement, variant)
-                .ok_or_else(|| LookupError::NoMatch {
-                    image: image.clone(),
-                    requirement: Box::new(requirement.clone()),
-                    variant: VariantPhrase(variant.clone()),
-                    tags: tags_of_variant(pins, variant),
-                })?,
+            (Wanted::Newest(newest), _) => match &newest.literal {
+                Some(literal) if pins.contains_key(literal) => literal.clone(),
+                _ => {
+                    let choices = Choices::pinned(pins);
+                    let chosen = newest.choose(&choices);
+                    let miss = || newest.miss(image, &choices, pins.keys());
+                    chosen.ok_or_else(miss)?.clone()
+                }
+            },
             (Wanted::Unsaid, Some(digest)) => return self.answer_for_digest(pins, digest),
             (Wanted::Unsaid, None) => Tag::latest(),
         };
@@ -237,8 +251,7 @@ impl Query {
     }
 
     /// What its registry could be asked where [`Query::answer`] was `miss`:
-    /// nothing where the digest of a reference is not that of its pinned tag, and
-    /// nothing for a version requirement, which names no tag.
+    /// nothing where the digest of a reference is not that of its pinned tag.
     ///
     /// # Errors
     /// Where the table is not well-formed.
@@ -247,31 +260,21 @@ impl Query {
         table: &LazyTable,
         miss: &LookupError,
     ) -> Result<Option<Question>, FileError> {
-        let tag = match &self.version {
-            Wanted::Unsaid => None,
-            Wanted::Tag(tag) => Some(tag.clone()),
-            Wanted::Newest(..) => return Ok(None),
-        };
         let pins = table.pins(&self.image)?;
         let pinned = match miss {
-            LookupError::Mismatch { .. } | LookupError::NoMatch { .. } => return Ok(None),
+            LookupError::Mismatch { .. } => return Ok(None),
             // The tag may point elsewhere by now; the table says where to.
             LookupError::NoSuchPlatform { tag, .. } => {
                 let Some(pin) = pins.as_ref().and_then(|pins| pins.get(tag)) else {
                     return Ok(None);
                 };
-                Some(pin.digest.clone())
+                Some((tag.clone(), pin.digest.clone()))
             }
             _ => None,
         };
         Ok(Some(Question {
-            reference: Reference {
-                image: self.image.clone(),
-                tag,
-                digest: self.digest.clone(),
-            },
+            query: self.clone(),
             pinned,
-            platform: self.platform.clone(),
             is_tracked: pins.is_some(),
         }))
     }
@@ -328,59 +331,18 @@ impl Query {
     }
 }
 
-impl From<Reference> for Query {
-    fn from(reference: Reference) -> Self {
-        Self {
-            image: reference.image,
-            version: reference.tag.map_or(Wanted::Unsaid, Wanted::Tag),
-            digest: reference.digest,
-            platform: None,
-        }
-    }
-}
-
 fn wanted(version: &str, variant: Option<VariantPattern>) -> Result<Wanted, QueryError> {
-    if Requirement::is_requirement(version) {
-        let variant = variant.unwrap_or_else(VariantPattern::plain);
-        return Ok(Wanted::Newest(version.parse()?, variant));
-    }
     let variant = variant.unwrap_or_else(VariantPattern::plain);
+    if Requirement::is_requirement(version) {
+        return Ok(Wanted::Newest(Box::new(Newest {
+            requirement: version.parse()?,
+            literal: format!("{version}{variant}").parse().ok(),
+            variant,
+        })));
+    }
     if variant.as_str().contains('#') {
         return Err(QueryError::NumberSign);
     }
     version.parse::<Tag>()?;
     Ok(Wanted::Tag(format!("{version}{variant}").parse()?))
-}
-
-/// The tags of `variant`, or all where there are none.
-fn tags_of_variant(pins: &Pins, variant: &VariantPattern) -> TagList {
-    let is_of_variant = |tag: &&Tag| {
-        tag.version()
-            .is_some_and(|version| variant.matches(version.variant()).is_some())
-    };
-    let mut tags = pins.keys().filter(is_of_variant).peekable();
-    if tags.peek().is_some() {
-        TagList::of(tags)
-    } else {
-        TagList::of(pins.keys())
-    }
-}
-
-/// The highest version tag that satisfies `requirement`, of the most precise
-/// kind among those.
-fn newest(pins: &Pins, requirement: &Requirement, variant: &VariantPattern) -> Option<Tag> {
-    pins.keys()
-        .filter_map(|tag| {
-            let version = tag.version()?;
-            let number = variant.matches(version.variant())?;
-            requirement
-                .matches(&version)
-                .then_some((tag, version, number))
-        })
-        .max_by_key(|(_, version, number)| {
-            let order = (version.precision(), version.release_order(), *number);
-            // Of two spellings of one release, the one without a prefix.
-            (order, Reverse(version.clone()))
-        })
-        .map(|(tag, _, _)| tag.clone())
 }

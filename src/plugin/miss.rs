@@ -9,8 +9,9 @@ use super::lock;
 use crate::json::FileError;
 use crate::lookup::{LookupError, Question};
 use crate::name::{ImageName, Reference};
-use crate::resolve::{Cache, Limits, ResolveError, Subject, WithinError, answer, ask_within};
-use crate::table::Pin;
+use crate::resolve::{
+    Cache, Found, Limits, ResolveError, Subject, WithinError, answer, ask_within,
+};
 use crate::text::Quoted;
 
 /// How long an answer stands within one process, whatever `tarball-ttl` says:
@@ -63,18 +64,15 @@ pub(super) fn resolve(
     if !(1..=LONGEST).contains(&asking.timeout) {
         return Err(MissError::BadTimeout(asking.timeout));
     }
-    let subject = Subject::of(&match &question.pinned {
-        Some(pinned) => Reference {
-            tag: None,
-            digest: Some(pinned.clone()),
-            ..question.reference.clone()
-        },
-        None => question.reference.clone(),
-    });
+    let query = &question.query;
+    let subject = match &question.pinned {
+        Some((_, digest)) => Subject::of_digest(query.image().clone(), digest.clone()),
+        None => Subject::of(query),
+    };
     let age = Duration::from_secs(asking.ttl);
     let mut warnings = Vec::new();
-    let found = if let Some(pin) = remembered(&subject, age) {
-        pin
+    let mut found = if let Some(found) = remembered(&subject, age) {
+        found
     } else {
         let limits = Limits {
             time: Duration::from_secs(asking.timeout.into()),
@@ -82,8 +80,8 @@ pub(super) fn resolve(
             offline: asking.offline,
         };
         let cache = Cache::of_user();
-        let found = ask_within(&subject, limits, cache.as_ref(), is_interrupted);
-        let found = found.map_err(|error| {
+        let answered = ask_within(&subject, limits, cache.as_ref(), is_interrupted);
+        let answered = answered.map_err(|error| {
             let miss = Box::new(miss.clone());
             match error {
                 WithinError::Resolve(error) => {
@@ -93,12 +91,14 @@ pub(super) fn resolve(
                 error => MissError::NotAsked { miss, error },
             }
         })?;
-        warnings.extend(found.not_kept.map(|error| not_kept(&error)));
-        remember(&subject, &found.pin);
-        found.pin
+        warnings.extend(answered.not_kept.map(|error| not_kept(&error)));
+        remember(&subject, &answered.found);
+        answered.found
     };
-    let pinned =
-        answer(&question.reference, &found, question.platform.as_ref()).map_err(Box::new)?;
+    if let Some((tag, _)) = &question.pinned {
+        found.tag = Some(tag.clone());
+    }
+    let pinned = answer(query, &found).map_err(Box::new)?;
     warnings.extend(warn_once(question, &pinned));
     Ok(Resolved {
         pinned: pinned.to_string(),
@@ -111,7 +111,7 @@ fn check_allowed(
     miss: &LookupError,
     asking: &Asking,
 ) -> Result<(), MissError> {
-    let registry = question.reference.image.registry();
+    let registry = question.query.image().registry();
     let mut is_allowed = asking.registries.is_empty();
     for name in &asking.registries {
         // A registry is what an image's name can begin with.
@@ -135,21 +135,21 @@ fn check_allowed(
     })
 }
 
-type Answers = HashMap<Subject, (Instant, Pin)>;
+type Answers = HashMap<Subject, (Instant, Found)>;
 
 /// What this process was told already.
 static ANSWERS: Mutex<Option<Answers>> = Mutex::new(None);
 
-fn remembered(subject: &Subject, age: Duration) -> Option<Pin> {
+fn remembered(subject: &Subject, age: Duration) -> Option<Found> {
     let answers = lock(&ANSWERS);
-    let (time, pin) = answers.as_ref()?.get(subject)?;
-    (time.elapsed() < age.max(SHORTEST_LIFE)).then(|| pin.clone())
+    let (time, found) = answers.as_ref()?.get(subject)?;
+    (time.elapsed() < age.max(SHORTEST_LIFE)).then(|| found.clone())
 }
 
-fn remember(subject: &Subject, pin: &Pin) {
+fn remember(subject: &Subject, found: &Found) {
     let mut answers = lock(&ANSWERS);
     let answers = answers.get_or_insert_default();
-    answers.insert(subject.clone(), (Instant::now(), pin.clone()));
+    answers.insert(subject.clone(), (Instant::now(), found.clone()));
 }
 
 /// What makes the answer stay, told once for each.
@@ -159,7 +159,7 @@ fn warn_once(question: &Question, pinned: &Reference) -> Option<String> {
         return None;
     }
     let image = &pinned.image;
-    let way = match (&pinned.tag, &question.platform) {
+    let way = match (&pinned.tag, question.query.platform()) {
         _ if !question.is_tracked => format!("run 'nix-oci-hashes add {image}'"),
         (_, Some(platform)) if question.pinned.is_some() => format!(
             "add \"{platform}\" to its 'platforms' in images.json and run 'nix-oci-hashes refresh --image {image}'"

@@ -7,30 +7,34 @@ use super::decision::{Left, Taken};
 use crate::images::{Strategy, TrackedImage};
 use crate::tag::Tag;
 use crate::variant::VariantPattern;
-use crate::version::{Precision, Version};
+use crate::version::{HexBuilds, Precision, Version};
 
 /// A listed tag that is a version of a tracked variant.
+#[derive(Clone)]
 struct Candidate<'a> {
     tag: &'a Tag,
     version: Version,
-    pattern: &'a VariantPattern,
-    /// What `#` stands for in the variant.
-    number: u64,
+    variant: &'a VariantPattern,
+    /// What each `#` of the variant stands for.
+    numbers: Vec<u64>,
 }
+
+type Outcomes<'a> = BTreeMap<&'a Tag, Result<Taken, Left>>;
 
 /// Of each listed tag, whether `tracked` takes it, and why or why not.
 pub(super) fn choose<'a>(
     tracked: &'a TrackedImage,
     listed: &'a BTreeSet<Tag>,
-) -> BTreeMap<&'a Tag, Result<Taken, Left>> {
-    let mut outcomes = BTreeMap::new();
+    builds: &HexBuilds,
+) -> Outcomes<'a> {
+    let mut outcomes = Outcomes::new();
     let mut candidates: BTreeMap<Precision, Vec<Candidate<'_>>> = BTreeMap::new();
     for tag in listed {
         if tracked.tags.contains(tag) {
             outcomes.insert(tag, Ok(Taken::Listed));
             continue;
         }
-        match candidate(tracked, tag) {
+        match candidate(tracked, tag, builds) {
             Ok(candidate) => candidates
                 .entry(candidate.version.precision())
                 .or_default()
@@ -49,110 +53,161 @@ pub(super) fn choose<'a>(
                 outcomes.extend(left);
             }
             Some(Strategy::Newest) => {
-                outcomes.extend(newest(precision, tracked.keep, &candidates));
+                let keep = tracked.keep_newest();
+                let taken = Taken::Newest { precision, keep };
+                let is_release = |candidate: &Candidate<'_>| stable(&candidate.version);
+                let keep = Some(keep);
+                outcomes.extend(take(&candidates, precision, keep, &taken, is_release));
             }
-            Some(Strategy::Matching(requirement)) => {
-                let requirement = Arc::new(requirement.clone());
-                outcomes.extend(candidates.iter().map(|candidate| {
-                    let requirement = Arc::clone(&requirement);
-                    let outcome = if requirement.matches(&candidate.version) {
-                        Ok(Taken::Satisfies {
-                            precision,
-                            requirement,
-                        })
-                    } else {
-                        Err(Left::Unsatisfied {
-                            precision,
-                            requirement,
-                        })
-                    };
-                    (candidate.tag, outcome)
-                }));
+            Some(Strategy::Matching(requirements)) => {
+                outcomes.extend(matching(&candidates, precision, tracked.keep, requirements));
             }
             Some(Strategy::Since(bounds)) => {
-                outcomes.extend(
-                    candidates
-                        .iter()
-                        .map(|candidate| (candidate.tag, since(precision, bounds, candidate))),
-                );
+                let is_since = |candidate: &Candidate<'_>| since(precision, bounds, candidate);
+                let taken = Taken::Since(precision);
+                outcomes.extend(take(&candidates, precision, None, &taken, is_since));
             }
         }
     }
     outcomes
 }
 
-fn candidate<'a>(tracked: &'a TrackedImage, tag: &'a Tag) -> Result<Candidate<'a>, Left> {
-    let version = tag.version().ok_or(Left::NoVersion)?;
-    let found = tracked.variants.iter().find_map(|pattern| {
-        let number = pattern.matches(version.variant())?;
-        Some((pattern, number))
-    });
-    match found {
-        Some((pattern, number)) => Ok(Candidate {
+fn candidate<'a>(
+    tracked: &'a TrackedImage,
+    tag: &'a Tag,
+    builds: &HexBuilds,
+) -> Result<Candidate<'a>, Left> {
+    if tracked.ignores(tag) {
+        return Err(Left::Ignored);
+    }
+    match tracked.read(tag, builds) {
+        Some((version, variant, numbers)) => Ok(Candidate {
             tag,
             version,
-            pattern,
-            number,
+            variant,
+            numbers,
         }),
-        None => Err(Left::OtherVariant(version.variant().to_owned())),
+        None if !tracked.patterns.is_empty() => Err(match tracked.recorded_version(tag) {
+            Some(version) => Left::OtherVariant(version.variant().to_owned()),
+            None => Left::NoPattern,
+        }),
+        None => Err(match Version::parse_among(tag.as_str(), builds, &[]) {
+            Some(version) => Left::OtherVariant(version.variant().to_owned()),
+            None => Left::NoVersion,
+        }),
     }
 }
 
-/// The newest releases of each variant. Spellings of one release (`v1.2.3`,
-/// `1.2.3`) count once and are all taken: people write either.
-fn newest<'a>(
-    precision: Precision,
-    keep: usize,
+/// What a strategy of requirements takes: of a tag that several satisfy, the first
+/// that takes it is the reason.
+fn matching<'a>(
     candidates: &[Candidate<'a>],
-) -> Vec<(&'a Tag, Result<Taken, Left>)> {
-    let mut outcomes = Vec::new();
-    let mut variants: BTreeMap<_, BTreeMap<_, Vec<&Tag>>> = BTreeMap::new();
+    precision: Precision,
+    keep: Option<usize>,
+    requirements: &[crate::requirement::Requirement],
+) -> Outcomes<'a> {
+    let mut outcomes = Outcomes::new();
+    for requirement in requirements {
+        let requirement = Arc::new(requirement.clone());
+        let satisfies = |candidate: &Candidate<'_>| {
+            if requirement.matches(&candidate.version) {
+                Ok(())
+            } else {
+                Err(Left::Unsatisfied {
+                    precision,
+                    requirement: Arc::clone(&requirement),
+                })
+            }
+        };
+        let taken = Taken::Satisfies {
+            precision,
+            requirement: Arc::clone(&requirement),
+        };
+        for (tag, outcome) in take(candidates, precision, keep, &taken, satisfies) {
+            let is_better = match outcomes.get(tag) {
+                None => true,
+                Some(Ok(_)) => false,
+                // That it satisfies another requirement says more.
+                Some(Err(before)) => outcome.is_ok() || matches!(before, Left::Unsatisfied { .. }),
+            };
+            if is_better {
+                outcomes.insert(tag, outcome);
+            }
+        }
+    }
+    outcomes
+}
+
+/// Of the candidates that fit, the newest `keep` releases of each variant, or all;
+/// of one release the highest build. Every spelling of that (`v1.2.3`, `1.2.3`)
+/// is taken: people write either.
+fn take<'a>(
+    candidates: &[Candidate<'a>],
+    precision: Precision,
+    keep: Option<usize>,
+    taken: &Taken,
+    fits: impl Fn(&Candidate<'_>) -> Result<(), Left>,
+) -> Outcomes<'a> {
+    let mut outcomes = Outcomes::new();
+    let mut variants: BTreeMap<_, BTreeMap<_, BTreeMap<_, Vec<&Tag>>>> = BTreeMap::new();
     for candidate in candidates {
         let version = &candidate.version;
-        if version.is_prerelease() {
-            outcomes.push((candidate.tag, Err(Left::Prerelease)));
-        } else if version.may_be_commit_or_date() {
-            outcomes.push((candidate.tag, Err(Left::CommitOrDate)));
-        } else {
-            variants
-                .entry(candidate.pattern)
+        match fits(candidate) {
+            Ok(()) => variants
+                .entry(candidate.variant)
                 .or_default()
-                .entry((version.release_order(), candidate.number))
+                .entry(version.release_order())
                 .or_default()
-                .push(candidate.tag);
+                .entry((candidate.numbers.clone(), version.build_order()))
+                .or_default()
+                .push(candidate.tag),
+            Err(left) => {
+                outcomes.insert(candidate.tag, Err(left));
+            }
         }
     }
     for releases in variants.into_values() {
-        for (rank, tags) in releases.into_values().rev().enumerate() {
-            outcomes.extend(tags.into_iter().map(|tag| {
-                let outcome = if rank < keep {
-                    Ok(Taken::Newest { precision, keep })
-                } else {
-                    Err(Left::Older { precision, keep })
+        for (rank, builds) in releases.into_values().rev().enumerate() {
+            for (build, tags) in builds.into_values().rev().enumerate() {
+                let outcome = match keep {
+                    Some(keep) if rank >= keep => Err(Left::Older { precision, keep }),
+                    _ if build > 0 => Err(Left::OlderBuild),
+                    _ => Ok(taken.clone()),
                 };
-                (tag, outcome)
-            }));
+                outcomes.extend(tags.into_iter().map(|tag| (tag, outcome.clone())));
+            }
         }
     }
     outcomes
+}
+
+/// Whether a version is a release, and not one that only a requirement takes.
+fn stable(version: &Version) -> Result<(), Left> {
+    if version.is_prerelease() {
+        Err(Left::Prerelease)
+    } else if version.may_be_commit_or_date() {
+        Err(Left::CommitOrDate)
+    } else {
+        Ok(())
+    }
 }
 
 fn since(
     precision: Precision,
     bounds: &BTreeMap<VariantPattern, Version>,
     candidate: &Candidate<'_>,
-) -> Result<Taken, Left> {
+) -> Result<(), Left> {
     let version = &candidate.version;
-    let Some(bound) = bounds.get(candidate.pattern) else {
+    let Some(bound) = bounds.get(candidate.variant) else {
         return Err(Left::Off(precision));
     };
     if version.is_prerelease() {
         Err(Left::Prerelease)
     } else if version.may_be_commit_or_date() != bound.may_be_commit_or_date() {
         Err(Left::CommitOrDate)
-    } else if version.release_order() < bound.release_order() {
+    } else if version.padded_order() < bound.padded_order() {
         Err(Left::BelowBound(precision))
     } else {
-        Ok(Taken::Since(precision))
+        Ok(())
     }
 }

@@ -69,6 +69,12 @@ pub enum Left {
     /// It is a word.
     #[error("no version, and not listed in 'tags'")]
     NoVersion,
+    /// No pattern fits.
+    #[error("does not fit 'pattern', and not listed in 'tags'")]
+    NoPattern,
+    /// `ignore` has it.
+    #[error("listed in 'ignore'")]
+    Ignored,
     /// Its variant is not tracked.
     #[error("variant '{0}' is not listed in 'variants'")]
     OtherVariant(String),
@@ -81,6 +87,9 @@ pub enum Left {
     /// It is one long number.
     #[error("a commit or a date rather than a version")]
     CommitOrDate,
+    /// The release has a later build.
+    #[error("an older build of its release")]
+    OlderBuild,
     /// There are enough newer ones.
     #[error("older than the {keep} newest of '{precision}'")]
     Older {

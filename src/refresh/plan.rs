@@ -9,8 +9,7 @@ use super::run::Options;
 use crate::images::TrackedImage;
 use crate::table::Pins;
 use crate::tag::Tag;
-use crate::variant::VariantPattern;
-use crate::version::{Precision, Version};
+use crate::version::{HexBuilds, Precision, Version};
 
 /// What a refresh does with the tags of one image.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -53,8 +52,9 @@ pub fn plan(
     Options { all, explain, .. }: &Options,
 ) -> Plan {
     let known: BTreeSet<&Tag> = listed.iter().chain(pins.keys()).collect();
-    let full = full_versions(&known, tracked);
-    let mut decisions: BTreeMap<Tag, Decision> = choose(tracked, listed)
+    let builds = HexBuilds::among(known.iter().map(|tag| tag.as_str()));
+    let full = full_versions(&known, tracked, &builds);
+    let mut decisions: BTreeMap<Tag, Decision> = choose(tracked, listed, &builds)
         .into_iter()
         .filter(|(tag, outcome)| *explain || outcome.is_ok() || pins.contains_key(*tag))
         .map(|(tag, outcome)| {
@@ -87,16 +87,23 @@ pub fn plan(
 /// Of `tags`, those that name a full version: where no tag of the variant says
 /// more precisely which release of it is meant (`18.6` beside `9.6.24`). A lone
 /// number is one only where the variant has nothing more precise at all.
-fn full_versions(tags: &BTreeSet<&Tag>, tracked: &TrackedImage) -> BTreeSet<Tag> {
+fn full_versions(
+    tags: &BTreeSet<&Tag>,
+    tracked: &TrackedImage,
+    builds: &HexBuilds,
+) -> BTreeSet<Tag> {
     let mut variants: BTreeMap<String, Vec<(&Tag, Version)>> = BTreeMap::new();
     for tag in tags {
-        let Some(version) = tag.version() else {
-            continue;
+        let (version, variant) = match tracked.read(tag, builds) {
+            Some((version, variant, _)) => (version, variant.to_string()),
+            None => match Version::parse_among(tag.as_str(), builds, &[]) {
+                Some(version) if tracked.patterns.is_empty() => {
+                    let variant = version.variant().to_owned();
+                    (version, variant)
+                }
+                _ => continue,
+            },
         };
-        let mut patterns = tracked.variants.iter();
-        let pattern = patterns.find(|pattern| pattern.matches(version.variant()).is_some());
-        let variant = pattern.map_or(version.variant(), VariantPattern::as_str);
-        let variant = variant.to_owned();
         variants.entry(variant).or_default().push((tag, version));
     }
     let mut full = BTreeSet::new();
@@ -159,6 +166,7 @@ mod tests {
         let platforms = verified.then(|| ("linux/amd64".parse().unwrap(), digest.clone()));
         let pin = Pin {
             digest: digest.clone(),
+            version: None,
             platforms: platforms.into_iter().collect(),
         };
         names
@@ -262,6 +270,33 @@ mod tests {
             ),
             tags(["29", "30", "30-fpm", "stable"])
         );
+        // Each is pinned as it is, whatever its precision.
+        assert_eq!(
+            asked(
+                r#""initialMajor": ["30.0"], "initialMajorMinor": ["10.10.7"], "initialMajorMinorPatch": ["2026.5.0b1"]"#,
+                &[
+                    "29",
+                    "30",
+                    "31",
+                    "30.0",
+                    "10.10",
+                    "10.10.7",
+                    "10.11",
+                    "2026.5.0b1",
+                    "2026.5.0b2",
+                    "2026.5.0"
+                ]
+            ),
+            tags([
+                "30",
+                "31",
+                "30.0",
+                "10.10.7",
+                "10.11",
+                "2026.5.0b1",
+                "2026.5.0"
+            ])
+        );
     }
 
     #[test]
@@ -291,16 +326,149 @@ mod tests {
         ];
         assert_eq!(
             asked(r#""variants": ["-ce.#"], "keep": 2"#, &listed),
-            tags(["18.6.1-ce.9", "18.6.1-ce.10"])
+            tags(["18.6.1-ce.10", "18.6.0-ce.0"])
         );
+        let listed = [
+            "8.5-php8.3-fpm",
+            "8.5-php8.5-fpm",
+            "8.4-php8.3-fpm",
+            "8.4-php8.2-fpm",
+        ];
+        assert_eq!(
+            asked(r#""variants": ["-php8.#-fpm"]"#, &listed),
+            tags(["8.5-php8.5-fpm", "8.4-php8.3-fpm"])
+        );
+    }
+
+    #[test]
+    fn a_suffix_of_digits_is_a_build_that_the_plain_variant_never_has() {
+        let listed = [
+            "12.3.0-17718666199",
+            "12.3.0-17800000000",
+            "12.2.1",
+            "12.2.0",
+            "12.2.0-4e8b05daf",
+        ];
+        let nightlies = ["12.3.0-17718666199", "12.3.0-17800000000"];
+        assert_eq!(asked(r#""keep": 2"#, &listed), tags(["12.2.1", "12.2.0"]));
+        assert_eq!(
+            asked(r#""variants": ["-#"]"#, &nightlies),
+            tags(["12.3.0-17800000000"])
+        );
+        assert_eq!(
+            asked(r#""strategies": { "major-minor-patch": "^12" }"#, &listed),
+            tags(["12.2.1", "12.2.0"])
+        );
+    }
+
+    #[test]
+    fn keep_limits_each_requirement_of_a_strategy() {
+        let listed = [
+            "17.0.1",
+            "17.0.2",
+            "17.0.3",
+            "18.0.1",
+            "21.0.1",
+            "21.0.2",
+            "21.0.3-rc1",
+        ];
+        let entry = r#""strategies": { "major-minor-patch": ["^17", "^21"] }"#;
+        assert_eq!(
+            asked(entry, &listed),
+            tags(["17.0.1", "17.0.2", "17.0.3", "21.0.1", "21.0.2"])
+        );
+        assert_eq!(
+            asked(&format!(r#"{entry}, "keep": 1"#), &listed),
+            tags(["17.0.3", "21.0.2"])
+        );
+        assert_eq!(
+            asked(
+                r#""strategies": { "major-minor-patch": ">=17" }, "keep": 3"#,
+                &listed
+            ),
+            tags(["18.0.1", "21.0.1", "21.0.2"])
+        );
+    }
+
+    #[test]
+    fn what_is_ignored_is_never_taken_save_where_tags_has_it() {
+        let listed = ["5.2.3", "5.2.2", "20.04.1", "14.3.9", "14.3.9-nightly"];
+        assert_eq!(
+            asked(r#""ignore": ["20.04.1", "14.*"], "keep": 1"#, &listed),
+            tags(["5.2.3"])
+        );
+        assert_eq!(
+            asked(r#""ignore": ["*"], "tags": ["20.04.1"]"#, &listed),
+            tags(["20.04.1"])
+        );
+    }
+
+    #[test]
+    fn a_pattern_alone_says_which_tags_are_versions() {
+        let listed = [
+            "RELEASE.2025-09-07T16-13-09Z",
+            "RELEASE.2025-09-07T15-00-00Z",
+            "RELEASE.2025-09-06T17-38-46Z",
+            "RELEASE.2025-09-07T16-13-09Z-cpuv1",
+            "2025.9.9",
+            "latest",
+        ];
+        let pattern = "RELEASE.{major}-{minor}-{patch}T{build}-{build}-{build}Z";
+        assert_eq!(
+            asked(&format!(r#""pattern": "{pattern}""#), &listed),
+            tags([
+                "RELEASE.2025-09-07T16-13-09Z",
+                "RELEASE.2025-09-06T17-38-46Z"
+            ])
+        );
+        assert_eq!(
+            asked(
+                &format!(
+                    r#""pattern": ["{pattern}", "{pattern}-cpuv1"], "keep": 1, "tags": ["latest"]"#
+                ),
+                &listed
+            ),
+            tags([
+                "RELEASE.2025-09-07T16-13-09Z",
+                "RELEASE.2025-09-07T16-13-09Z-cpuv1",
+                "latest"
+            ])
+        );
+        assert_eq!(
+            asked(
+                &format!(
+                    r#""pattern": ["{pattern}", "{pattern}-cpuv1"], "variants": [""], "keep": 1"#
+                ),
+                &listed
+            ),
+            tags(["RELEASE.2025-09-07T16-13-09Z"])
+        );
+    }
+
+    #[test]
+    fn a_word_of_a_prerelease_is_taken_where_variants_has_it() {
+        let listed = [
+            "25-ea",
+            "25-ea-slim",
+            "24",
+            "1.2.3-dev",
+            "1.2.3",
+            "1.2.4-rc1-dev",
+        ];
+        assert_eq!(
+            asked(r#""variants": ["", "-dev", "-ea"]"#, &listed),
+            tags(["25-ea", "24", "1.2.3-dev", "1.2.3"])
+        );
+        assert_eq!(asked("\"tags\": []", &listed), tags(["24", "1.2.3"]));
     }
 
     #[test]
     fn builds_are_plain_and_commits_are_no_versions() {
         let listed = [
             "1.43.3.10861-07dfddaeb",
-            "1.43.2.10687-563d026ea",
+            "1.43.2.10687-563120264",
             "7312845",
+            "0123456",
             "20260901",
             "beta",
         ];

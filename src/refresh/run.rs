@@ -169,6 +169,7 @@ async fn refresh_image(
         Err(error) => {
             progress.listed(registry, 0);
             outcome.pins = old_pins;
+            record_versions(&mut outcome.pins, tracked);
             outcome.problems.push(Problem::Image(error));
             return outcome;
         }
@@ -232,6 +233,7 @@ async fn refresh_image(
         }
     }
     complete(&mut outcome, &old_pins, &offers, tracked, client).await;
+    record_versions(&mut outcome.pins, tracked);
     outcome.lacking = lacking(&outcome.pins, tracked);
     outcome.full = plan.full;
     if options.explain {
@@ -294,11 +296,13 @@ fn pin(tracked: &TrackedImage, tag: &Tag, digest: Digest, offer: &Offer) -> Resu
     Ok(Pin::new(digest, taken))
 }
 
-/// The pins without the platforms that images.json no longer lists. One that
+/// The pins without those of tags that images.json ignores, and without the
+/// platforms that it no longer lists. One that
 /// would be left with none stays as it is until the registry has said what else
 /// its tag offers.
 fn prune(pins: &Pins, tracked: &TrackedImage) -> Pins {
     let mut pins = pins.clone();
+    pins.retain(|tag, _| !tracked.ignores(tag));
     let is_fitting = |pin: &Pin| {
         let mut platforms = pin.platforms.keys();
         platforms.all(|platform| tracked.platforms.contains(platform))
@@ -311,6 +315,16 @@ fn prune(pins: &Pins, tracked: &TrackedImage) -> Pins {
         }
     }
     pins
+}
+
+/// Records in each pin what the patterns of images.json read from its tag.
+fn record_versions(pins: &mut Pins, tracked: &TrackedImage) {
+    for (tag, pin) in pins {
+        let version = tracked.recorded_version(tag).map(Box::new);
+        if pin.version != version {
+            Arc::make_mut(pin).version = version;
+        }
+    }
 }
 
 /// Whether a pin has a platform that images.json lists, or none as yet.

@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use super::Subject;
+use super::{Found, Subject, Which};
 use crate::file::{self, Lock};
 use crate::json::FileError;
 use crate::table::Pin;
+use crate::tag::Tag;
 
 const VERSION: u64 = 1;
 /// Answers that are kept; of more, the oldest go.
 const MOST_ANSWERS: usize = 1_000;
+/// Longest file that is read, in bytes: ten times what so many answers take.
+const LONGEST: u64 = 8 << 20;
 
 /// A file of answers, shared by all processes of a user. It may be lost at any
 /// time: one that is not there or makes no sense holds no answers, and is
@@ -28,7 +32,7 @@ pub struct Cache {
 struct Kept {
     /// In seconds since 1970.
     time: u64,
-    pin: Pin,
+    found: Found,
 }
 
 impl Cache {
@@ -53,8 +57,8 @@ impl Cache {
 
     /// What was found for `subject`, if that is at most `age` old, or of any
     /// age without one.
-    pub fn find(&self, subject: &Subject, age: Option<Duration>) -> Option<Pin> {
-        let kept = self.read().remove(&subject.0.to_string())?;
+    pub fn find(&self, subject: &Subject, age: Option<Duration>) -> Option<Found> {
+        let kept = self.read().remove(&subject.to_string())?;
         let is_fresh = age.is_none_or(|age| {
             // One from the future is of a clock that was wrong.
             now()
@@ -62,7 +66,7 @@ impl Cache {
                 .is_some_and(|since| since < age.as_secs())
         });
         // What a digest points to does not change.
-        (is_fresh || subject.0.tag.is_none()).then_some(kept.pin)
+        (is_fresh || matches!(subject.which, Which::Digest(_))).then_some(kept.found)
     }
 
     /// Keeps what was found for `subject`. `false` where another process is at
@@ -70,32 +74,31 @@ impl Cache {
     ///
     /// # Errors
     /// Where the file cannot be written.
-    pub fn try_keep(&self, subject: &Subject, pin: &Pin) -> Result<bool, FileError> {
+    pub fn try_keep(&self, subject: &Subject, found: &Found) -> Result<bool, FileError> {
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| {
                 let remedy = "see that its folder is writable";
                 FileError::new(folder.display(), crate::json::plain(&error), remedy)
             })?;
         }
-        let Some(_lock) = Lock::try_take(&self.path)? else {
+        let Some(_lock) = Lock::try_take_beside(&self.path)? else {
             return Ok(false);
         };
         let mut answers = self.read();
-        let (time, pin) = (now(), pin.clone());
-        answers.insert(subject.0.to_string(), Kept { time, pin });
-        while answers.len() > MOST_ANSWERS {
-            let oldest = answers.iter().min_by_key(|(_, kept)| kept.time);
-            let Some(key) = oldest.map(|(key, _)| key.clone()) else {
-                break;
-            };
-            answers.remove(&key);
+        let (time, found) = (now(), found.clone());
+        answers.insert(subject.to_string(), Kept { time, found });
+        if answers.len() > MOST_ANSWERS {
+            let mut times: Vec<u64> = answers.values().map(|kept| kept.time).collect();
+            times.sort_unstable();
+            let oldest = times[times.len() - MOST_ANSWERS];
+            answers.retain(|_, kept| kept.time >= oldest);
         }
-        file::write_unsynced(&self.path, to_json(&answers).to_string().as_bytes())?;
+        file::write_own(&self.path, to_json(&answers).to_string().as_bytes())?;
         Ok(true)
     }
 
     fn read(&self) -> BTreeMap<String, Kept> {
-        let content = std::fs::read(&self.path).unwrap_or_default();
+        let content = file::read_own(&self.path, LONGEST).unwrap_or_default();
         let document: Value = serde_json::from_slice(&content).unwrap_or_default();
         if document["version"] != VERSION {
             return BTreeMap::new();
@@ -116,18 +119,29 @@ fn now() -> u64 {
 fn from_json(value: &Value) -> Option<Kept> {
     Some(Kept {
         time: value["time"].as_u64()?,
-        pin: serde_json::from_value(value["pin"].clone()).ok()?,
+        found: Found {
+            tag: match value["tag"].as_str() {
+                Some(tag) => Some(tag.parse::<Tag>().ok()?),
+                None => None,
+            },
+            pin: Pin::deserialize(&value["pin"]).ok()?,
+        },
     })
 }
 
 fn to_json(answers: &BTreeMap<String, Kept>) -> Value {
     let entries = answers.iter().map(|(key, kept)| {
-        let platforms = kept.pin.platforms.iter();
+        let Found { tag, pin } = &kept.found;
+        let platforms = pin.platforms.iter();
         let platforms: serde_json::Map<_, _> = platforms
             .map(|(platform, digest)| (platform.to_string(), json!(digest.to_string())))
             .collect();
-        let pin = json!({ "digest": kept.pin.digest.to_string(), "platforms": platforms });
-        (key.clone(), json!({ "time": kept.time, "pin": pin }))
+        let pin = json!({ "digest": pin.digest.to_string(), "platforms": platforms });
+        let tag = tag.as_ref().map(Tag::as_str);
+        (
+            key.clone(),
+            json!({ "time": kept.time, "tag": tag, "pin": pin }),
+        )
     });
     let entries: serde_json::Map<_, _> = entries.collect();
     json!({ "version": VERSION, "answers": entries })
@@ -136,21 +150,22 @@ fn to_json(answers: &BTreeMap<String, Kept>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lookup::Query;
 
     fn subject(reference: &str) -> Subject {
-        Subject::of(&reference.parse().unwrap())
+        Subject::of(&Query::from_reference(reference).unwrap())
     }
 
-    fn pin(digit: char) -> Pin {
+    fn found(digit: char) -> Found {
         let digest = |c: char| {
             format!("sha256:{}", c.to_string().repeat(64))
                 .parse()
                 .unwrap()
         };
         let platforms = [("linux/arm64".parse().unwrap(), digest('f'))];
-        Pin {
-            digest: digest(digit),
-            platforms: platforms.into_iter().collect(),
+        Found {
+            tag: Some(Tag::latest()),
+            pin: Pin::new(digest(digit), platforms.into()),
         }
     }
 
@@ -165,12 +180,12 @@ mod tests {
         let (_folder, cache) = cache();
         let hour = Some(Duration::from_secs(3600));
         assert_eq!(cache.find(&subject("a:1"), None), None);
-        assert!(cache.try_keep(&subject("a:1"), &pin('1')).unwrap());
-        assert!(cache.try_keep(&subject("a:2"), &pin('2')).unwrap());
+        assert!(cache.try_keep(&subject("a:1"), &found('1')).unwrap());
+        assert!(cache.try_keep(&subject("a:2"), &found('2')).unwrap());
         // The tag alone counts, and by any of its image's names.
         let named = format!("docker.io/library/a:1@sha256:{}", "9".repeat(64));
-        assert_eq!(cache.find(&subject(&named), hour), Some(pin('1')));
-        assert_eq!(cache.find(&subject("a:2"), hour), Some(pin('2')));
+        assert_eq!(cache.find(&subject(&named), hour), Some(found('1')));
+        assert_eq!(cache.find(&subject("a:2"), hour), Some(found('2')));
         assert_eq!(cache.find(&subject("a:2"), Some(Duration::ZERO)), None);
         let text = std::fs::read_to_string(&cache.path).unwrap();
         for time in ["1", "99999999999"] {
@@ -178,17 +193,20 @@ mod tests {
             let time_of = old["answers"]["docker.io/a:2"]["time"].to_string();
             std::fs::write(&cache.path, text.replace(&time_of, time)).unwrap();
             assert_eq!(cache.find(&subject("a:2"), hour), None);
-            assert_eq!(cache.find(&subject("a:2"), None), Some(pin('2')));
+            assert_eq!(cache.find(&subject("a:2"), None), Some(found('2')));
         }
         let by_digest = subject(&format!("a@sha256:{}", "1".repeat(64)));
-        cache.try_keep(&by_digest, &pin('1')).unwrap();
-        assert_eq!(cache.find(&by_digest, Some(Duration::ZERO)), Some(pin('1')));
+        cache.try_keep(&by_digest, &found('1')).unwrap();
+        assert_eq!(
+            cache.find(&by_digest, Some(Duration::ZERO)),
+            Some(found('1'))
+        );
     }
 
     #[test]
     fn a_cache_that_makes_no_sense_is_empty_and_replaced() {
         let (_folder, cache) = cache();
-        cache.try_keep(&subject("a:1"), &pin('1')).unwrap();
+        cache.try_keep(&subject("a:1"), &found('1')).unwrap();
         let good = std::fs::read(&cache.path).unwrap();
         for content in [
             &b""[..],
@@ -202,20 +220,21 @@ mod tests {
         ] {
             std::fs::write(&cache.path, content).unwrap();
             assert_eq!(cache.find(&subject("a:1"), None), None);
-            assert!(cache.try_keep(&subject("a:1"), &pin('2')).unwrap());
-            assert_eq!(cache.find(&subject("a:1"), None), Some(pin('2')));
+            assert!(cache.try_keep(&subject("a:1"), &found('2')).unwrap());
+            assert_eq!(cache.find(&subject("a:1"), None), Some(found('2')));
         }
     }
 
     #[test]
     fn one_process_writes_at_a_time() {
         let (_folder, cache) = cache();
-        cache.try_keep(&subject("a:1"), &pin('1')).unwrap();
-        let lock = Lock::take(&cache.path).unwrap();
-        assert!(!cache.try_keep(&subject("a:1"), &pin('2')).unwrap());
-        assert_eq!(cache.find(&subject("a:1"), None), Some(pin('1')));
+        cache.try_keep(&subject("a:1"), &found('1')).unwrap();
+        let lock = Lock::try_take_beside(&cache.path).unwrap();
+        assert!(lock.is_some());
+        assert!(!cache.try_keep(&subject("a:1"), &found('2')).unwrap());
+        assert_eq!(cache.find(&subject("a:1"), None), Some(found('1')));
         drop(lock);
-        assert!(cache.try_keep(&subject("a:1"), &pin('2')).unwrap());
+        assert!(cache.try_keep(&subject("a:1"), &found('2')).unwrap());
     }
 
     #[test]
@@ -223,14 +242,14 @@ mod tests {
         let (_folder, cache) = cache();
         let kept = |time| Kept {
             time,
-            pin: pin('1'),
+            found: found('1'),
         };
         let many = (0..MOST_ANSWERS as u64).map(|i| (format!("docker.io/a:{i}"), kept(100 + i)));
         std::fs::create_dir_all(cache.path.parent().unwrap()).unwrap();
         std::fs::write(&cache.path, to_json(&many.collect()).to_string()).unwrap();
-        cache.try_keep(&subject("b:1"), &pin('2')).unwrap();
-        assert_eq!(cache.find(&subject("b:1"), None), Some(pin('2')));
+        cache.try_keep(&subject("b:1"), &found('2')).unwrap();
+        assert_eq!(cache.find(&subject("b:1"), None), Some(found('2')));
         assert_eq!(cache.find(&subject("a:0"), None), None);
-        assert_eq!(cache.find(&subject("a:1"), None), Some(pin('1')));
+        assert_eq!(cache.find(&subject("a:1"), None), Some(found('1')));
     }
 }

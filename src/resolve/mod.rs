@@ -8,7 +8,10 @@ pub use cache::Cache;
 #[cfg(feature = "resolve")]
 pub use within::{Limits, WithinError, ask_within};
 
+use std::fmt;
+
 use crate::digest::Digest;
+use crate::lookup::{Choices, Newest, Query, TagList, Wanted};
 use crate::name::{ImageName, Reference};
 use crate::platform::{Offered, Platform};
 use crate::registry::{Client, RegistryError};
@@ -28,6 +31,20 @@ pub enum ResolveError {
         image: ImageName,
         /// The tag.
         tag: Tag,
+    },
+    /// The registry has no version that satisfies the requirement.
+    #[error(
+        "the registry has no tag of {image} {variant}that satisfies '{requirement}'; it has {tags}"
+    )]
+    NoMatch {
+        /// The image.
+        image: ImageName,
+        /// The requirement.
+        requirement: String,
+        /// The variant, as a phrase.
+        variant: String,
+        /// What the registry has.
+        tags: TagList,
     },
     /// The tag points elsewhere than the reference says.
     #[error(
@@ -51,84 +68,149 @@ pub enum ResolveError {
     },
 }
 
-/// What a registry is asked about: a tag, or where there is none, a digest.
+/// What a registry is asked about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Subject(Reference);
+pub struct Subject {
+    image: ImageName,
+    which: Which,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Which {
+    Tag(Tag),
+    Newest(Box<Newest>),
+    Digest(Digest),
+}
 
 impl Subject {
-    /// What has to be known to answer `reference`. Without a tag and a digest
-    /// `latest` is meant.
-    pub fn of(reference: &Reference) -> Self {
-        let mut subject = reference.clone();
-        if subject.tag.is_some() {
-            subject.digest = None;
-        } else if subject.digest.is_none() {
-            subject.tag = Some(Tag::latest());
+    /// What has to be known to answer `query`. Without a tag and a digest `latest`
+    /// is meant.
+    pub fn of(query: &Query) -> Self {
+        let which = match (query.version(), query.digest()) {
+            (Wanted::Tag(tag), _) => Which::Tag(tag.clone()),
+            (Wanted::Newest(newest), _) => Which::Newest(newest.clone()),
+            (Wanted::Unsaid, Some(digest)) => Which::Digest(digest.clone()),
+            (Wanted::Unsaid, None) => Which::Tag(Tag::latest()),
+        };
+        Self {
+            image: query.image().clone(),
+            which,
         }
-        Self(subject)
+    }
+
+    /// What is behind a digest.
+    pub fn of_digest(image: ImageName, digest: Digest) -> Self {
+        Self {
+            image,
+            which: Which::Digest(digest),
+        }
     }
 }
 
-/// Asks the registry what `subject` points to: the digest of its index, and
-/// that of each platform's manifest.
+/// The text under which answers are kept.
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.which {
+            Which::Tag(tag) => write!(f, "{}:{tag}", self.image),
+            Which::Newest(newest) => {
+                write!(
+                    f,
+                    "{}:{} {}",
+                    self.image, newest.requirement, newest.variant
+                )
+            }
+            Which::Digest(digest) => write!(f, "{}@{digest}", self.image),
+        }
+    }
+}
+
+/// What a registry said of a [`Subject`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The tag that is meant; none for a digest.
+    pub tag: Option<Tag>,
+    /// The digest of its index, and that of each platform's manifest.
+    pub pin: Pin,
+}
+
+/// Asks the registry what `subject` points to.
 ///
 /// # Errors
 /// Where the registry cannot be asked, or has no such tag.
-pub async fn ask(client: &Client, subject: &Subject) -> Result<Pin, ResolveError> {
-    let Subject(Reference { image, tag, digest }) = subject;
-    let digest = match (tag, digest) {
-        (None, Some(digest)) => digest.clone(),
-        (tag, _) => {
-            let tag = tag.clone().unwrap_or_else(Tag::latest);
-            let found = client.digest(image, &tag).await?;
-            found.ok_or_else(|| ResolveError::NoSuchTag {
-                image: image.clone(),
-                tag,
-            })?
+pub async fn ask(client: &Client, subject: &Subject) -> Result<Found, ResolveError> {
+    let image = &subject.image;
+    let (tag, digest) = match &subject.which {
+        Which::Digest(digest) => (None, digest.clone()),
+        Which::Tag(tag) => (Some(tag.clone()), digest_of(client, image, tag).await?),
+        Which::Newest(newest) => {
+            let tag = choose(client, image, newest).await?;
+            let digest = digest_of(client, image, &tag).await?;
+            (Some(tag), digest)
         }
     };
     // Asked even where the answer is known already: only the bytes prove it.
     let platforms = client.platforms(image, &digest).await?;
-    Ok(Pin::new(digest, platforms))
+    Ok(Found {
+        tag,
+        pin: Pin::new(digest, platforms),
+    })
 }
 
-/// The pinned `reference`, by what the registry said of its [`Subject`]: with
-/// the digest of its index, or with that of the manifest for `platform`. A
-/// digest that it carries is checked, and kept.
+async fn digest_of(client: &Client, image: &ImageName, tag: &Tag) -> Result<Digest, ResolveError> {
+    let found = client.digest(image, tag).await?;
+    found.ok_or_else(|| ResolveError::NoSuchTag {
+        image: image.clone(),
+        tag: tag.clone(),
+    })
+}
+
+/// The tag that a requirement means, of those that the registry lists.
+async fn choose(client: &Client, image: &ImageName, newest: &Newest) -> Result<Tag, ResolveError> {
+    let tags = client.tags(image).await?;
+    let literal = newest.literal().filter(|tag| tags.contains(*tag));
+    let chosen = literal.or_else(|| newest.choose(&Choices::listed(&tags)));
+    chosen.cloned().ok_or_else(|| ResolveError::NoMatch {
+        image: image.clone(),
+        requirement: newest.requirement.to_string(),
+        variant: newest.variant_phrase().to_string(),
+        tags: TagList::of(&tags),
+    })
+}
+
+/// The pinned reference for `query`, by what the registry said of its [`Subject`]:
+/// with the digest of its index, or with that of the manifest for its platform. A
+/// digest that the query carries is checked, and kept.
 ///
 /// # Errors
 /// Where what it says and what was found do not fit.
-pub fn answer(
-    reference: &Reference,
-    found: &Pin,
-    platform: Option<&Platform>,
-) -> Result<Reference, ResolveError> {
-    let mut pinned = reference.clone();
-    pinned.tag = Subject::of(reference).0.tag;
-    if let Some(written) = reference
-        .digest
-        .as_ref()
-        .filter(|written| **written != found.digest)
-    {
+pub fn answer(query: &Query, found: &Found) -> Result<Reference, ResolveError> {
+    let platform = query.platform();
+    let Found { tag, pin } = found;
+    let mut pinned = Reference {
+        image: query.image().clone(),
+        tag: tag.clone(),
+        digest: query.digest().cloned(),
+    };
+    if let Some(written) = query.digest().filter(|written| **written != pin.digest) {
         let fits = |(of, manifest): (&Platform, &Digest)| {
             manifest == written && platform.is_none_or(|platform| platform == of)
         };
-        if found.platforms.iter().any(fits) {
+        if pin.platforms.iter().any(fits) {
             return Ok(pinned);
         }
         return Err(ResolveError::Mismatch {
-            reference: Box::new(reference.clone()),
-            found: found.digest.clone(),
+            reference: Box::new(pinned),
+            found: pin.digest.clone(),
         });
     }
     let of_platform = match platform {
-        None => found.digest.clone(),
+        None => pin.digest.clone(),
         Some(platform) => {
-            let manifest = found.platforms.get(platform).cloned();
+            let manifest = pin.platforms.get(platform).cloned();
             manifest.ok_or_else(|| ResolveError::NoSuchPlatform {
                 reference: Box::new(pinned.clone()),
                 platform: platform.clone(),
-                offered: found.platforms.keys().cloned().collect(),
+                offered: pin.platforms.keys().cloned().collect(),
             })?
         }
     };
@@ -137,15 +219,11 @@ pub fn answer(
     Ok(pinned)
 }
 
-/// Asks the registry what `reference` points to: [`ask`] and [`answer`].
+/// Asks the registry what `query` means: [`ask`] and [`answer`].
 ///
 /// # Errors
 /// Where the registry cannot be asked, or has nothing that fits.
-pub async fn resolve(
-    client: &Client,
-    reference: &Reference,
-    platform: Option<&Platform>,
-) -> Result<Reference, ResolveError> {
-    let found = ask(client, &Subject::of(reference)).await?;
-    answer(reference, &found, platform)
+pub async fn resolve(client: &Client, query: &Query) -> Result<Reference, ResolveError> {
+    let found = ask(client, &Subject::of(query)).await?;
+    answer(query, &found)
 }

@@ -7,10 +7,9 @@ use tokio::runtime::Builder;
 use tokio::select;
 use tokio::time::{sleep, timeout};
 
-use super::{Cache, ResolveError, Subject, ask};
+use super::{Cache, Found, ResolveError, Subject, ask};
 use crate::json::FileError;
 use crate::registry::{Client, Names, Options, RegistryError};
-use crate::table::Pin;
 
 /// How often the program is asked whether to give up.
 const ATTENTION: Duration = Duration::from_millis(25);
@@ -56,9 +55,9 @@ pub enum WithinError {
 
 /// What was found, and what went wrong in keeping it.
 #[derive(Debug)]
-pub struct Found {
-    /// The pin.
-    pub pin: Pin,
+pub struct Answered {
+    /// What was found.
+    pub found: Found,
     /// Why it could not be kept for the next time.
     pub not_kept: Option<FileError>,
 }
@@ -73,11 +72,11 @@ pub fn ask_within(
     limits: Limits,
     cache: Option<&Cache>,
     is_given_up: impl Fn() -> bool,
-) -> Result<Found, WithinError> {
+) -> Result<Answered, WithinError> {
     let age = (!limits.offline).then_some(limits.age);
-    if let Some(pin) = cache.and_then(|cache| cache.find(subject, age)) {
+    if let Some(found) = cache.and_then(|cache| cache.find(subject, age)) {
         let not_kept = None;
-        return Ok(Found { pin, not_kept });
+        return Ok(Answered { found, not_kept });
     }
     if limits.offline {
         return Err(WithinError::Offline);
@@ -90,27 +89,27 @@ pub fn ask_within(
             // The client keeps to it by itself, and knows why it is late.
             let asked = timeout(limits.time + GRACE, from_registry(subject, limits.time)).await;
             let late = WithinError::Late(limits.time);
-            let pin = match asked {
+            let found = match asked {
                 Err(_) | Ok(Err(ResolveError::Registry(RegistryError::Late { .. }))) => {
                     return Err(late);
                 }
                 Ok(found) => found?,
             };
             let not_kept = match cache {
-                Some(cache) => keep(cache, subject, &pin).await.err(),
+                Some(cache) => keep(cache, subject, &found).await.err(),
                 None => None,
             };
-            Ok(Found { pin, not_kept })
+            Ok(Answered { found, not_kept })
         };
         select! {
             biased;
             () = given_up(&is_given_up) => Err(WithinError::GivenUp),
-            found = work => found,
+            answered = work => answered,
         }
     })
 }
 
-async fn from_registry(subject: &Subject, deadline: Duration) -> Result<Pin, ResolveError> {
+async fn from_registry(subject: &Subject, deadline: Duration) -> Result<Found, ResolveError> {
     let client = Client::new(Options {
         retries: RETRIES,
         deadline,
@@ -123,9 +122,9 @@ async fn from_registry(subject: &Subject, deadline: Duration) -> Result<Pin, Res
 
 /// Keeps an answer once whoever else writes is done; if that takes long, it is
 /// not kept, and asked for again the next time.
-async fn keep(cache: &Cache, subject: &Subject, pin: &Pin) -> Result<(), FileError> {
+async fn keep(cache: &Cache, subject: &Subject, found: &Found) -> Result<(), FileError> {
     let kept = async {
-        while !cache.try_keep(subject, pin)? {
+        while !cache.try_keep(subject, found)? {
             sleep(ATTENTION / 5).await;
         }
         Ok(())

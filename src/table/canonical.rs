@@ -1,96 +1,100 @@
-//! A pin as [`super::Table::write`] writes it, read in a fraction of the time that any
-//! JSON takes.
+//! The pins of one image as [`super::Table::write`] writes them, read in a
+//! fraction of the time that any JSON takes.
 
 use std::str::FromStr;
-use std::sync::LazyLock;
+use std::sync::Arc;
 
-use memchr::memmem::Finder;
-
-use super::{Pin, Platforms};
-use crate::digest::Digest;
+use super::{Pin, Pins, Platforms};
 use crate::tag::Tag;
+use crate::version::Version;
 
-static TAG_LINE: LazyLock<Finder> = LazyLock::new(|| Finder::new(TAG));
-static PIN_END: LazyLock<Finder> = LazyLock::new(|| Finder::new(PIN));
-/// What is before a tag, and before the closing brace of its pin.
-const TAG: &[u8] = b"\n      \"";
-const PIN: &[u8] = b"\n      }";
-const DIGEST: &[u8] = b"{\n        \"digest\": \"";
-const PLATFORMS: &[u8] = b",\n        \"platforms\": {";
-const PLATFORM: &[u8] = b"\n          \"";
-
-/// Where the lines of tags begin within the text of an image.
-pub(super) fn tag_lines(image: &[u8]) -> impl Iterator<Item = usize> {
-    TAG_LINE.find_iter(image)
-}
-
-/// The text of the pin of `tag`, and of what is behind it, within the text of an
-/// image of which these are the lines of tags; nothing where it cannot be found for
-/// certain.
-pub(super) fn find_pin<'a>(
-    image: &'a [u8],
-    mut lines: impl Iterator<Item = usize>,
-    tag: &Tag,
-) -> Option<&'a [u8]> {
-    let tag = tag.as_str().as_bytes();
-    let of_tag = |line: &'a [u8]| {
-        let behind = line.strip_prefix(TAG)?.strip_prefix(tag)?;
-        behind.strip_prefix(b"\": ")
-    };
-    let (at, pin) = lines.find_map(|at| Some((at, of_tag(image.get(at..)?)?)))?;
-    // Between conflict markers, say, a pin is none.
-    let is_behind_another = matches!(image[..at].last(), Some(b'{' | b','));
-    // The same tag once more would follow, where they are sorted.
-    let next = lines.next();
-    let is_twice = next.is_some_and(|next| image.get(next..).and_then(of_tag).is_some());
-    (is_behind_another && !is_twice).then_some(pin)
-}
-
-/// The pin that `text` begins with, from its opening brace on; nothing where it is
-/// written otherwise.
-pub(super) fn read_pin(text: &[u8]) -> Option<Pin> {
-    let (digest, rest) = quoted(text.strip_prefix(DIGEST)?)?;
-    let mut platforms = Platforms::new();
-    let Some(mut rest) = rest.strip_prefix(PLATFORMS) else {
-        return is_end(rest).then_some(Pin { digest, platforms });
-    };
+/// Reads `text`, the value of an image from its opening brace to its closing one.
+/// `None` where a byte of it is not as it is written: then it may still be JSON.
+/// `has_versions` says whether its pins may record versions.
+pub(super) fn read_pins(text: &[u8], has_versions: bool) -> Option<Pins> {
+    let mut pins = Pins::new();
+    if text == b"{}" {
+        return Some(pins);
+    }
+    let mut reader = Reader(text);
+    reader.expect(b"{")?;
     loop {
-        let (platform, after) = quoted(rest.strip_prefix(PLATFORM)?)?;
-        let (manifest, after) = quoted(after.strip_prefix(b": \"")?)?;
-        if platforms.try_append(platform, manifest).is_some() {
+        let tag: Tag = reader.member(b"\n      \"")?;
+        let pin = reader.pin(has_versions)?;
+        if pins.insert(tag, Arc::new(pin)).is_some() {
             return None;
         }
-        let Some(next) = after.strip_prefix(b",") else {
-            let is_end = is_end(after.strip_prefix(b"\n        }")?);
-            break is_end.then_some(Pin { digest, platforms });
-        };
-        rest = next;
+        if !reader.take(b",") {
+            break;
+        }
     }
+    reader.expect(b"\n    }")?;
+    reader.0.is_empty().then_some(pins)
 }
 
-/// The digest of the pin that `text` begins with; its platforms are passed over.
-pub(super) fn read_digest(text: &[u8]) -> Option<Digest> {
-    let (digest, rest) = quoted(text.strip_prefix(DIGEST)?)?;
-    let rest = match rest.strip_prefix(PLATFORMS) {
-        Some(platforms) => &platforms[PIN_END.find(platforms)?..],
-        None => rest,
-    };
-    is_end(rest).then_some(digest)
-}
+/// What is left to be read.
+struct Reader<'a>(&'a [u8]);
 
-/// What `text` is up to the next quote, and what is behind that.
-fn quoted<T: FromStr>(text: &[u8]) -> Option<(T, &[u8])> {
-    let quote = memchr::memchr(b'"', text)?;
-    let value = std::str::from_utf8(&text[..quote]).ok()?.parse().ok()?;
-    Some((value, &text[quote + 1..]))
-}
+impl Reader<'_> {
+    /// Takes `literal`, if that is what follows.
+    fn take(&mut self, literal: &[u8]) -> bool {
+        let rest = self.0.strip_prefix(literal);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
 
-/// Whether `text` is the end of a pin, and another tag follows, or the end of its
-/// image.
-fn is_end(text: &[u8]) -> bool {
-    let behind = text.strip_prefix(PIN);
-    behind.is_some_and(|behind| {
-        let next = behind.strip_prefix(b",");
-        next.is_some_and(|next| next.starts_with(TAG)) || behind == b"\n    }"
-    })
+    fn expect(&mut self, literal: &[u8]) -> Option<()> {
+        self.take(literal).then_some(())
+    }
+
+    /// Takes the text up to the next quote, and the quote.
+    fn quoted<T: FromStr>(&mut self) -> Option<T> {
+        let quote = memchr::memchr(b'"', self.0)?;
+        let value = std::str::from_utf8(&self.0[..quote]).ok()?.parse().ok()?;
+        self.0 = &self.0[quote + 1..];
+        Some(value)
+    }
+
+    /// Takes the name of a member, of which `start` is what stands before it.
+    fn member<T: FromStr>(&mut self, start: &[u8]) -> Option<T> {
+        self.expect(start)?;
+        let name = self.quoted()?;
+        self.expect(b": ")?;
+        Some(name)
+    }
+
+    fn pin(&mut self, has_versions: bool) -> Option<Pin> {
+        self.expect(b"{\n        \"digest\": \"")?;
+        let digest = self.quoted()?;
+        let mut version = None;
+        if has_versions && self.take(b",\n        \"version\": \"") {
+            let numbers: String = self.quoted()?;
+            let variant: String = if self.take(b",\n        \"variant\": \"") {
+                self.quoted()?
+            } else {
+                String::new()
+            };
+            version = Some(Box::new(Version::from_pin(&numbers, &variant)?));
+        }
+        let mut platforms = Platforms::new();
+        if self.take(b",\n        \"platforms\": {") {
+            loop {
+                let platform = self.member(b"\n          \"")?;
+                self.expect(b"\"")?;
+                if platforms.try_append(platform, self.quoted()?).is_some() {
+                    return None;
+                }
+                if !self.take(b",") {
+                    break;
+                }
+            }
+            self.expect(b"\n        }")?;
+        }
+        self.expect(b"\n      }")?;
+        Some(Pin {
+            digest,
+            version,
+            platforms,
+        })
+    }
 }

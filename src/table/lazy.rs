@@ -1,27 +1,22 @@
 //! A table of which a lookup reads what it needs: in the canonical text an image
-//! is found by halves and a tag within it by its line, so that most of a table
-//! is never parsed, and most of a large file never read.
+//! is found by binary search, and only its own text is parsed.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::ops::{Bound, Range};
 use std::path::Path;
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use foldhash::HashMap;
 use memchr::memmem::Finder;
 
+use super::canonical::read_pins;
 use super::text::Text;
-use super::{Pin, Pins, READ_REMEDY, REMEDY, Table, canonical};
-use crate::digest::Digest;
-use crate::json::{self, FileError, UniqueMap};
+use super::{Pins, READ_REMEDY, REMEDY, Table, head};
+use crate::json::{self, FileError};
 use crate::name::ImageName;
-use crate::tag::Tag;
 
-/// How the canonical text begins and ends.
-const HEAD: &[u8] = b"{\n  \"version\": 1,\n  \"images\": {";
+/// How the canonical text ends.
 const TAIL: &[u8] = b"\n  }\n}\n";
 /// What is before the name of an image, and behind its last tag.
 const IMAGE: &[u8] = b"\n    \"";
@@ -29,48 +24,25 @@ static IMAGE_LINE: LazyLock<Finder> = LazyLock::new(|| Finder::new(IMAGE));
 static IMAGE_END: LazyLock<Finder> = LazyLock::new(|| Finder::new(b"\n    }"));
 /// Most that can be between the quotes of an image's name.
 const LONGEST_NAME: u64 = 1024;
-/// What is searched from one end to the other, and not by halves.
+/// A range this short is searched from one end to the other.
 const SHORT: u64 = 4 << 10;
-/// Longest text of an image in which it is kept where each tag is.
-const LONGEST_KNOWN: u64 = 64 << 10;
 
 /// A table that is parsed as far as it is looked up in.
 ///
-/// A text in canonical form is taken at its word: of the rest of it, only a
-/// lookup that touches it says what is wrong. Any other text is parsed whole at
-/// the first lookup.
+/// Where the text of an image is, byte for byte, as [`Table::write`] writes it, it
+/// is taken from there: of the rest of the text, only a lookup that touches it says
+/// what is wrong. Otherwise all of it is parsed, once.
 #[derive(Debug)]
 pub struct LazyTable {
     /// What errors call it.
     origin: String,
     text: Text,
-    /// Whether it looks canonical, so that what is wanted can be found in it.
-    is_canonical: bool,
-    found: Mutex<Found>,
+    /// The version of the canonical form that the text has at both ends.
+    version: Option<u64>,
+    /// The pins of the images that were asked for; `None` where they could not be
+    /// read by themselves.
+    images: Mutex<HashMap<ImageName, Option<Arc<Pins>>>>,
     whole: OnceLock<Result<Table, FileError>>,
-}
-
-/// What has been looked up before.
-#[derive(Debug, Default)]
-struct Found {
-    /// Where the lines of some images begin. Each search adds those that it has
-    /// come by, and the next ones begin with less to search.
-    lines: BTreeMap<Box<[u8]>, u64>,
-    /// The image behind the one found last: whoever goes through a table asks for
-    /// that one next.
-    next: Option<(Box<[u8]>, u64)>,
-    /// Where the value of each image is, if it is there.
-    places: HashMap<ImageName, Option<Place>>,
-    pins: HashMap<ImageName, Arc<Pins>>,
-}
-
-/// Where the value of an image is, from its opening brace to its closing one.
-#[derive(Debug, Clone)]
-struct Place {
-    range: Range<u64>,
-    /// Where in it the lines of its tags begin; not kept of a large one, of which
-    /// few are asked for.
-    tags: Option<Arc<[u32]>>,
 }
 
 impl LazyTable {
@@ -119,46 +91,24 @@ impl LazyTable {
 
     fn over(text: Text, origin: &str) -> Self {
         let length = text.length();
-        let has = |at: Option<u64>, expected: &[u8]| {
+        let has = |at: u64, expected: &[u8]| {
             let is_there =
                 |at| text.with(at..at + expected.len() as u64, |there| there == expected);
-            at.is_some_and(|at| is_there(at).unwrap_or(false))
+            is_there(at).unwrap_or(false)
         };
+        let is_long_enough = length >= (head(1).len() + TAIL.len()) as u64;
+        let version = (1..=super::VERSION).find(|version| {
+            is_long_enough
+                && has(0, head(*version).as_bytes())
+                && has(length - TAIL.len() as u64, TAIL)
+        });
         Self {
-            is_canonical: length >= (HEAD.len() + TAIL.len()) as u64
-                && has(Some(0), HEAD)
-                && has(length.checked_sub(TAIL.len() as u64), TAIL),
             origin: origin.to_owned(),
             text,
-            found: Mutex::default(),
+            version,
+            images: Mutex::default(),
             whole: OnceLock::new(),
         }
-    }
-
-    /// The pin of `tag`, where it can be had without parsing more than itself.
-    pub(crate) fn pin(&self, image: &ImageName, tag: &Tag) -> Option<Pin> {
-        self.read(image, tag, canonical::read_pin)
-    }
-
-    /// The digest of `tag`, where it can be had without parsing more than itself.
-    pub(crate) fn digest(&self, image: &ImageName, tag: &Tag) -> Option<Digest> {
-        self.read(image, tag, canonical::read_digest)
-    }
-
-    /// What `read` makes of the text of a pin.
-    fn read<T>(&self, image: &ImageName, tag: &Tag, read: fn(&[u8]) -> Option<T>) -> Option<T> {
-        let Place { range, tags } = self.place(image)?;
-        let found = self.text.with(range, |image| {
-            let pin = match tags {
-                Some(lines) => {
-                    let lines = lines.iter().map(|line| *line as usize);
-                    canonical::find_pin(image, lines, tag)
-                }
-                None => canonical::find_pin(image, canonical::tag_lines(image), tag),
-            };
-            pin.and_then(read)
-        });
-        found.ok()?
     }
 
     /// The pins of `image`, if it is in the table.
@@ -166,20 +116,21 @@ impl LazyTable {
     /// # Errors
     /// Where that cannot be told, because the table is not well-formed.
     pub(crate) fn pins(&self, image: &ImageName) -> Result<Option<Arc<Pins>>, FileError> {
-        let known = self.found(|found| found.pins.get(image).cloned());
-        if known.is_some() {
-            return Ok(known);
+        let known = self.images().get(image).cloned();
+        let read = known.unwrap_or_else(|| {
+            // Nothing that can be read is no error: all of it is parsed then.
+            let read = self.read(image).ok().flatten().map(Arc::new);
+            self.images().insert(image.clone(), read.clone());
+            read
+        });
+        if read.is_some() {
+            return Ok(read);
         }
-        let pins = match self.parse_pins(image) {
-            Some(pins) => pins,
-            None => match self.whole()?.images.get(image) {
-                Some(pins) => pins.clone(),
-                None => return Ok(None),
-            },
-        };
-        let pins = Arc::new(pins);
-        self.found(|found| found.pins.insert(image.clone(), Arc::clone(&pins)));
-        Ok(Some(pins))
+        let pins = self.whole()?.images.get(image).cloned().map(Arc::new);
+        if pins.is_some() {
+            self.images().insert(image.clone(), pins.clone());
+        }
+        Ok(pins)
     }
 
     /// All of it, parsed.
@@ -195,135 +146,81 @@ impl LazyTable {
         self.whole.get_or_init(parse).as_ref().map_err(Clone::clone)
     }
 
-    fn parse_pins(&self, image: &ImageName) -> Option<Pins> {
-        let place = self.place(image)?;
-        let parsed = self
-            .text
-            .with(place.range, |text| serde_json::from_slice(text));
-        let pins: UniqueMap<Tag, Arc<Pin>> = parsed.ok()?.ok()?;
-        Some(pins.0)
-    }
-
-    fn place(&self, image: &ImageName) -> Option<Place> {
-        if !self.is_canonical {
-            return None;
-        }
-        if let Some(place) = self.found(|found| found.places.get(image).cloned()) {
-            return place;
-        }
-        let range = self.search(image).ok().flatten();
-        let place = range.and_then(|range| {
-            let is_short = range.end - range.start <= LONGEST_KNOWN;
-            let lines = |text: &[u8]| {
-                canonical::tag_lines(text)
-                    .map_while(|at| at.try_into().ok())
-                    .collect()
-            };
-            let tags = is_short.then(|| self.text.with(range.clone(), lines));
-            Some(Place {
-                tags: tags.transpose().ok()?,
-                range,
-            })
-        });
-        self.found(|found| found.places.insert(image.clone(), place.clone()));
-        place
-    }
-
-    /// Halves what lies between two known lines until little is left.
-    fn search(&self, image: &ImageName) -> io::Result<Option<Range<u64>>> {
-        let wanted = image.as_str().as_bytes();
+    /// The pins of `image`, where its own text is found and as it is written.
+    fn read(&self, image: &ImageName) -> io::Result<Option<Pins>> {
+        let Some(version) = self.version else {
+            return Ok(None);
+        };
+        let name = image.as_str();
+        let line = [IMAGE, name.as_bytes(), b"\": {"].concat();
         let end = self.text.length() - TAIL.len() as u64;
-        // The line that is wanted begins within these.
-        let (mut low, mut high) = self.found(|found| {
-            if let Some((name, at)) = &found.next
-                && **name == *wanted
-            {
-                return (*at, *at);
+        let (low, high) = self.narrow(name, head(version).len() as u64, end)?;
+        let room = low..(high + line.len() as u64).min(end);
+        let Some(at) = self.text.find(&Finder::new(&line), room)? else {
+            return Ok(None);
+        };
+        let start = at + line.len() as u64 - 1;
+        let (is_behind_another, is_empty) = self.text.with(at - 1..start + 2, |text| {
+            (
+                matches!(text.first(), Some(b'{' | b',')),
+                text.ends_with(b"{}"),
+            )
+        })?;
+        let stop = if is_empty {
+            start + 2
+        } else {
+            match self.text.find(&IMAGE_END, start..end)? {
+                Some(at) => at + IMAGE_END.needle().len() as u64,
+                None => return Ok(None),
             }
-            let until = (Bound::Unbounded, Bound::Included(wanted));
-            let before = found.lines.range::<[u8], _>(until).next_back();
-            let behind = (Bound::Excluded(wanted), Bound::Unbounded);
-            let after = found.lines.range::<[u8], _>(behind).next();
-            let low = before.map_or(HEAD.len() as u64, |(_, at)| *at);
-            (low, after.map_or(end, |(_, at)| *at))
-        });
+        };
+        // Only another image can follow; conflict markers, say, make it none.
+        let follows = stop == end
+            || self.text.with(stop..stop + 1, |text| text == b",")?
+                && self
+                    .name(stop + 1)?
+                    .is_some_and(|next| *next != *name.as_bytes());
+        if !is_behind_another || !follows {
+            return Ok(None);
+        }
+        let read = |text: &[u8]| read_pins(text, version > 1);
+        self.text.with(start..stop, read)
+    }
+
+    /// Halves `low..high` until the line of the image called `name` can begin only
+    /// within the little that is left.
+    fn narrow(&self, name: &str, mut low: u64, mut high: u64) -> io::Result<(u64, u64)> {
+        let end = high;
         while high.saturating_sub(low) > SHORT {
             let middle = low + (high - low) / 2;
             // A line that begins before `high` may end behind it.
             let until = (high + IMAGE.len() as u64 - 1).min(end);
-            let Some(line) = self.text.find(&IMAGE_LINE, middle..until)? else {
-                high = middle;
-                continue;
-            };
-            let Some(name) = self.name(line)? else {
-                return Ok(None);
-            };
-            if *name <= *wanted {
-                low = line;
-            } else {
-                high = middle;
+            match self.text.find(&IMAGE_LINE, middle..until)? {
+                Some(line)
+                    if self
+                        .name(line)?
+                        .is_some_and(|found| *found <= *name.as_bytes()) =>
+                {
+                    low = line;
+                }
+                _ => high = middle,
             }
-            self.found(|found| found.lines.insert(name, line));
         }
-        if low > high {
-            // Two lines that were come by before are in another order.
-            return Ok(None);
-        }
-        let line = [IMAGE, wanted, b"\": {"].concat();
-        let mut room = low..(high + line.len() as u64).min(end);
-        let at = loop {
-            let Some(at) = self.text.find(&IMAGE_LINE, room.clone())? else {
-                return Ok(None);
-            };
-            let is_wanted = |text: &[u8]| text == line;
-            if self.text.with(at..at + line.len() as u64, is_wanted)? {
-                break at;
-            }
-            room.start = at + 1;
-        };
-        let start = at + line.len() as u64 - 1;
-        let edges = self.text.with(at - 1..start + 2, |text| {
-            let is_behind_another = matches!(text.first(), Some(b'{' | b','));
-            (is_behind_another, text.ends_with(b"{}"))
-        });
-        let stop = match edges? {
-            (false, _) => return Ok(None),
-            (true, true) => start + 2,
-            (true, false) => match self.text.find(&IMAGE_END, start..end)? {
-                Some(at) => at + IMAGE_END.needle().len() as u64,
-                None => return Ok(None),
-            },
-        };
-        if stop == end {
-            return Ok(Some(start..stop));
-        }
-        // Only another image can follow.
-        let next = stop + 1;
-        let follows = self.text.with(stop..next + IMAGE.len() as u64, |text| {
-            text.split_first()
-                .is_some_and(|(comma, line)| *comma == b',' && line == IMAGE)
-        });
-        let Some(name) = self.name(next)?.filter(|_| matches!(follows, Ok(true))) else {
-            return Ok(None);
-        };
-        if *name == *wanted {
-            return Ok(None);
-        }
-        self.found(|found| found.next = Some((name, next)));
-        Ok(Some(start..stop))
+        Ok((low, high))
     }
 
-    /// The name of the image whose line begins at `line`.
+    /// The name of the image whose line begins at `line`, if one does.
     fn name(&self, line: u64) -> io::Result<Option<Box<[u8]>>> {
-        let start = line + IMAGE.len() as u64;
-        self.text.with(start..start + LONGEST_NAME, |text| {
-            let quote = memchr::memchr(b'"', text)?;
-            Some(Box::from(&text[..quote]))
+        let until = line + IMAGE.len() as u64 + LONGEST_NAME;
+        self.text.with(line..until, |text| {
+            let name = text.strip_prefix(IMAGE)?;
+            let quote = memchr::memchr(b'"', name)?;
+            Some(Box::from(&name[..quote]))
         })
     }
 
-    fn found<T>(&self, f: impl FnOnce(&mut Found) -> T) -> T {
-        f(&mut self.found.lock().unwrap_or_else(PoisonError::into_inner))
+    fn images(&self) -> MutexGuard<'_, HashMap<ImageName, Option<Arc<Pins>>>> {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -342,9 +239,9 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::digest::Algorithm;
+    use crate::digest::{Algorithm, Digest};
     use crate::lookup::{LookupError, Query};
-    use crate::table::Platforms;
+    use crate::table::{Pin, Platforms};
     use proptest::prelude::*;
 
     fn pin(text: &str) -> Pin {
@@ -352,6 +249,7 @@ mod tests {
         let amd64 = ("linux/amd64".parse().unwrap(), digest(text));
         Pin {
             digest: digest(&format!("{text} index")),
+            version: None,
             platforms: Platforms::from_iter(text.len().is_multiple_of(2).then_some(amd64)),
         }
     }
@@ -394,31 +292,11 @@ mod tests {
         let table = large();
         for lazy in both(&table.to_json()) {
             for (image, pins) in &table.images {
-                for (tag, pin) in pins {
-                    assert_eq!(lazy.pin(image, tag).as_ref(), Some(&**pin), "{image}:{tag}");
-                }
                 assert_eq!(*lazy.pins(image).unwrap().unwrap(), *pins, "{image}");
-                assert_eq!(lazy.pin(image, &"none".parse().unwrap()), None);
             }
             assert!(lazy.whole.get().is_none());
             let other = "docker.io/a3/other".parse().unwrap();
             assert!(lazy.pins(&other).unwrap().is_none());
-        }
-    }
-
-    #[test]
-    fn images_with_many_tags_are_found_at_once() {
-        let tags: Vec<String> = (0..15).map(|tag| format!("1.{tag}")).collect();
-        let names = (0..400).map(|i| (format!("docker.io/a{}/b{i}", i % 7), tags.clone()));
-        let table = table(&names.collect::<Vec<_>>());
-        let text = table.to_json();
-        for image in table.images.keys() {
-            for lazy in both(&text) {
-                assert!(
-                    lazy.pin(image, &"1.7".parse().unwrap()).is_some(),
-                    "{image}"
-                );
-            }
         }
     }
 
@@ -496,6 +374,101 @@ mod tests {
             assert!(error.starts_with("digests.json:"), "{error}");
             let miss = answer("docker.io/a1/b1:7").unwrap();
             assert!(matches!(miss, Err(LookupError::NoSuchTag { .. })));
+        }
+    }
+
+    /// A valid table's text with white space added or taken away where JSON allows
+    /// it, at each of the places that `changes` names.
+    fn laid_out_otherwise(text: &str, changes: &[(prop::sample::Index, u8)]) -> String {
+        let mut text = text.to_owned();
+        for (place, change) in changes {
+            let gaps: Vec<usize> = gaps(&text).collect();
+            let at = gaps[place.index(gaps.len())];
+            let width = text[at..].len() - text[at..].trim_start_matches([' ', '\n']).len();
+            match change % 8 {
+                0 => text.replace_range(at..at + width, ""),
+                1 => text.replace_range(at..at + width, " "),
+                2 => text.replace_range(at..at + width, "\n    "),
+                3 => text.insert(at, ' '),
+                4 => text.insert(at, '\n'),
+                5 if width > 0 => {
+                    text.remove(at);
+                }
+                6 => text.insert_str(at, "\n      "),
+                _ => text.insert_str(at + width, "  "),
+            }
+        }
+        text
+    }
+
+    /// The places between the tokens of a table's text, none of which has a space.
+    fn gaps(text: &str) -> impl Iterator<Item = usize> {
+        let bytes = text.as_bytes();
+        let mut is_quoted = false;
+        (1..bytes.len()).filter(move |at| {
+            is_quoted ^= bytes[at - 1] == b'"';
+            let is_space = |byte: u8| byte == b' ' || byte == b'\n';
+            !is_quoted && !is_space(bytes[at - 1]) && bytes[at - 1] != b'1' && bytes[at - 1] != b'2'
+        })
+    }
+
+    #[test]
+    fn another_images_pin_is_never_the_answer() {
+        let a = "a".repeat(64);
+        let b = "b".repeat(64);
+        let canonical = format!(
+            "{{\n  \"version\": 1,\n  \"images\": {{\n    \"docker.io/a\": {{\n      \"1\": {{\n        \"digest\": \"sha256:{a}\"\n      }}\n    }},\n    \"docker.io/b\": {{\n      \"1\": {{\n        \"digest\": \"sha256:{b}\"\n      }}\n    }}\n  }}\n}}\n"
+        );
+        let of_a =
+            format!("{{\n      \"1\": {{\n        \"digest\": \"sha256:{a}\"\n      }}\n    }}");
+        for value in [
+            format!("{{\"1\": {{\"digest\": \"sha256:{a}\"}}}}"),
+            format!("{{\n      \"1\": {{\n        \"digest\": \"sha256:{a}\"\n      }}\n   }}"),
+            "{ }".to_owned(),
+        ] {
+            let text = canonical.replace(&of_a, &value);
+            let strict = Table::parse(text.as_bytes(), "digests.json").unwrap();
+            for lazy in both(&text) {
+                for reference in [
+                    "docker.io/a:1".to_owned(),
+                    format!("docker.io/a:1@sha256:{a}"),
+                    "docker.io/b:1".to_owned(),
+                ] {
+                    let query = Query::from_reference(&reference).unwrap();
+                    assert_eq!(query.answer_lazily(&lazy).unwrap(), query.answer(&strict));
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        #[test]
+        fn a_valid_table_answers_as_its_parsed_form_whatever_its_layout(
+            images in prop::collection::vec(
+                ("docker\\.io/[a-d]{1,2}", prop::collection::vec("[0-2](\\.[0-2])?|latest", 0..4)),
+                1..6,
+            ),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        ) {
+            let table = table(&images);
+            let text = laid_out_otherwise(&table.to_json(), &changes);
+            let strict = Table::parse(text.as_bytes(), "digests.json").unwrap();
+            prop_assert_eq!(&strict, &table);
+            for lazy in both(&text) {
+                for (image, pins) in &table.images {
+                    for tag in pins.keys() {
+                        for platform in [None, Some("linux/amd64".parse().unwrap())] {
+                            let query = Query::from_reference(&format!("{image}:{tag}")).unwrap();
+                            let query = query.for_platform(platform);
+                            prop_assert_eq!(query.answer_lazily(&lazy).unwrap(), query.answer(&table));
+                        }
+                    }
+                    let read = lazy.pins(image).unwrap().unwrap();
+                    prop_assert_eq!(&*read, pins);
+                }
+            }
         }
     }
 

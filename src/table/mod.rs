@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use litemap::LiteMap;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 pub use lazy::LazyTable;
@@ -23,6 +24,8 @@ use crate::json::{self, FileError, Object, UniqueMap};
 use crate::name::ImageName;
 use crate::platform::Platform;
 use crate::tag::{Tag, by_version};
+use crate::text::Quoted;
+use crate::version::Version;
 
 /// The pins of one image, by tag. A refresh has two tables, which share what is the
 /// same in both.
@@ -35,7 +38,8 @@ pub type Platforms = LiteMap<Platform, Digest>;
 const REMEDY: &str = "mend the file, or take its last good version from git";
 const READ_REMEDY: &str =
     "run 'nix-oci-hashes refresh' where images.json is, or name the table with --digests FILE";
-const VERSION: u64 = 1;
+/// The highest version of a table. One whose pins record no version is of 1.
+const VERSION: u64 = 2;
 
 /// Every tracked image and its pins. An image that is tracked but not pinned
 /// yet has no pins, which is what tells it from one that is not tracked.
@@ -50,6 +54,8 @@ pub struct Table {
 pub struct Pin {
     /// The digest the tag points to: the index's, or that of the only manifest.
     pub digest: Digest,
+    /// What a pattern of images.json has read from the tag.
+    pub version: Option<Box<Version>>,
     /// The manifest of each tracked platform. Empty until a refresh has
     /// verified a pin of which only the tag's digest was known.
     pub platforms: Platforms,
@@ -68,11 +74,28 @@ impl<'de> Deserialize<'de> for Pin {
         #[serde(deny_unknown_fields)]
         struct Members {
             digest: Digest,
+            version: Option<String>,
+            variant: Option<String>,
             #[serde(default, deserialize_with = "json::unique_map")]
             platforms: BTreeMap<Platform, Digest>,
         }
-        let Object(Members { digest, platforms }) = Object::deserialize(deserializer)?;
-        Ok(Self::new(digest, platforms))
+        let Object(members) = Object::<Members>::deserialize(deserializer)?;
+        let mut pin = Self::new(members.digest, members.platforms);
+        pin.version = match (members.version, members.variant.unwrap_or_default()) {
+            (Some(numbers), variant) => {
+                let version = Version::from_pin(&numbers, &variant).ok_or_else(|| {
+                    D::Error::custom(format_args!(
+                        "invalid version {} of variant {}",
+                        Quoted(&numbers),
+                        Quoted(&variant)
+                    ))
+                })?;
+                Some(Box::new(version))
+            }
+            (None, variant) if variant.is_empty() => None,
+            (None, _) => return Err(D::Error::custom("a 'variant' goes with a 'version'")),
+        };
+        Ok(pin)
     }
 }
 
@@ -118,12 +141,30 @@ impl Table {
             Err(_) => serde_json::from_slice(content)
                 .map_or(VERSION, |Object(Versioned { version })| version),
         };
-        if version != VERSION {
-            let message = format!("its version is {version}, not {VERSION}");
-            let remedy = "use the nix-oci-hashes that wrote it, or a newer one";
+        if !(1..=VERSION).contains(&version) {
+            let message = format!(
+                "its version is {version}, and this nix-oci-hashes {} reads 1 and {VERSION}",
+                env!("CARGO_PKG_VERSION")
+            );
+            return Err(FileError::new(
+                origin,
+                message,
+                "use a newer nix-oci-hashes",
+            ));
+        }
+        if document.is_err() && is_of_the_first(content) {
+            let message = "it is a table of the first nix-oci-hashes";
+            let remedy =
+                "give it another name and take its pins over with 'nix-oci-hashes import FILE'";
             return Err(FileError::new(origin, message, remedy));
         }
-        document.map(|document| Self::of(document.images))
+        let table = Self::of(document?.images);
+        if version < table.version() {
+            let message =
+                format!("a pin has a 'version', and the table says \"version\": {version}");
+            return Err(FileError::new(origin, message, remedy));
+        }
+        Ok(table)
     }
 
     /// Reads `file`, which is never in memory as a whole, and gives the digest of
@@ -137,17 +178,29 @@ impl Table {
         let digest = Digest::of_read(file, |content| {
             let parsed = serde_json::from_reader(io::BufReader::new(content));
             let Object(Document { version, images }) = parsed?;
-            document = (version == VERSION).then_some(images);
+            document = Some((version, Self::of(images)));
             Ok(())
         })?;
-        let images = document.ok_or(io::ErrorKind::InvalidData)?;
-        Ok((Self::of(images), digest))
+        let document =
+            document.filter(|(version, table)| (table.version()..=VERSION).contains(version));
+        let (_, table) = document.ok_or(io::ErrorKind::InvalidData)?;
+        Ok((table, digest))
     }
 
     fn of(images: UniqueMap<ImageName, UniqueMap<Tag, Arc<Pin>>>) -> Self {
         let images = images.0.into_iter();
         Self {
             images: images.map(|(name, pins)| (name, pins.0)).collect(),
+        }
+    }
+
+    /// The version that the table is written as.
+    fn version(&self) -> u64 {
+        let mut pins = self.images.values().flat_map(BTreeMap::values);
+        if pins.any(|pin| pin.version.is_some()) {
+            VERSION
+        } else {
+            1
         }
     }
 
@@ -175,10 +228,14 @@ impl Table {
     /// Where `out` fails.
     pub fn write(&self, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
         // Names, tags, platforms and digests have no character to escape.
-        write!(out, "{{\n  \"version\": {VERSION},\n  \"images\": ")?;
+        let head = head(self.version());
+        out.write_all(head.trim_end_matches('{').as_bytes())?;
         write_object(out, 1, &self.images, |out, pins| {
             let mut pins: Vec<(&Tag, &Arc<Pin>)> = pins.iter().collect();
-            pins.sort_by_cached_key(|(tag, _)| by_version(tag));
+            pins.sort_by_cached_key(|(tag, pin)| match &pin.version {
+                Some(version) => (false, Some((**version).clone()), (*tag).clone()),
+                None => by_version(tag),
+            });
             write_object(out, 2, pins, |out, pin| pin.write(out))
         })?;
         out.write_all(b"\n}\n")
@@ -194,6 +251,7 @@ impl Pin {
         }
         Self {
             digest,
+            version: None,
             platforms: exact,
         }
     }
@@ -220,6 +278,12 @@ impl Pin {
 
     fn write(&self, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
         write!(out, "{{\n        \"digest\": \"{}\"", self.digest)?;
+        if let Some(version) = &self.version {
+            write!(out, ",\n        \"version\": \"{}\"", version.to_pin())?;
+            if !version.variant().is_empty() {
+                write!(out, ",\n        \"variant\": \"{}\"", version.variant())?;
+            }
+        }
         if !self.platforms.is_empty() {
             out.write_all(b",\n        \"platforms\": ")?;
             write_object(out, 4, &self.platforms, |out, digest| {
@@ -228,6 +292,19 @@ impl Pin {
         }
         out.write_all(b"\n      }")
     }
+}
+
+/// Whether `content` is a table as the project that this one replaces wrote it:
+/// references by image, tag and platform.
+fn is_of_the_first(content: &[u8]) -> bool {
+    type Texts<V> = BTreeMap<String, V>;
+    let table: Result<Texts<Texts<Texts<String>>>, _> = serde_json::from_slice(content);
+    table.is_ok_and(|table| !table.is_empty())
+}
+
+/// How the text of a table of this version begins.
+fn head(version: u64) -> String {
+    format!("{{\n  \"version\": {version},\n  \"images\": {{")
 }
 
 /// Writes a JSON object, a member a line, whose braces stand at `depth`.
@@ -284,6 +361,7 @@ mod tests {
             let platforms = platform.map(|p| (p.parse().unwrap(), digest(p)));
             let pin = Pin {
                 digest: digest(tag),
+                version: None,
                 platforms: platforms.into_iter().collect(),
             };
             pins.insert(tag.parse().unwrap(), pin.into());
@@ -343,12 +421,35 @@ mod tests {
             ("{}".to_owned(), "missing field `version`"),
             (r#"{"version":1}"#.to_owned(), "missing field `images`"),
             (
-                r#"{"version":2,"images":{}}"#.to_owned(),
-                "its version is 2, not 1",
+                r#"{"version":3,"images":{}}"#.to_owned(),
+                "its version is 3, and this nix-oci-hashes 0.1.0 reads 1 and 2",
             ),
             (
-                r#"{"version":2,"registries":{}}"#.to_owned(),
-                "its version is 2, not 1",
+                r#"{"version":3,"registries":{}}"#.to_owned(),
+                "its version is 3, and this nix-oci-hashes",
+            ),
+            (
+                format!(
+                    r#"{{"version":1,"images":{{"x":{{"1":{{"digest":"{good}","version":"1"}}}}}}}}"#
+                ),
+                r#"a pin has a 'version', and the table says "version": 1"#,
+            ),
+            (
+                format!(
+                    r#"{{"version":2,"images":{{"x":{{"1":{{"digest":"{good}","version":"01"}}}}}}}}"#
+                ),
+                "invalid version '01' of variant ''",
+            ),
+            (
+                format!(
+                    r#"{{"version":2,"images":{{"x":{{"1":{{"digest":"{good}","variant":"-a"}}}}}}}}"#
+                ),
+                "a 'variant' goes with a 'version'",
+            ),
+            (
+                format!(r#"{{"docker.io/x":{{"1":{{"linux/amd64":"docker.io/x:1@{good}"}}}}}}"#),
+                "it is a table of the first nix-oci-hashes; give it another name and take its pins over with \
+                 'nix-oci-hashes import FILE'",
             ),
             (
                 format!(r#"{{"version":1,"{}":1}}"#, "k".repeat(1_000_000)),
@@ -406,7 +507,7 @@ mod tests {
             let error = error(&content);
             assert!(error.contains(part), "{error}");
             assert!(
-                error.ends_with(REMEDY) || error.contains("newer"),
+                error.ends_with(REMEDY) || error.contains("newer") || error.contains("import"),
                 "{error}"
             );
             assert!(error.len() < 700, "{error}");
@@ -423,7 +524,7 @@ mod tests {
         ) -> Pins {
             tags.iter().map(|tag| {
                 let platforms = platforms.iter().map(|p| (p.parse().unwrap(), digest(p))).collect();
-                (tag.parse().unwrap(), Pin { digest: digest(tag), platforms }.into())
+                (tag.parse().unwrap(), Pin { digest: digest(tag), version: None, platforms }.into())
             }).collect()
         }
     }

@@ -108,15 +108,15 @@ const LONG: usize = 7;
 
 impl Version {
     /// The version a tag's text names; `None` for a word such as `stable`, for
-    /// numbers over 64 bits, and where something other than a prerelease
-    /// follows the numbers without a hyphen (`3.x`, `1.2_3`).
+    /// numbers over 64 bits, for a commit (`5745b014`), and where something other
+    /// than a prerelease follows the numbers without a hyphen (`3.x`, `1.2_3`).
     pub fn parse(tag: &str) -> Option<Self> {
         Self::parse_among(tag, &HexBuilds::default(), &[])
     }
 
     /// As [`Version::parse`], for an image with these `builds`. Of the words that
     /// mark a prerelease, `words` are part of the variant: `dev` in `-dev`.
-    pub(crate) fn parse_among(tag: &str, builds: &HexBuilds, words: &[&str]) -> Option<Self> {
+    pub fn parse_among(tag: &str, builds: &HexBuilds, words: &[&str]) -> Option<Self> {
         let (prefixed, rest) = match tag.strip_prefix('v') {
             Some(rest) => (true, rest),
             None => (false, tag),
@@ -136,6 +136,10 @@ impl Version {
             Some((attached, suffix)) => (attached, Some(suffix)),
             None => (rest, None),
         };
+        let first = tag.split('-').next().unwrap_or_default();
+        if is_hex_build(first) {
+            return None;
+        }
         if !attached.is_empty() {
             match Prerelease::parse(attached.trim_start_matches(['.', '_'])) {
                 Some((prerelease, "")) => version.stability = Stability::Prerelease(prerelease),
@@ -444,6 +448,8 @@ mod tests {
             "_1",
             "34fpm",
             "99999999999999999999999",
+            "5745b014",
+            "5745b014-ls264",
         ] {
             assert_eq!(Version::parse(tag), None, "{tag}");
         }

@@ -8,13 +8,14 @@
     reason = "a test fails by panicking"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nix_oci_hashes::images;
-use nix_oci_hashes::refresh::{Options, plan};
+use nix_oci_hashes::refresh::{Decision, Options, Plan, Taken, plan};
 use nix_oci_hashes::table::Pins;
 use nix_oci_hashes::tag::{Tag, by_version};
-use serde_json::Value;
+use nix_oci_hashes::variant::VariantPattern;
+use serde_json::{Value, json};
 
 /// What an entry with `fields` asks for, of the tags that `project` has.
 fn asked(project: &str, fields: &str) -> Vec<String> {
@@ -23,6 +24,11 @@ fn asked(project: &str, fields: &str) -> Vec<String> {
         env!("CARGO_MANIFEST_DIR")
     );
     let list: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    asked_of(&list, fields)
+}
+
+/// What an entry with `fields` asks for, of a list of tags.
+fn asked_of(list: &Value, fields: &str) -> Vec<String> {
     let entry = format!("[{{ \"image\": {} {fields} }}]", list["image"]);
     let tracked = images::parse(entry.as_bytes(), "images.json")
         .unwrap()
@@ -40,9 +46,37 @@ fn asked(project: &str, fields: &str) -> Vec<String> {
         tags.iter().all(|tag| plan.decisions.contains_key(tag)),
         "every tag has a reason"
     );
+    no_more_than_keep(&tracked, &plan);
     let mut taken: Vec<&Tag> = plan.ask().collect();
     taken.sort_by_cached_key(|tag| by_version(tag));
     taken.iter().map(ToString::to_string).collect()
+}
+
+/// Without a requirement no more than `keep` releases are taken of a precision and
+/// variant.
+fn no_more_than_keep(tracked: &images::TrackedImage, plan: &Plan) {
+    let mut releases: BTreeMap<String, BTreeSet<Vec<u64>>> = BTreeMap::new();
+    for (tag, decision) in &plan.decisions {
+        if let Decision::Ask(Taken::Newest { precision, .. }) = decision {
+            let version = tracked
+                .recorded_version(tag)
+                .or_else(|| tag.version())
+                .unwrap();
+            let variant = VariantPattern::of_rebuild(version.variant());
+            let numbers = version.numbers().to_vec();
+            releases
+                .entry(format!("{precision}{variant}"))
+                .or_default()
+                .insert(numbers);
+        }
+    }
+    for (of, numbers) in releases {
+        let is_single = tracked.variants.len() == 1;
+        assert!(
+            !is_single || numbers.len() <= tracked.keep_newest(),
+            "{of}: {numbers:?}"
+        );
+    }
 }
 
 #[track_caller]
@@ -93,6 +127,70 @@ fn an_entry_without_fields_takes_the_newest_of_what_there_is() {
         // Every tag has a variant.
         ("gitlab-ce", &[]),
         ("immich-server", &["v2", "v3.2.0", "v3.2.2", "v3.2.4"]),
+        // Nightlies are builds of a release to come (12.3.0-17718666199).
+        ("grafana", &["13.0", "13.1", "13.2.1", "13.2.2", "13.2.3"]),
+        // After 10.11 comes 12.0, without a third number; 2026041305 is a date.
+        (
+            "jellyfin",
+            &[
+                "10", "10.11", "10.11.9", "10.11.10", "10.11.11", "12", "12.0", "12.1",
+            ],
+        ),
+        // 19.0-20260817 is a build of 19.0.
+        ("odoo", &["17", "17.0", "18", "18.0", "19", "19.0"]),
+        ("photon", &["3.0", "4.0", "5.0"]),
+        (
+            "gitea",
+            &["1", "1.25", "1.26", "1.27", "1.27.0", "1.27.1", "1.27.2"],
+        ),
+        (
+            "keycloak",
+            &["26.5", "26.6", "26.7", "26.7.0", "26.7.1", "26.7.2"],
+        ),
+        (
+            "mysql",
+            &[
+                "8", "9", "9.6", "9.7", "9.7.1", "9.7.2", "26", "26.7", "26.7.0",
+            ],
+        ),
+        (
+            "mongo",
+            &[
+                "6", "7", "8", "8.0", "8.2", "8.3", "8.3.4", "8.3.7", "8.3.8",
+            ],
+        ),
+        (
+            "node",
+            &[
+                "24", "25", "26", "26.5", "26.5.1", "26.6", "26.6.0", "26.7", "26.7.0",
+            ],
+        ),
+        (
+            "python",
+            &[
+                "2", "3", "3.12", "3.13", "3.14", "3.14.5", "3.14.6", "3.14.7",
+            ],
+        ),
+        // 6.0-alpha2 is a prerelease, 6.0 a tag of the project for it.
+        (
+            "cassandra",
+            &[
+                "3", "4", "4.1", "5", "5.0", "5.0.7", "5.0.8", "5.0.9", "6.0",
+            ],
+        ),
+        ("elasticsearch-elastic", &["9.5.1", "9.5.2", "9.5.3"]),
+        (
+            "authentik-server",
+            &[
+                "2026.2", "2026.5", "2026.8", "2026.8.1", "2026.8.2", "2026.8.3",
+            ],
+        ),
+        // Commits, and tags that need a pattern or a variant.
+        ("huginn", &[]),
+        ("minio", &[]),
+        ("homebridge", &[]),
+        ("sonarqube", &[]),
+        ("immich-postgres", &[]),
     ] {
         takes(project, "", expected);
     }
@@ -183,6 +281,112 @@ fn strategies_variants_and_tags() {
 }
 
 #[test]
+fn patterns() {
+    let minio =
+        r#", "pattern": "RELEASE.{major}-{minor}-{patch}T{build}-{build}-{build}Z", "keep": 2"#;
+    takes(
+        "minio",
+        minio,
+        &[
+            "RELEASE.2025-09-06T17-38-46Z",
+            "RELEASE.2025-09-07T16-13-09Z",
+        ],
+    );
+    takes(
+        "eclipse-temurin",
+        r#", "pattern": ["{major}.{minor}.{patch}_{build}-jdk", "{major}.{minor}.{patch}.{revision}_{build}-jdk"],
+            "strategies": { "major-minor-patch": ["^17", "^21"] }, "keep": 1"#,
+        &["17.0.20_8-jdk", "21.0.12_8-jdk"],
+    );
+    takes(
+        "homebridge",
+        r#", "pattern": "{major}-{minor}-{patch}", "tags": ["latest"]"#,
+        &["2026-05-22", "2026-06-24", "2026-09-02", "latest"],
+    );
+    // The dead line (v5.8.1) and the tags of two numbers are left.
+    takes(
+        "pihole",
+        r#", "strategies": { "major-minor-patch": true }"#,
+        &["2026.07.0", "2026.07.1", "2026.07.2"],
+    );
+}
+
+#[test]
+fn of_one_release_the_highest_build() {
+    for (project, fields, expected) in [
+        (
+            "odoo",
+            r#", "variants": ["-#"], "strategies": { "major-minor": ">=18" }"#,
+            &["18.0-20260817", "19.0-20260817"][..],
+        ),
+        (
+            "grafana",
+            r#", "variants": ["-security-#"]"#,
+            &[
+                "12.3.6-security-04",
+                "12.4.3-security-02",
+                "13.0.1-security-01",
+            ],
+        ),
+        (
+            "immich-postgres",
+            r#", "variants": ["-vectorchord#.#.#-pgvectors#.#.#"], "strategies": { "major": ["^14", "^16"] }"#,
+            &[
+                "14-vectorchord0.4.3-pgvectors0.3.0",
+                "16-vectorchord0.4.3-pgvectors0.3.0",
+            ],
+        ),
+        (
+            "bitnami-postgresql",
+            r#", "variants": ["-debian-#-r#"]"#,
+            &[
+                "17.4.0-debian-12-r19",
+                "17.5.0-debian-12-r20",
+                "17.6.0-debian-12-r4",
+            ],
+        ),
+        // The counter has zeros before it since 7.0.0.
+        (
+            "zammad",
+            r#", "variants": ["-#"]"#,
+            &["7.1.1-0035", "7.1.2-0016", "7.1.3-0014"],
+        ),
+        (
+            "sonarqube",
+            r#", "variants": ["-community"], "strategies": { "major-minor-patch": true }, "keep": 1"#,
+            &["26.8.0.126808-community"],
+        ),
+    ] {
+        takes(project, fields, expected);
+    }
+}
+
+#[test]
+fn dead_lines_are_left_by_a_bound_or_by_name() {
+    let lists: Value = serde_json::from_str(include_str!("cases/linuxserver.json")).unwrap();
+    for (image, fields, expected) in [
+        (
+            "docker.io/linuxserver/qbittorrent",
+            r#", "strategies": { "major-minor-patch": "<14" }, "keep": 3"#,
+            &["5.2.1", "5.2.2", "5.2.3"][..],
+        ),
+        (
+            "docker.io/linuxserver/qbittorrent",
+            r#", "strategies": { "major-minor-patch": true }, "ignore": ["20.04.1", "14.*"], "keep": 1"#,
+            &["5.2.3"],
+        ),
+        (
+            "docker.io/linuxserver/sonarr",
+            r#", "strategies": { "major-minor-patch": true }, "variants": ["", "-ls#"], "keep": 2"#,
+            &["4.0.18", "4.0.18.2971-ls315", "4.0.19", "4.0.19.2979-ls316"],
+        ),
+    ] {
+        let list = json!({ "image": image, "tags": lists["images"][image] });
+        assert_eq!(asked_of(&list, fields), expected, "{image} {fields}");
+    }
+}
+
+#[test]
 fn prereleases_only_where_a_requirement_names_one() {
     takes(
         "home-assistant",
@@ -256,7 +460,9 @@ fn the_fields_of_the_first_nix_oci_hashes() {
             "0.7",
             "0.8",
             "0.9",
+            "0.9.5",
             "v0.9.5",
+            "0.9.5-ollama",
             "v0.9.5-ollama",
             "v0.9.6",
             "v0.9.6-ollama",

@@ -166,10 +166,12 @@ let
           && length found.numbers == 1
           && isLong (substring 0 (stringLength bare - stringLength found.rest) bare);
       };
+      # A commit begins like a version where its first digits are decimal.
+      first = head (text.splitOn "-" tag);
       segments = if suffixed == null then [ ] else text.splitOn "-" suffixed.after;
     in
     # Longer than a tag can be, and too long for a regular expression.
-    if stringLength tag > 128 || found == null || !isVersion then
+    if stringLength tag > 128 || found == null || isHexBuild first || !isVersion then
       null
     else
       foldl' (takeSegment context) start segments;

@@ -1,0 +1,120 @@
+//! What the maintainers of applications took as the newest stable tag, day by day,
+//! is among what a strategy of `true` takes of the tags known by then.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nix_oci_hashes::images;
+use nix_oci_hashes::refresh::{Options, plan};
+use nix_oci_hashes::table::Pins;
+use nix_oci_hashes::tag::{Tag, by_version};
+use nix_oci_hashes::variant::VariantPattern;
+use nix_oci_hashes::version::{HexBuilds, Version};
+use serde_json::{Value, json};
+
+const RELEASE: &str = "RELEASE.{major}-{minor}-{patch}T{build}-{build}-{build}Z";
+
+/// Images whose tags are versions by a pattern alone.
+const PATTERNS: &[(&str, &[&str])] = &[
+    ("minio/minio", &[RELEASE]),
+    ("quay.io/minio/aistor/minio", &[RELEASE]),
+    (
+        "fireflyiii/data-importer",
+        &["version-{major}.{minor}.{patch}"],
+    ),
+    (
+        "geti2p/i2p",
+        &[
+            "i2p-{major}.{minor}.{patch}",
+            "i2p-{major}.{minor}.{patch}-{build}",
+        ],
+    ),
+    (
+        "ghcr.io/lukegus/termix",
+        &["release-{major}.{minor}.{patch}"],
+    ),
+];
+
+/// Images whose maintainers took what `true` leaves, how often, and why it does.
+const EXCEPTIONS: &[(&str, usize, &str)] = &[
+    (
+        "ghcr.io/coollabsio/coolify",
+        33,
+        "prereleases of 4.0.0 alone: a requirement has to name one",
+    ),
+    (
+        "ghcr.io/linuxserver/lazylibrarian",
+        1,
+        "commits, one of which has digits alone (60706032-ls291)",
+    ),
+    (
+        "mrcas/kapowarr",
+        1,
+        "a prerelease before the first release (v1.0.0-beta-4)",
+    ),
+    (
+        "rustfs/rustfs",
+        35,
+        "prereleases of 1.0.0 alone: a requirement has to name one",
+    ),
+];
+
+/// What an entry takes of the tags that a registry lists.
+fn taken(entry: &Value, listed: &BTreeSet<Tag>) -> BTreeSet<Tag> {
+    let content = json!([entry]).to_string();
+    let tracked = images::parse(content.as_bytes(), "images.json").unwrap();
+    let plan = plan(&tracked[0], &Pins::new(), listed, &Options::default());
+    plan.ask().cloned().collect()
+}
+
+#[test]
+fn true_takes_what_maintainers_took() {
+    let file: Value = serde_json::from_str(include_str!("cases/app-histories.json")).unwrap();
+    let mut steps = 0;
+    let mut left: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (image, history) in file["images"].as_object().unwrap() {
+        let patterns = PATTERNS.iter().find(|(of, _)| of == image);
+        let mut days: BTreeMap<&str, BTreeSet<Tag>> = BTreeMap::new();
+        for (tag, day) in history.as_object().unwrap() {
+            let tags = days.entry(day.as_str().unwrap()).or_default();
+            tags.insert(tag.parse().unwrap());
+        }
+        let mut known = BTreeSet::new();
+        for (day, tags) in days {
+            known.extend(tags.iter().cloned());
+            let builds = HexBuilds::among(known.iter().map(Tag::as_str));
+            // Where several majors are maintained, the newest is the choice.
+            let choice = tags.iter().max_by_key(|tag| by_version(tag)).unwrap();
+            let mut entry = json!({ "image": "r.example/a" });
+            if let Some((_, patterns)) = patterns {
+                entry["pattern"] = json!(patterns);
+            } else if let Some(version) = Version::parse_among(choice.as_str(), &builds, &[]) {
+                let variant = VariantPattern::of_rebuild(version.variant());
+                entry["variants"] = json!([variant.as_str()]);
+            } else {
+                continue;
+            }
+            steps += 1;
+            if !taken(&entry, &known).contains(choice) {
+                let left = left.entry(image).or_default();
+                left.push(format!("{day} {choice}"));
+            }
+        }
+    }
+    let unexpected: Vec<_> = left
+        .iter()
+        .filter(|(image, tags)| {
+            !EXCEPTIONS
+                .iter()
+                .any(|(of, times, _)| of == *image && *times == tags.len())
+        })
+        .collect();
+    assert!(unexpected.is_empty(), "of {steps}: {unexpected:#?}");
+    assert_eq!(left.len(), EXCEPTIONS.len());
+    assert!(steps > 5_000, "{steps}");
+}

@@ -8,9 +8,11 @@
 
 mod support;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::fake::{Fake, both, digest_of, index};
 use support::{Clone, Outcome, Workspace, committed_table};
+use wiremock::matchers::{method, path_regex};
+use wiremock::{Mock, ResponseTemplate};
 
 /// Off the runtime's thread, which the fake registry needs for itself.
 fn run(workspace: &Workspace, arguments: &[&str]) -> Outcome {
@@ -67,6 +69,68 @@ async fn add_finds_platforms_and_versions_and_pins_them() {
     run(&workspace, &["remove", &fake.image()])
         .code(1)
         .error("is not tracked; 'nix-oci-hashes list' shows");
+}
+
+/// A registry with the tags of linuxserver's qbittorrent, where 5.2.3 is `latest`.
+async fn qbittorrent() -> (Fake, usize) {
+    let lists = include_str!("cases/linuxserver.json");
+    let lists: Value = serde_json::from_str(lists).unwrap();
+    let tags = lists["images"]["docker.io/linuxserver/qbittorrent"]
+        .as_array()
+        .unwrap();
+    let mut tags: Vec<&str> = tags.iter().map(|tag| tag.as_str().unwrap()).collect();
+    if !tags.contains(&"latest") {
+        tags.push("latest");
+    }
+    let fake = Fake::start().await;
+    fake.tags(&tags).await;
+    for tag in ["5.2.3", "latest"] {
+        fake.head(tag, &digest_of(&both())).await;
+    }
+    let old = index(&[("linux", "amd64"), ("linux", "arm64"), ("linux", "arm")]);
+    for body in [&both(), &old] {
+        fake.manifest(&digest_of(body), body).await;
+    }
+    let other = ResponseTemplate::new(200).insert_header("docker-content-digest", digest_of(&old));
+    let mock = Mock::given(method("HEAD")).and(path_regex("^/v2/app/manifests/"));
+    mock.respond_with(other).mount(&fake.server).await;
+    (fake, tags.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn add_follows_what_latest_points_to_and_says_what_it_leaves() {
+    let (fake, count) = qbittorrent().await;
+    let workspace = Workspace::new();
+    let outcome = run(&workspace, &["add", &fake.image()]).code(0);
+    let written = workspace.read("images.json");
+    let entry: Value = serde_json::from_str(&written).unwrap();
+    assert_eq!(
+        entry[0]["strategies"],
+        json!({ "major-minor-patch": "<14" })
+    );
+    assert_eq!(entry[0]["keep"], json!(3));
+    assert_eq!(entry[0]["tags"], json!(["latest"]));
+    let pinned = workspace.table()["images"][fake.image()].clone();
+    let pinned: Vec<&String> = pinned.as_object().unwrap().keys().collect();
+    assert_eq!(pinned, ["5.2.1", "5.2.2", "5.2.3", "latest"]);
+    for line in [
+        "'latest' points to what 5.2.3 does.",
+        "5.2.3 5.2.2 5.2.1",
+        "does not satisfy '<14' of 'major-minor-patch'",
+        "20.04.1",
+        "of other variants: ",
+    ] {
+        assert!(outcome.stdout.contains(line), "{}", outcome.stdout);
+    }
+    let heads = fake.requests().await;
+    let heads = heads
+        .iter()
+        .filter(|request| request.method.as_str() == "HEAD")
+        .count();
+    assert!(
+        count > 300 && heads <= 70,
+        "{heads} of {count} tags were asked for"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,7 +247,8 @@ async fn resolve_asks_the_registry_and_not_the_table() {
             &[&*format!("{image}:1@{amd64}"), "--platform", "linux/arm64"],
             "is not what the tag points to now",
         ),
-        (&["A B"], "invalid value 'A B'"),
+        (&["A B"], "invalid image reference 'A B'"),
+        (&[&*format!("{image}:^9")], "the registry has no tag of"),
     ] {
         let outcome = run(
             &workspace,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
+use futures_util::future::try_join_all;
 use nix_oci_hashes::digest::Digest;
 use nix_oci_hashes::file;
 use nix_oci_hashes::images::default_platforms;
@@ -10,15 +11,20 @@ use nix_oci_hashes::images::edit::Editor;
 use nix_oci_hashes::lookup::TagList;
 use nix_oci_hashes::name::ImageName;
 use nix_oci_hashes::platform::Platform;
-use nix_oci_hashes::propose::Proposal;
+use nix_oci_hashes::propose::{Listing, Proposal};
 use nix_oci_hashes::refresh::{Options, Scope, refresh};
-use nix_oci_hashes::registry::Client;
+use nix_oci_hashes::registry::{Client, RegistryError};
 use nix_oci_hashes::tag::Tag;
 
+use super::choice;
 use super::files::{Files, read_table};
 use super::network::{self, Network};
 use super::progress::Bars;
 use super::report::{self, Outcome};
+
+/// Most tags that are asked for to find what `latest` is, and how many at once.
+const MOST_PROBES: usize = 60;
+const PROBES_AT_ONCE: usize = 20;
 
 /// Track an image: find its platforms and versions, write its entry, and pin it
 ///
@@ -54,7 +60,12 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
     let client = network.client()?;
     let runtime = network::runtime()?;
 
-    let (proposal, offered) = runtime.block_on(look_at(&client, &image))?;
+    let Found {
+        listed,
+        evidence,
+        proposal,
+        offered,
+    } = runtime.block_on(look_at(&client, &image))?;
     let platforms = choose(&image, &platform.into_iter().collect(), &offered)?;
     let others = offered
         .keys()
@@ -91,7 +102,8 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
     })?;
     drop(locks);
     let entry = editor.entry(&image).unwrap_or_default();
-    let mut text = format!("{}:\n  {entry}\n", files.images.display());
+    let mut text = format!("{}:\n  {entry}\n{evidence}\n", files.images.display());
+    text.push_str(&choice::render(&tracked, &listed));
     if !others.is_empty() {
         text.push_str(&format!(
             "It is for {} too; add them to 'platforms' if you need them.\n",
@@ -118,20 +130,50 @@ fn check_new(editor: &Editor, image: &ImageName, files: &Files) -> Result<()> {
     Ok(())
 }
 
-/// What the registry has of the image: a proposal from its tags, and the
-/// platforms of the tag that the proposal names.
-async fn look_at(
-    client: &Client,
-    image: &ImageName,
-) -> Result<(Proposal, BTreeMap<Platform, Digest>)> {
-    let tags = client.tags(image).await?;
-    let Some(proposal) = Proposal::from_tags(&tags) else {
-        let shown = TagList::of(&tags);
+/// What the registry has of an image.
+struct Found {
+    listed: BTreeSet<Tag>,
+    /// Why this is proposed, as a sentence.
+    evidence: String,
+    proposal: Proposal,
+    /// The platforms of the tag that the proposal names.
+    offered: BTreeMap<Platform, Digest>,
+}
+
+async fn look_at(client: &Client, image: &ImageName) -> Result<Found> {
+    let listed = client.tags(image).await?;
+    let listing = Listing::new(&listed);
+    let word = listing.word();
+    let followed = match word {
+        Some(word) => {
+            let same = same_as(client, image, &listing, word).await?;
+            let proposal = listing.follow(word, &same);
+            proposal.map(|proposal| (word, proposal))
+        }
+        None => None,
+    };
+    let (evidence, proposal) = match (followed, word) {
+        (Some((word, proposal)), _) => (
+            format!("'{word}' points to what {} does.", proposal.sample()),
+            Some(proposal),
+        ),
+        (None, Some(word)) => (
+            format!("No version points to what '{word}' does; the newest versions are followed."),
+            listing.newest(),
+        ),
+        (None, None) => (
+            "No tag such as 'latest' tells the current release; the newest versions are followed."
+                .to_owned(),
+            listing.newest(),
+        ),
+    };
+    let Some(proposal) = proposal else {
+        let shown = TagList::of(&listed);
         bail!(
             "{image} has no version among its {} tags: {shown}; write an entry yourself, such as {{ \"image\": \"{image}\", \
              \"strategies\": {{}}, \"tags\": [\"{}\"] }}, and run 'nix-oci-hashes refresh'",
-            tags.len(),
-            tags.first().map_or("latest", Tag::as_str)
+            listed.len(),
+            listed.first().map_or("latest", Tag::as_str)
         );
     };
     let sample = proposal.sample();
@@ -140,7 +182,70 @@ async fn look_at(
         format!("the registry lists {image}:{sample} and does not have it; try again")
     })?;
     let offered = client.platforms(image, &digest).await?;
-    Ok((proposal, offered))
+    Ok(Found {
+        evidence,
+        proposal,
+        offered,
+        listed,
+    })
+}
+
+/// The version tags that point to what `word` does, as far as [`MOST_PROBES`]
+/// requests find them.
+async fn same_as<'a>(
+    client: &Client,
+    image: &ImageName,
+    listing: &Listing<'a>,
+    word: &Tag,
+) -> Result<BTreeSet<&'a Tag>> {
+    let mut same = BTreeSet::new();
+    let Some(current) = client.digest(image, word).await? else {
+        return Ok(same);
+    };
+    let mut left = MOST_PROBES;
+    let mut asked = BTreeSet::new();
+    let probes = listing.probes();
+    for probes in probes.chunks(PROBES_AT_ONCE) {
+        same.extend(pointing_to(client, image, &current, probes, &mut asked, &mut left).await?);
+        // Other names of the release show in which precisions it is followed.
+        let relatives = same.iter().flat_map(|tag| listing.relatives(tag));
+        let relatives: Vec<&Tag> = relatives.collect();
+        if !same.is_empty() {
+            let found =
+                pointing_to(client, image, &current, &relatives, &mut asked, &mut left).await?;
+            same.extend(found);
+            break;
+        }
+        if left == 0 {
+            break;
+        }
+    }
+    Ok(same)
+}
+
+/// Those of `tags` that point to `current`; none is asked for twice, and no more than
+/// `left`.
+async fn pointing_to<'a>(
+    client: &Client,
+    image: &ImageName,
+    current: &Digest,
+    tags: &[&'a Tag],
+    asked: &mut BTreeSet<&'a Tag>,
+    left: &mut usize,
+) -> Result<Vec<&'a Tag>> {
+    let new: Vec<&Tag> = tags
+        .iter()
+        .copied()
+        .filter(|tag| asked.insert(tag))
+        .take(*left)
+        .collect();
+    *left -= new.len();
+    let requests = new.into_iter().map(|tag| async move {
+        let digest = client.digest(image, tag).await?;
+        Ok((digest.as_ref() == Some(current)).then_some(tag))
+    });
+    let found: Result<Vec<Option<&Tag>>, RegistryError> = try_join_all(requests).await;
+    Ok(found?.into_iter().flatten().collect())
 }
 
 /// The platforms asked for, or the usual ones, or all there are.

@@ -2,6 +2,7 @@
 
 mod add;
 mod check;
+mod choice;
 mod columns;
 mod completions;
 mod files;

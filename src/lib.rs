@@ -43,6 +43,6 @@ pub mod resolve;
 pub mod suggest;
 pub mod table;
 pub mod tag;
-mod text;
+pub mod text;
 pub mod variant;
 pub mod version;

@@ -19,8 +19,9 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// Displays a message that has outside input in it, likewise escaped and cut.
-pub(crate) struct Plain<'a>(pub(crate) &'a str);
+/// Displays a text that has outside input in it, such as the name of a file or a
+/// message, with control characters escaped and a long one cut.
+pub struct Plain<'a>(pub &'a str);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -108,7 +108,7 @@ fn the_workflow_of_the_page_proposes_what_has_changed() {
     let (clone, origin) = repository(&shell);
     let workflow = of_kind("yaml").into_iter().next().unwrap();
     let steps = scripts(&workflow.text);
-    assert_eq!(steps.len(), 2);
+    assert_eq!(steps.len(), 3);
     for _ in 0..2 {
         git(&clone.path(""), &["checkout", "-q", "main"]);
         for step in &steps {
@@ -212,4 +212,5 @@ fn the_pipeline_of_gitlab_proposes_what_has_changed() {
     assert_refreshed(&origin, "refresh");
     let body = git(&origin, &["log", "-1", "--format=%b", "refresh"]);
     assert!(body.contains("added"), "{body}");
+    assert!(!body.contains('|'), "counts alone: {body}");
 }

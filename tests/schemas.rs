@@ -48,6 +48,10 @@ fn images_json() {
         json!({ "image": "a.io/a", "strategies": { "major": true, "major-minor": ">=1, <3", "major-minor-patch": "*" } }),
         json!({ "image": "a.io/a", "variants": ["", "-fpm", "-ce.#", "-ls#"], "keep": 5, "tags": ["latest", "v1_2"] }),
         json!({ "image": "a.io/a", "initialMajor": ["30", "stable"], "initialMajorMinor": [] }),
+        json!({ "image": "a.io/a", "variants": ["-debian-#-r#", "-#"] }),
+        json!({ "image": "a.io/a", "strategies": { "major": ["^17", "^21 || >=24 <26"] }, "keep": 1 }),
+        json!({ "image": "a.io/a", "pattern": "RELEASE.{major}-{minor}-{patch}T{build}-{build}-{build}Z" }),
+        json!({ "image": "a.io/a", "pattern": ["{major}_{build}-jdk", "{major}-{minor}"], "ignore": ["*-nightly", "20.04.1"] }),
     ] {
         assert_eq!(both_take(&schema, &entry), (true, true), "{entry}");
     }
@@ -70,7 +74,19 @@ fn images_json() {
         json!({ "image": "a.io/a", "strategies": { "major": "newest" } }),
         json!({ "image": "a.io/a", "strategies": true }),
         json!({ "image": "a.io/a", "variants": ["fpm"] }),
-        json!({ "image": "a.io/a", "variants": ["-#-#"] }),
+        json!({ "image": "a.io/a", "variants": ["-##"] }),
+        json!({ "image": "a.io/a", "variants": ["-#1"] }),
+        json!({ "image": "a.io/a", "strategies": { "major": "34.0.4" } }),
+        json!({ "image": "a.io/a", "strategies": { "major": [] } }),
+        json!({ "image": "a.io/a", "strategies": { "major": [true] } }),
+        json!({ "image": "a.io/a", "strategies": { "major": "^v2" } }),
+        json!({ "image": "a.io/a", "strategies": { "major": "~>2" } }),
+        json!({ "image": "a.io/a", "pattern": "{minor}" }),
+        json!({ "image": "a.io/a", "pattern": "{major}{minor}" }),
+        json!({ "image": "a.io/a", "pattern": "{major}.{number}" }),
+        json!({ "image": "a.io/a", "pattern": [] }),
+        json!({ "image": "a.io/a", "ignore": ["a b"] }),
+        json!({ "image": "a.io/a", "ignore": "a" }),
         json!({ "image": "a.io/a", "keep": 0 }),
         json!({ "image": "a.io/a", "keep": "3" }),
         json!({ "image": "a.io/a", "tags": ["a b"] }),
@@ -88,6 +104,7 @@ fn digests_json() {
     assert!(schema.is_valid(&committed));
     let digest = format!("sha256:{}", "0a".repeat(32));
     let with = |pin: Value| json!({ "version": 1, "images": { "a.io/a": { "1": pin } } });
+    let recorded = |pin: Value| json!({ "version": 2, "images": { "a.io/a": { "1": pin } } });
     for (file, is_good) in [
         (json!({ "version": 1, "images": {} }), true),
         (json!({ "version": 1, "images": { "a.io/a": {} } }), true),
@@ -100,7 +117,29 @@ fn digests_json() {
             with(json!({ "digest": digest, "platforms": { "linux/arm/v7": digest } })),
             true,
         ),
-        (json!({ "version": 2, "images": {} }), false),
+        (json!({ "version": 2, "images": {} }), true),
+        (
+            recorded(json!({ "digest": digest, "version": "17.0.8.1+1", "variant": "-jdk" })),
+            true,
+        ),
+        (
+            recorded(json!({ "digest": digest, "version": "2024.11" })),
+            true,
+        ),
+        (
+            recorded(json!({ "digest": digest, "version": "2024.01" })),
+            false,
+        ),
+        (recorded(json!({ "digest": digest, "version": 1 })), false),
+        (
+            recorded(json!({ "digest": digest, "variant": "-jdk" })),
+            false,
+        ),
+        (
+            recorded(json!({ "digest": digest, "version": "1", "variant": "jdk" })),
+            false,
+        ),
+        (json!({ "version": 3, "images": {} }), false),
         (json!({ "version": 1 }), false),
         (json!([]), false),
         (

@@ -13,7 +13,7 @@ use nix_oci_hashes::name::ImageName;
 use nix_oci_hashes::platform::Platform;
 use nix_oci_hashes::propose::{Listing, Proposal};
 use nix_oci_hashes::refresh::{Options, Scope, refresh};
-use nix_oci_hashes::registry::{Client, RegistryError};
+use nix_oci_hashes::registry::{Client, RegistryError, TagSet};
 use nix_oci_hashes::tag::Tag;
 
 use super::choice;
@@ -97,12 +97,15 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
     file::write(&files.digests, table.to_json().as_bytes()).with_context(|| {
         format!(
             "{image} stands in {} now, without pins",
-            files.images.display()
+            super::name_of(&files.images)
         )
     })?;
     drop(locks);
     let entry = editor.entry(&image).unwrap_or_default();
-    let mut text = format!("{}:\n  {entry}\n{evidence}\n", files.images.display());
+    let mut text = format!(
+        "{}:\n  {entry}\n{evidence}\n",
+        super::name_of(&files.images)
+    );
     text.push_str(&choice::render(&tracked, &listed));
     if !others.is_empty() {
         text.push_str(&format!(
@@ -110,7 +113,7 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
             others.join(", ")
         ));
     }
-    let outcome = format!("{} {}", files.digests.display(), Outcome::Written);
+    let outcome = format!("{} {}", super::name_of(&files.digests), Outcome::Written);
     text.push_str(&report::terminal::render(&report, &outcome));
     super::print(&text)?;
     Ok(if report.problems.is_empty() {
@@ -122,7 +125,7 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
 
 fn check_new(editor: &Editor, image: &ImageName, files: &Files) -> Result<()> {
     if editor.entry(image).is_some() {
-        let file = files.images.display();
+        let file = super::name_of(&files.images);
         bail!(
             "{image} is tracked already; change its entry in {file}, then run 'nix-oci-hashes refresh'"
         );
@@ -132,7 +135,7 @@ fn check_new(editor: &Editor, image: &ImageName, files: &Files) -> Result<()> {
 
 /// What the registry has of an image.
 struct Found {
-    listed: BTreeSet<Tag>,
+    listed: TagSet,
     /// Why this is proposed, as a sentence.
     evidence: String,
     proposal: Proposal,
@@ -168,7 +171,7 @@ async fn look_at(client: &Client, image: &ImageName) -> Result<Found> {
         ),
     };
     let Some(proposal) = proposal else {
-        let shown = TagList::of(&listed);
+        let shown = TagList::of(listed.iter());
         bail!(
             "{image} has no version among its {} tags: {shown}; write an entry yourself, such as {{ \"image\": \"{image}\", \
              \"strategies\": {{}}, \"tags\": [\"{}\"] }}, and run 'nix-oci-hashes refresh'",
@@ -181,7 +184,7 @@ async fn look_at(client: &Client, image: &ImageName) -> Result<Found> {
     let digest = digest.with_context(|| {
         format!("the registry lists {image}:{sample} and does not have it; try again")
     })?;
-    let offered = client.platforms(image, &digest).await?;
+    let offered = client.platforms(image, &digest).await?.manifests;
     Ok(Found {
         evidence,
         proposal,

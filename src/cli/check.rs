@@ -8,8 +8,9 @@ use nix_oci_hashes::images::{self, TrackedImage};
 use nix_oci_hashes::name::ImageName;
 use nix_oci_hashes::platform::Platform;
 use nix_oci_hashes::table::Table;
+use nix_oci_hashes::version::Version;
 
-use super::files::{Files, read_table};
+use super::files::Files;
 
 /// Check both files: well-formed, canonical, consistent
 ///
@@ -24,14 +25,13 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let Files { images, digests } = &arguments.files;
     let tracked = images::read(images)?;
-    // One that is not there has no pins, which is told as what is missing.
-    let (table, digest) = read_table(digests)?;
+    let (table, digest) = arguments.files.existing_table()?;
     let mut faults = faults(&tracked, &table);
     let canonical = Digest::of_written(|out| table.write(out))?;
     if digest.is_some_and(|digest| digest != canonical) {
         faults.push(format!(
             "{}: not in canonical form; run 'nix-oci-hashes merge {0} --output {0}'",
-            digests.display()
+            super::name_of(&digests)
         ));
     }
     let waiting = waiting(&tracked, &table);
@@ -98,6 +98,25 @@ fn faults(tracked: &[TrackedImage], table: &Table) -> Vec<String> {
     for entry in tracked {
         let pins = table.images.get(&entry.image).into_iter().flatten();
         for (tag, pin) in pins {
+            let version = entry.recorded_version(tag);
+            if pin.version.as_deref() != version.as_ref() {
+                let words = |version: Option<&Version>| match version {
+                    Some(version) => format!("version '{}{}'", version.to_pin(), version.variant()),
+                    None => "no version".to_owned(),
+                };
+                faults.push(format!(
+                    "{}:{tag}: records {}, where 'pattern' in images.json reads {}; {REFRESH}",
+                    entry.image,
+                    words(pin.version.as_deref()),
+                    words(version.as_ref()),
+                ));
+            }
+            if entry.ignores(tag) {
+                faults.push(format!(
+                    "{}:{tag}: pinned, and listed in 'ignore'; {REFRESH}",
+                    entry.image
+                ));
+            }
             let untracked = |platform: &&Platform| !entry.platforms.contains(*platform);
             for platform in pin.platforms.keys().filter(untracked) {
                 faults.push(format!(

@@ -14,7 +14,7 @@ use super::columns::{Cell, align};
 const TAKEN_SHOWN: usize = 12;
 const LEFT_SHOWN: usize = 3;
 /// Variants that are named of those that are left.
-const VARIANTS_SHOWN: usize = 8;
+const VARIANTS_SHOWN: usize = 6;
 
 /// A line for each reason for which tags are taken or left, the newest tags first.
 pub(super) fn render(tracked: &TrackedImage, listed: &BTreeSet<Tag>) -> String {
@@ -81,7 +81,7 @@ fn names(mut tags: Vec<&Tag>, most: usize) -> String {
 fn most(variants: BTreeMap<&str, usize>) -> String {
     let count = variants.len();
     let mut variants: Vec<(&str, usize)> = variants.into_iter().collect();
-    variants.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    variants.sort_by_key(|(variant, count)| (std::cmp::Reverse(*count), variant.len()));
     let shown = variants.iter().take(VARIANTS_SHOWN);
     let shown: Vec<String> = shown.map(|(variant, _)| format!("'{variant}'")).collect();
     more(shown.join(" "), count.saturating_sub(VARIANTS_SHOWN))

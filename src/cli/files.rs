@@ -11,6 +11,9 @@ use nix_oci_hashes::images::edit::Editor;
 use nix_oci_hashes::json::plain;
 use nix_oci_hashes::table::Table;
 
+/// How the table is usually called.
+const DIGESTS: &str = "digests.json";
+
 /// The files, by their usual names.
 #[derive(Debug, clap::Args)]
 pub(super) struct Files {
@@ -19,7 +22,7 @@ pub(super) struct Files {
     pub(super) images: PathBuf,
 
     /// The table of pins; made where there is none
-    #[arg(long, value_name = "FILE", default_value = "digests.json")]
+    #[arg(long, value_name = "FILE", default_value = DIGESTS)]
     pub(super) digests: PathBuf,
 }
 
@@ -28,7 +31,20 @@ impl Files {
     /// file yet.
     pub(super) fn editor(&self) -> Result<Editor> {
         let text = read(&self.images)?.unwrap_or_else(|| b"[]\n".to_vec());
-        Ok(Editor::new(&text, &self.images.display().to_string())?)
+        Ok(Editor::new(&text, &super::name_of(&self.images))?)
+    }
+
+    /// The table and the digest of its text. That it is not there yet is an error only
+    /// where it was named: it may be a slip.
+    pub(super) fn existing_table(&self) -> Result<(Table, Option<Digest>)> {
+        let (table, digest) = read_table(&self.digests)?;
+        if digest.is_none() && self.digests != Path::new(DIGESTS) {
+            bail!(
+                "{}: there is no such file; name the table with --digests FILE, or make it with 'nix-oci-hashes refresh'",
+                super::name_of(&self.digests)
+            );
+        }
+        Ok((table, digest))
     }
 
     /// Takes the locks of both files, which whoever changes both does in this
@@ -49,7 +65,7 @@ pub(super) fn check_apart(files: &[(&str, &Path)]) -> Result<()> {
         if let Some((other, _)) = same {
             bail!(
                 "{other} and {flag} both name {}; name two files",
-                path.display()
+                super::name_of(&path)
             );
         }
     }
@@ -77,7 +93,7 @@ pub(super) fn check_folder(path: &Path) -> Result<()> {
     if !folder.as_os_str().is_empty() && !folder.is_dir() {
         bail!(
             "{}: its folder does not exist; create it first",
-            path.display()
+            super::name_of(&path)
         );
     }
     Ok(())
@@ -93,7 +109,7 @@ pub(super) fn read_table(path: &Path) -> Result<(Table, Option<Digest>)> {
     let Some(text) = read(path)? else {
         return Ok((Table::default(), None));
     };
-    let table = Table::parse(&text, &path.display().to_string())?;
+    let table = Table::parse(&text, &super::name_of(&path))?;
     Ok((table, Some(Digest::of(Algorithm::Sha256, &text))))
 }
 
@@ -104,7 +120,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => bail!(
             "{}: {}; see that it is a file that you may read",
-            path.display(),
+            super::name_of(&path),
             plain(&error)
         ),
     }

@@ -76,7 +76,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         ]);
     }
     // The files are to be read again by whoever comes next.
-    let origin = files.images.display().to_string();
+    let origin = super::name_of(&files.images);
     images::parse(work.editor.text().as_bytes(), &origin)?;
     let outcome = if arguments.dry_run {
         "nothing written".to_owned()
@@ -85,7 +85,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             file::write(&files.images, work.editor.text().as_bytes())?;
             file::write(&files.digests, work.table.to_json().as_bytes())?;
         }
-        let (images, digests) = (files.images.display(), files.digests.display());
+        let (images, digests) = (
+            super::name_of(&files.images),
+            super::name_of(&files.digests),
+        );
         if work.taken > 0 {
             format!(
                 "{images} and {digests} written; run 'nix-oci-hashes refresh' to verify and complete the pins"
@@ -130,16 +133,19 @@ struct New {
 
 impl Work {
     fn take_entries(&mut self, path: &Path, imported: &Imported) {
+        let mut new = Vec::new();
+        let mut names = BTreeSet::new();
         for (image, entry) in &imported.entries {
-            let place = path.display().to_string();
-            if self.editor.entry(image).is_some() {
+            let place = super::name_of(&path);
+            if self.editor.has(image) || !names.insert(image) {
                 self.leave(place, image.to_string(), "tracked already");
             } else {
-                self.editor.add_text(image, entry);
+                new.push((image.clone(), entry.clone()));
                 self.table.images.entry(image.clone()).or_default();
                 self.took(place, image.to_string(), "tracked");
             }
         }
+        self.editor.add_texts(new);
     }
 
     fn take_references(&mut self, path: &Path, imported: Imported) {
@@ -147,13 +153,13 @@ impl Work {
             self.take_reference(path, found);
         }
         for left in imported.left {
-            let place = format!("{}:{}", path.display(), left.line);
+            let place = format!("{}:{}", super::name_of(&path), left.line);
             self.leave(place, left.text, &left.reason);
         }
     }
 
     fn take_reference(&mut self, path: &Path, Found { line, reference }: Found) {
-        let place = format!("{}:{line}", path.display());
+        let place = format!("{}:{line}", super::name_of(&path));
         let text = reference.to_string();
         let Reference { image, tag, digest } = reference;
         let tag = match (tag, &digest) {
@@ -163,7 +169,7 @@ impl Work {
                 return self.leave(place, text, "it has no tag to pin the digest to");
             }
         };
-        let is_new = self.editor.entry(&image).is_none();
+        let is_new = !self.editor.has(&image);
         let pinned = self
             .table
             .images
@@ -233,17 +239,20 @@ impl Work {
 
     /// Writes an entry for each image that is new.
     fn add_new(&mut self) {
-        for (image, New { tags, mut variants }) in std::mem::take(&mut self.new) {
-            if variants.is_empty() {
-                variants.insert(VariantPattern::plain());
-            }
-            let entry = TrackedImage {
-                variants,
-                tags,
-                ..TrackedImage::new(image)
-            };
-            self.editor.add(&entry);
-        }
+        let entries = std::mem::take(&mut self.new);
+        let entries = entries
+            .into_iter()
+            .map(|(image, New { tags, mut variants })| {
+                if variants.is_empty() {
+                    variants.insert(VariantPattern::plain());
+                }
+                TrackedImage {
+                    variants,
+                    tags,
+                    ..TrackedImage::new(image)
+                }
+            });
+        self.editor.add_all(entries);
     }
 
     fn took(&mut self, place: String, what: String, how: &str) {

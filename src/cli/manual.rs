@@ -17,7 +17,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     clap_mangen::generate_to(super::Command::command(), folder).map_err(|error| {
         anyhow!(
             "cannot write the manual pages to {}: {}; name a folder that exists and can be written to",
-            folder.display(),
+            super::name_of(&folder),
             plain(&error)
         )
     })?;

@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     };
     let mut merge = Merge::default();
     for path in &arguments.file {
-        merge.add(&path.display().to_string(), Table::read(path)?)?;
+        merge.add(&super::name_of(&path), Table::read(path)?)?;
     }
     let table = merge.finish();
     if let Some(path) = &arguments.images {

@@ -17,12 +17,15 @@ mod refresh;
 mod remove;
 mod report;
 mod resolve;
+mod review;
 
 use std::io::{ErrorKind, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use nix_oci_hashes::text::Plain;
 
 /// Everything was done.
 const DONE: u8 = 0;
@@ -50,6 +53,7 @@ enum Verb {
     Import(import::Arguments),
     Check(check::Arguments),
     Merge(merge::Arguments),
+    Review(review::Arguments),
     Completions(completions::Arguments),
     #[command(hide = true)]
     Manual(manual::Arguments),
@@ -57,6 +61,11 @@ enum Verb {
 
 /// Prints on standard output, without colour where it is no terminal. That
 /// nobody reads on (`| head`) is no error.
+/// The name of a file as it is printed: a terminal does not act on it.
+fn name_of(path: &impl AsRef<Path>) -> String {
+    Plain(&path.as_ref().display().to_string()).to_string()
+}
+
 fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = anstream::stdout().lock();
     match stdout
@@ -90,6 +99,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Import(arguments) => import::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Merge(arguments) => merge::run(&arguments),
+        Verb::Review(arguments) => review::run(&arguments),
         Verb::Completions(arguments) => completions::run(&arguments),
         Verb::Manual(arguments) => manual::run(&arguments),
     };

@@ -123,7 +123,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     drop(lock);
     // A report of many changes takes as much memory as the tables did.
     drop((old, table, images));
-    let name = target.display().to_string();
+    let name = super::name_of(&target);
     let summarized = match &arguments.summary {
         Some(path) => {
             let text = report::markdown::render(&report, &format!("`{name}` {outcome}"));
@@ -167,7 +167,7 @@ fn scope(arguments: &Arguments, images: &[TrackedImage]) -> Result<Scope> {
     }
     for image in &arguments.image {
         if !images.iter().any(|tracked| tracked.image == *image) {
-            let file = arguments.files.images.display();
+            let file = super::name_of(&arguments.files.images);
             bail!("{image} is not in {file}; add it with 'nix-oci-hashes add {image}'");
         }
     }

@@ -1,8 +1,8 @@
 //! Changes to the text of `images.json`, which people keep in an order and a
 //! look of their own: all that is not changed stays as it is.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::ops::Range;
 
 use serde_json::value::RawValue;
 
@@ -16,10 +16,22 @@ const LONG: usize = 96;
 /// How the first entry of an empty list is set off.
 const FIRST: &str = "\n  ";
 
-/// A file's text, and where in it each entry stands.
+/// A file's text in pieces: what is before the first entry, the entries, and what is
+/// after the last.
 pub struct Editor {
+    head: String,
+    entries: Vec<Entry>,
+    tail: String,
+    names: BTreeSet<ImageName>,
+    /// What stands between two entries.
+    separator: Option<String>,
+}
+
+struct Entry {
+    image: ImageName,
     text: String,
-    entries: Vec<(ImageName, Range<usize>)>,
+    /// What stands between the entry before and this one.
+    before: String,
 }
 
 impl Editor {
@@ -33,40 +45,71 @@ impl Editor {
         let raw: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
         // Each is a part of the text it was parsed from.
         let start = |raw: &RawValue| raw.get().as_ptr().addr() - text.as_ptr().addr();
-        let ranges = raw.iter().map(|raw| {
-            let start = start(raw);
-            start..start + raw.get().len()
-        });
-        let names = images.into_iter().map(|tracked| tracked.image);
+        let first = raw.first().map(|raw| start(raw));
+        let first = first.unwrap_or_else(|| text.rfind(']').unwrap_or(text.len()));
+        let mut end = first;
+        let mut entries: Vec<Entry> = Vec::with_capacity(raw.len());
+        for (raw, tracked) in raw.iter().zip(images) {
+            let before = text[end..start(raw)].to_owned();
+            end = start(raw) + raw.get().len();
+            entries.push(Entry {
+                image: tracked.image,
+                text: raw.get().to_owned(),
+                before,
+            });
+        }
         Ok(Self {
-            text: text.clone().into_owned(),
-            entries: names.zip(ranges).collect(),
+            head: text[..first].to_owned(),
+            tail: text[end..].to_owned(),
+            names: entries.iter().map(|entry| entry.image.clone()).collect(),
+            separator: separator(&text[..first], &entries),
+            entries,
         })
     }
 
     /// The text as it is now.
-    pub fn text(&self) -> &str {
-        &self.text
+    pub fn text(&self) -> String {
+        let entries = self.entries.iter();
+        let entries = entries.flat_map(|entry| [entry.before.as_str(), &entry.text]);
+        std::iter::once(self.head.as_str())
+            .chain(entries)
+            .chain([self.tail.as_str()])
+            .collect()
+    }
+
+    /// Whether there is an entry of `image`.
+    pub fn has(&self, image: &ImageName) -> bool {
+        self.names.contains(image)
     }
 
     /// The text of the entry of `image`.
     pub fn entry(&self, image: &ImageName) -> Option<&str> {
-        let (_, range) = self.entries.iter().find(|(name, _)| name == image)?;
-        self.text.get(range.clone())
+        let mut entries = self.entries.iter();
+        let entry = entries.find(|entry| entry.image == *image)?;
+        Some(&entry.text)
     }
 
     /// Adds an entry: where its name belongs if the file is in the order of
     /// names, otherwise at the end, and in the look of the others.
     pub fn add(&mut self, tracked: &TrackedImage) {
-        let entry = self.in_style(&fields(tracked));
-        self.add_text(&tracked.image, &entry);
+        self.add_all([tracked.clone()]);
+    }
+
+    /// Adds several, likewise.
+    pub fn add_all(&mut self, tracked: impl IntoIterator<Item = TrackedImage>) {
+        let entries = tracked.into_iter().map(|tracked| {
+            let text = self.in_style(&fields(&tracked));
+            (tracked.image, text)
+        });
+        let entries: Vec<_> = entries.collect();
+        self.add_texts(entries);
     }
 
     /// The fields of an entry on one line, or where that is long on lines of
     /// their own with the file's indent and line ends.
     fn in_style(&self, fields: &[String]) -> String {
         let line = format!("{{ {} }}", fields.join(", "));
-        let separator = self.separator();
+        let separator = self.separator.as_deref().unwrap_or(FIRST);
         let indent = separator.rsplit('\n').next().unwrap_or_default();
         let is_one_line = !separator.contains('\n');
         if is_one_line || line.chars().count() <= LONG {
@@ -89,77 +132,94 @@ impl Editor {
 
     /// Adds an entry as it is written, likewise.
     pub fn add_text(&mut self, image: &ImageName, entry: &str) {
-        let in_order = self.entries.is_sorted_by(|(a, _), (b, _)| a <= b);
-        let count = self.entries.len();
-        let at = if in_order {
-            self.entries.partition_point(|(name, _)| name < image)
-        } else {
-            count
-        };
-        let separator = self.separator();
-        let (position, inserted, offset) = if count == 0 {
-            let inside = self.text.find('[').map_or(0, |bracket| bracket + 1);
-            let end = self.text.rfind(']').unwrap_or(inside);
-            self.text.replace_range(inside..end, "");
-            (inside, format!("{FIRST}{entry}\n"), FIRST.len())
-        } else if at == count {
-            let end = self.entries[count - 1].1.end;
-            (end, format!("{separator}{entry}"), separator.len())
-        } else {
-            (self.entries[at].1.start, format!("{entry}{separator}"), 0)
-        };
-        self.text.insert_str(position, &inserted);
-        for (_, range) in &mut self.entries[at..] {
-            *range = range.start + inserted.len()..range.end + inserted.len();
+        self.add_texts([(image.clone(), entry.to_owned())]);
+    }
+
+    /// Adds entries as they are written, likewise; one that is there already stays.
+    pub fn add_texts(&mut self, entries: impl IntoIterator<Item = (ImageName, String)>) {
+        let in_order = self.entries.is_sorted_by(|a, b| a.image <= b.image);
+        let added = entries.into_iter().filter_map(|(image, text)| {
+            let is_new = self.names.insert(image.clone());
+            let before = String::new();
+            is_new.then_some(Entry {
+                image,
+                text,
+                before,
+            })
+        });
+        let mut added: Vec<Entry> = added.collect();
+        if added.is_empty() {
+            return;
         }
-        let start = position + offset;
-        self.entries
-            .insert(at, (image.clone(), start..start + entry.len()));
+        if self.entries.is_empty() {
+            self.begin();
+        }
+        if in_order {
+            added.sort_by(|a, b| a.image.cmp(&b.image));
+        }
+        let separator = self.separator.clone().unwrap_or_default();
+        let mut merged: Vec<Entry> = Vec::with_capacity(self.entries.len() + added.len());
+        let mut added = added.into_iter().peekable();
+        for mut old in std::mem::take(&mut self.entries) {
+            // New entries go where the old one was, which is set off from them.
+            while in_order && let Some(mut new) = added.next_if(|new| new.image < old.image) {
+                new.before = std::mem::replace(&mut old.before, separator.clone());
+                merged.push(new);
+            }
+            merged.push(old);
+        }
+        for mut new in added {
+            if !merged.is_empty() {
+                new.before.clone_from(&separator);
+            }
+            merged.push(new);
+        }
+        self.entries = merged;
+    }
+
+    /// Makes room for the first entry of an empty list.
+    fn begin(&mut self) {
+        let inside = self.head.find('[').map_or(0, |bracket| bracket + 1);
+        self.head.truncate(inside);
+        self.head.push_str(FIRST);
+        self.tail.insert(0, '\n');
+        self.separator = Some(format!(",{FIRST}"));
     }
 
     /// Takes out the entry of `image`, if there is one.
     pub fn remove(&mut self, image: &ImageName) -> bool {
-        let Some(at) = self.entries.iter().position(|(name, _)| name == image) else {
+        if !self.names.remove(image) {
+            return false;
+        }
+        let Some(at) = self.entries.iter().position(|entry| entry.image == *image) else {
             return false;
         };
-        let range = if self.entries.len() == 1 {
-            let inside = self.text.find('[').map_or(0, |bracket| bracket + 1);
-            inside..self.text.rfind(']').unwrap_or(inside)
-        } else if at + 1 < self.entries.len() {
-            self.entries[at].1.start..self.entries[at + 1].1.start
-        } else {
-            self.entries[at - 1].1.end..self.entries[at].1.end
-        };
-        self.entries.remove(at);
-        for (_, other) in &mut self.entries[at..] {
-            *other = other.start - range.len()..other.end - range.len();
+        let removed = self.entries.remove(at);
+        if let Some(next) = self.entries.get_mut(at) {
+            next.before = removed.before;
+        } else if self.entries.is_empty() {
+            let inside = self.head.find('[').map_or(0, |bracket| bracket + 1);
+            self.head.truncate(inside);
+            self.tail = self.tail.trim_start().to_owned();
         }
-        self.text.replace_range(range, "");
         true
     }
+}
 
-    /// What stands between two entries: the shortest there is, which has no
-    /// blank line of a group.
-    fn separator(&self) -> String {
-        let between = self
-            .entries
-            .windows(2)
-            .map(|pair| pair[0].1.end..pair[1].1.start);
-        let shortest = between.min_by_key(ExactSizeIterator::len);
-        match (shortest, self.entries.first()) {
-            (Some(range), _) => self.text[range].to_owned(),
-            (None, Some((_, first))) => {
-                let before = &self.text[..first.start];
-                let gap = &before[before.rfind('[').map_or(0, |bracket| bracket + 1)..];
-                if gap.contains('\n') {
-                    format!(",{gap}")
-                } else {
-                    ", ".to_owned()
-                }
-            }
-            (None, None) => FIRST.to_owned(),
-        }
+/// What stands between two entries: the shortest there is, which has no blank line of
+/// a group. Of one entry it follows from what is before it.
+fn separator(head: &str, entries: &[Entry]) -> Option<String> {
+    let between = entries.iter().skip(1).map(|entry| entry.before.as_str());
+    if let Some(shortest) = between.min_by_key(|text| text.len()) {
+        return Some(shortest.to_owned());
     }
+    entries.first()?;
+    let gap = &head[head.rfind('[').map_or(0, |bracket| bracket + 1)..];
+    Some(if gap.contains('\n') {
+        format!(",{gap}")
+    } else {
+        ", ".to_owned()
+    })
 }
 
 /// The fields of an entry, without those that say what the default is.
@@ -224,7 +284,6 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeSet;
 
     fn image(name: &str) -> ImageName {
         name.parse().unwrap()
@@ -233,13 +292,13 @@ mod tests {
     fn with(text: &str, name: &str) -> String {
         let mut editor = Editor::new(text.as_bytes(), "images.json").unwrap();
         editor.add_text(&image(name), &format!("{{ \"image\": \"{name}\" }}"));
-        editor.text().to_owned()
+        editor.text()
     }
 
     fn without(text: &str, name: &str) -> String {
         let mut editor = Editor::new(text.as_bytes(), "images.json").unwrap();
         assert!(editor.remove(&image(name)));
-        editor.text().to_owned()
+        editor.text()
     }
 
     #[test]

@@ -7,12 +7,16 @@ use super::{Imported, expand};
 
 type Arguments = BTreeMap<String, String>;
 
+/// What the values of arguments may take in all, in bytes; what is beyond has none.
+const MOST_VALUES: usize = 1 << 20;
+
 pub(super) fn parse(text: &str) -> Imported {
     let mut imported = Imported::default();
     // Those before the first stage are for `FROM`; those within are not.
     let mut global = Arguments::new();
     let mut in_stage: Option<Arguments> = None;
     let mut stages = BTreeSet::from(["scratch".to_owned()]);
+    let mut values = 0;
     for (line, instruction) in instructions(text) {
         let mut words = instruction.split_whitespace().peekable();
         while words
@@ -32,7 +36,10 @@ pub(super) fn parse(text: &str) -> Imported {
                     };
                     let arguments = in_stage.as_mut().unwrap_or(&mut global);
                     if let Some(value) = value {
-                        arguments.insert(name.to_owned(), value);
+                        values += value.len();
+                        if values <= MOST_VALUES {
+                            arguments.insert(name.to_owned(), value);
+                        }
                     }
                 }
             }

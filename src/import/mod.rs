@@ -17,6 +17,8 @@ use crate::text::{Plain, Quoted};
 const LARGEST: u64 = 16 << 20;
 /// How deep a variable's default may hold variables.
 const LONGEST_NEST: usize = 16;
+/// Longest text with its variables put in, in bytes: no reference is as long.
+const LONGEST_EXPANDED: usize = 1024;
 const REMEDY: &str = "name compose files, Dockerfiles, Containerfiles, Kubernetes manifests, Nix files, or images.json and \
                       digests.json of the first nix-oci-hashes, by their usual names";
 
@@ -152,7 +154,12 @@ fn expand(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Result<String, 
     };
     let mut expanded = String::new();
     let mut rest = text;
+    let too_long =
+        || format!("with its variables put in it is longer than {LONGEST_EXPANDED} characters");
     while let Some((before, after)) = rest.split_once('$') {
+        if expanded.len() + before.len() > LONGEST_EXPANDED {
+            return Err(too_long());
+        }
         expanded.push_str(before);
         if let Some(literal) = after.strip_prefix('$') {
             expanded.push('$');
@@ -184,6 +191,9 @@ fn expand(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Result<String, 
         }
     }
     expanded.push_str(rest);
+    if expanded.len() > LONGEST_EXPANDED && rest.len() < text.len() {
+        return Err(too_long());
+    }
     Ok(expanded)
 }
 

@@ -1,7 +1,7 @@
 //! `images.json` and `digests.json`: those of the first nix-oci-hashes, and
 //! ours.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Found, Imported};
 use crate::images::edit::Editor;
@@ -43,11 +43,12 @@ fn images(text: &str, origin: &str) -> Result<Imported, FileError> {
 
 fn table(text: &str, origin: &str) -> Result<Imported, FileError> {
     let table = Table::parse(text.as_bytes(), origin)?;
+    let lines = lines(text);
     let mut imported = Imported::default();
     for (image, pins) in table.images {
         for (tag, pin) in pins {
             imported.found.push(Found {
-                line: line_of(text, pin.digest.to_string().as_str()),
+                line: line_of(&lines, &pin.digest.to_string()),
                 reference: Reference {
                     image: image.clone(),
                     tag: Some(tag),
@@ -61,13 +62,14 @@ fn table(text: &str, origin: &str) -> Result<Imported, FileError> {
 
 fn digests(text: &str, origin: &str) -> Result<Imported, FileError> {
     let Object(Wrapped(images)) = json::parse(text.as_bytes(), origin, REMEDY)?;
+    let lines = lines(text);
     let mut imported = Imported::default();
     for (image, tags) in images.0 {
         for (tag, platforms) in tags.0 {
             let written: BTreeSet<String> = platforms.0.into_values().collect();
             let named = format!("{image}:{tag}");
             let first = written.iter().next();
-            let line = first.map_or(1, |reference| line_of(text, reference));
+            let line = first.map_or(1, |reference| line_of(&lines, reference));
             let [reference] = &written.iter().collect::<Vec<_>>()[..] else {
                 imported.leave(line, &named, "its platforms have different references");
                 continue;
@@ -95,7 +97,17 @@ impl<'de> serde::Deserialize<'de> for Wrapped {
     }
 }
 
-fn line_of(text: &str, part: &str) -> usize {
-    let before = text.split(part).next().unwrap_or_default();
-    before.matches('\n').count() + 1
+/// The line on which each quoted text stands first, from 1 on.
+fn lines(text: &str) -> HashMap<&str, usize> {
+    let mut lines = HashMap::new();
+    for (number, line) in text.lines().enumerate() {
+        for quoted in line.split('"').skip(1).step_by(2) {
+            lines.entry(quoted).or_insert(number + 1);
+        }
+    }
+    lines
+}
+
+fn line_of(lines: &HashMap<&str, usize>, quoted: &str) -> usize {
+    lines.get(quoted).copied().unwrap_or(1)
 }

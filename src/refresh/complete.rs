@@ -46,7 +46,8 @@ pub(super) async fn complete(
         .flat_map(|pin| pin.platforms.keys())
         .collect();
     let offers_new = |offers: &BTreeMap<Digest, Offer>, known: &dyn Fn(&Platform) -> bool| {
-        let offered = offers.values().flatten().flat_map(BTreeMap::keys);
+        let offered = offers.values().flatten();
+        let offered = offered.flat_map(|offer| offer.manifests.keys());
         let mut tracked_ones = offered.filter(|platform| tracked.platforms.contains(*platform));
         tracked_ones.any(|platform| !known(platform))
     };
@@ -78,6 +79,7 @@ pub(super) async fn complete(
         match told.get(&pin.digest) {
             Some(Ok(offered)) => {
                 let taken = offered
+                    .manifests
                     .iter()
                     .filter(|(platform, _)| tracked.platforms.contains(*platform));
                 Arc::make_mut(pin)

@@ -14,6 +14,6 @@ mod tests;
 
 pub use decision::{Decision, Kept, Left, Taken};
 pub use plan::{Plan, plan};
-pub use report::{Change, ChangeKind, Gone, Lacking, Problem, Report};
+pub use report::{Ambiguous, Change, ChangeKind, Gone, Lacking, Problem, Report};
 pub use run::{Options, Progress, refresh};
 pub use scope::{Scope, Shard, ShardError};

@@ -22,6 +22,9 @@ pub struct Report {
     /// Tracked platforms that pinned tags do not offer. Where the newest pin of
     /// an image lacks one, its manifest is asked for every time.
     pub lacking: Vec<Lacking>,
+    /// Platforms that the index of a pinned tag lists more than once, with different
+    /// manifests.
+    pub ambiguous: Vec<Ambiguous>,
     /// What could not be had; old pins are kept, save where a registry answered
     /// that nothing is left of them.
     pub problems: Vec<(ImageName, Problem)>,
@@ -48,7 +51,9 @@ impl Report {
         let tags: BTreeSet<&Tag> = old.keys().chain(new.keys()).collect();
         for tag in tags {
             let kind = match (old.get(tag), new.get(tag)) {
-                (Some(old), Some(new)) if old == new => {
+                (Some(old), Some(new))
+                    if old.digest == new.digest && old.platforms == new.platforms =>
+                {
                     self.kept += 1;
                     continue;
                 }
@@ -97,6 +102,8 @@ impl Report {
             .sort_by_cached_key(|gone| order(&gone.image, &gone.tag));
         self.lacking
             .sort_by_cached_key(|lacking| (lacking.image.clone(), lacking.platform.clone()));
+        self.ambiguous
+            .sort_by_cached_key(|of| (order(&of.image, &of.tag), of.platform.clone()));
         self.problems
             .sort_by_cached_key(|(image, problem)| (image.clone(), problem.to_string()));
     }
@@ -130,6 +137,17 @@ pub struct Lacking {
     pub platform: Platform,
     /// How many pins lack it.
     pub pins: usize,
+}
+
+/// A platform that an index lists more than once; the first manifest is pinned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ambiguous {
+    /// The image.
+    pub image: ImageName,
+    /// The tag.
+    pub tag: Tag,
+    /// The platform.
+    pub platform: Platform,
 }
 
 /// One pin that differs from the old table.

@@ -12,13 +12,13 @@ use futures_util::stream::{self, StreamExt as _};
 use super::complete::complete;
 use super::decision::Decision;
 use super::plan::plan;
-use super::report::{Gone, Lacking, Problem, Report};
+use super::report::{Ambiguous, Gone, Lacking, Problem, Report};
 use super::scope::Scope;
 use crate::digest::Digest;
 use crate::images::TrackedImage;
 use crate::name::ImageName;
 use crate::platform::Platform;
-use crate::registry::{Client, RegistryError};
+use crate::registry::{Client, IndexPlatforms, RegistryError};
 use crate::table::{Pin, Pins, Table};
 use crate::tag::Tag;
 
@@ -94,6 +94,14 @@ pub async fn refresh(
                 pins,
             });
         }
+        for (tag, platform) in outcome.ambiguous {
+            let image = image.clone();
+            report.ambiguous.push(Ambiguous {
+                image,
+                tag,
+                platform,
+            });
+        }
         table.images.insert(image.clone(), outcome.pins);
         for tag in outcome.gone {
             let pinned = table.images[image].contains_key(&tag);
@@ -137,6 +145,7 @@ pub(super) struct Outcome {
     decisions: BTreeMap<Tag, Decision>,
     pub(super) gone: BTreeSet<Tag>,
     lacking: Vec<(Platform, usize)>,
+    ambiguous: Vec<(Tag, Platform)>,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -162,6 +171,7 @@ async fn refresh_image(
         decisions: BTreeMap::new(),
         gone: BTreeSet::new(),
         lacking: Vec::new(),
+        ambiguous: Vec::new(),
         problems: Vec::new(),
     };
     let listed = match client.tags(image).await {
@@ -175,6 +185,8 @@ async fn refresh_image(
         }
     };
     let plan = plan(tracked, &old_pins, &listed, options);
+    // It may be large, and others wait for its place.
+    drop(listed);
     let ask: BTreeSet<&Tag> = plan.ask().collect();
     progress.listed(registry, ask.len());
     outcome.gone = plan.gone().cloned().collect();
@@ -219,6 +231,15 @@ async fn refresh_image(
                 error,
             }),
         };
+        if let Ok(Some(pin)) = &pin
+            && let Some(Ok(offer)) = offers.get(&pin.digest)
+        {
+            let of_pin = |platform: &&Platform| pin.platforms.contains_key(*platform);
+            let platforms = offer.ambiguous.iter().filter(of_pin);
+            outcome
+                .ambiguous
+                .extend(platforms.map(|platform| (tag.clone(), platform.clone())));
+        }
         match pin {
             Ok(pin) => outcome.pins.extend(pin.map(|pin| (tag.clone(), pin))),
             Err(problem) => {
@@ -261,7 +282,7 @@ async fn ask_digests<'a>(
 }
 
 /// What a digest stands for: the manifest of each platform.
-pub(super) type Offer = Result<BTreeMap<Platform, Digest>, RegistryError>;
+pub(super) type Offer = Result<IndexPlatforms, RegistryError>;
 
 /// What each digest stands for, asked once however many tags share it.
 pub(super) async fn ask_platforms(
@@ -283,6 +304,7 @@ fn pin(tracked: &TrackedImage, tag: &Tag, digest: Digest, offer: &Offer) -> Resu
         error: error.clone(),
     })?;
     let taken: BTreeMap<_, _> = offered
+        .manifests
         .iter()
         .filter(|(platform, _)| tracked.platforms.contains(*platform))
         .map(|(platform, manifest)| (platform.clone(), manifest.clone()))
@@ -290,7 +312,7 @@ fn pin(tracked: &TrackedImage, tag: &Tag, digest: Digest, offer: &Offer) -> Resu
     if taken.is_empty() {
         return Err(Problem::NoPlatform {
             tag: tag.clone(),
-            offered: offered.keys().cloned().collect(),
+            offered: offered.manifests.keys().cloned().collect(),
         });
     }
     Ok(Pin::new(digest, taken))

@@ -46,6 +46,8 @@ pub(super) enum Login {
     Used(Credential),
     /// It was refused, and is not sent again.
     Refused,
+    /// The token service had no use for it, so that nothing of it was sent on.
+    Unheeded(StatusCode),
     /// It was not sent.
     Withheld(&'static str),
     /// A helper, or an entry of a file, could not tell it.
@@ -58,6 +60,10 @@ impl fmt::Display for Login {
             Self::None => Ok(()),
             Self::Used(_) => f.write_str("; it was asked with your stored login"),
             Self::Refused => f.write_str("; your stored login was refused"),
+            Self::Unheeded(status) => write!(
+                f,
+                "; its token service answers {status} to your stored login, and it was asked without"
+            ),
             Self::Withheld(why) => write!(f, "; your stored login was not sent {why}"),
             Self::Failed(reason) => write!(f, "; your stored login could not be read: {reason}"),
         }
@@ -142,11 +148,16 @@ impl Connection {
         } = challenge
         else {
             let header = credential.as_ref().and_then(auth::basic);
+            let login = match login {
+                Login::Used(_) if header.is_none() => Login::Withheld("since it is no password"),
+                login => login,
+            };
             let header =
                 header.ok_or_else(|| denied("it wants a user name and a password", &login))?;
             return Ok(Authorization { header, login });
         };
-        let trust = auth::may_be_asked(realm, url).map_err(|reason| denied(&reason, &login))?;
+        let trust =
+            auth::may_be_asked(realm, url).map_err(|reason| denied(&reason, &Login::None))?;
         let (credential, login) = match (credential, trust) {
             (Some(_), Trust::Anonymous) => (
                 None,
@@ -176,7 +187,11 @@ impl Connection {
                     && credential
                         .as_ref()
                         .is_some_and(|login| self.note_refusal(login));
-                let login = if is_wrong { Login::Refused } else { login };
+                let login = if is_wrong {
+                    Login::Refused
+                } else {
+                    Login::Unheeded(status)
+                };
                 let second = self.token(request(None), image, &login).await;
                 let header = second.map_err(|refusal| refusal.into_fault(image, &login))?;
                 Ok(Authorization { header, login })

@@ -2,31 +2,36 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
+use std::ops::Deref;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode, Url};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::{Ask, Connection, Reply, lock};
 use super::credentials::Credentials;
 use super::error::{RegistryError, without_query};
 use super::limits::Quota;
-use super::manifest::{Manifest, accepted, platform_of_config};
+use super::manifest::{IndexPlatforms, Manifest, accepted, platform_of_config};
 use super::names::Names;
 use super::pages::{Next, PAGE_SIZE, Page};
 use super::transport::{Network, Transport};
 use crate::digest::{Algorithm, Digest};
 use crate::name::ImageName;
-use crate::platform::Platform;
 use crate::tag::Tag;
 
 /// Largest manifest or image configuration, in bytes (the limit registries set).
 const LARGEST_MANIFEST: usize = 4 << 20;
 /// Largest tag list of an image, all pages together, in bytes.
-const LARGEST_TAG_LIST: usize = 64 << 20;
+const LARGEST_TAG_LIST: usize = 8 << 20;
 /// Most tags of an image; no project comes near.
-const MOST_TAGS: usize = 1_000_000;
+const MOST_TAGS: usize = 100_000;
+/// A list larger than this is read only while few others are, in bytes.
+const LARGE_TAG_LIST: usize = 1 << 20;
+/// How many large lists are in memory at once.
+const LARGE_LISTS: usize = 4;
 /// Most pages of a tag list.
 const MOST_PAGES: usize = 10_000;
 /// Most manifests that are read for one digest, where indexes hold indexes.
@@ -69,8 +74,25 @@ pub(super) struct Shared {
     pub(super) options: Options,
 }
 
+/// The tags of an image. Few large ones are in memory at once, so that others may wait
+/// until this is dropped.
+#[derive(Debug)]
+pub struct TagSet {
+    tags: BTreeSet<Tag>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Deref for TagSet {
+    type Target = BTreeSet<Tag>;
+
+    fn deref(&self) -> &BTreeSet<Tag> {
+        &self.tags
+    }
+}
+
 /// A client for any number of registries.
 pub struct Client {
+    large_lists: Arc<Semaphore>,
     shared: Arc<Shared>,
     connections: Mutex<HashMap<String, Arc<Connection>>>,
     /// Manifests that came with the digest of a tag, and need not be asked for.
@@ -105,6 +127,7 @@ impl Client {
                 credentials,
                 options,
             }),
+            large_lists: Arc::new(Semaphore::new(LARGE_LISTS)),
             connections: Mutex::default(),
             known: Mutex::default(),
         }
@@ -131,24 +154,37 @@ impl Client {
     ///
     /// # Errors
     /// Where the registry cannot be reached, does not know the image, or sends
-    /// something other than tag lists of at most 64 MiB.
-    pub async fn tags(&self, image: &ImageName) -> Result<BTreeSet<Tag>, RegistryError> {
+    /// something other than tag lists of at most 8 MiB and 100,000 tags.
+    pub async fn tags(&self, image: &ImageName) -> Result<TagSet, RegistryError> {
         const WHAT: &str = "a tag list";
         let connection = self.connection(image);
         let mut url = connection.url(image, "tags/list").await?;
         url.query_pairs_mut()
             .append_pair("n", &PAGE_SIZE.to_string());
+        let set = |tags, permit| TagSet {
+            tags,
+            _permit: permit,
+        };
         let mut tags = BTreeSet::new();
         let mut budget = LARGEST_TAG_LIST;
         let mut seen = BTreeSet::from([url.clone()]);
+        let mut permit = None;
+        let permits = Arc::clone(&self.large_lists);
         loop {
+            if permit.is_none() && budget <= LARGEST_TAG_LIST - LARGE_TAG_LIST {
+                permit = Arc::clone(&permits).acquire_owned().await.ok();
+            }
             let ask = Ask {
                 image,
                 method: Method::GET,
                 url: url.clone(),
                 accept: "application/json",
                 what: WHAT,
-                limit: budget,
+                limit: if permit.is_none() {
+                    budget.min(LARGE_TAG_LIST)
+                } else {
+                    budget
+                },
                 is_pull: false,
             };
             let Reply {
@@ -156,7 +192,13 @@ impl Client {
                 url: from,
                 headers,
                 body,
-            } = connection.ask(&ask).await?;
+            } = match connection.ask(&ask).await {
+                Err(RegistryError::TooLarge { .. }) if permit.is_none() => {
+                    permit = Arc::clone(&permits).acquire_owned().await.ok();
+                    continue;
+                }
+                reply => reply?,
+            };
             if status == StatusCode::NOT_FOUND {
                 return Err(RegistryError::NoSuchImage(image.clone()));
             }
@@ -174,7 +216,7 @@ impl Client {
                 Some(Next::Link(next)) => next,
                 // Nothing new: the registry does not heed `last` either.
                 Some(Next::Guess(next)) if is_new => next,
-                _ => return Ok(tags),
+                _ => return Ok(set(tags, permit)),
             };
             if !connection.serves(&url) && url.origin() != from.origin() {
                 let image = image.clone();
@@ -186,7 +228,7 @@ impl Client {
                 if names > 0 && !is_new {
                     return Err(bad("its pages go round".to_owned()));
                 }
-                return Ok(tags);
+                return Ok(set(tags, permit));
             }
             if seen.len() > MOST_PAGES {
                 return Err(bad(format!("it has more than {MOST_PAGES} pages")));
@@ -260,9 +302,9 @@ impl Client {
         &self,
         image: &ImageName,
         digest: &Digest,
-    ) -> Result<BTreeMap<Platform, Digest>, RegistryError> {
+    ) -> Result<IndexPlatforms, RegistryError> {
         const WHAT: &str = "an image configuration";
-        let mut found = BTreeMap::new();
+        let mut found = IndexPlatforms::default();
         let mut asked = BTreeSet::from([digest.clone()]);
         let mut open = vec![digest.clone()];
         while let Some(digest) = open.pop() {
@@ -277,10 +319,7 @@ impl Client {
             };
             match manifest {
                 Manifest::Index { platforms, nested } => {
-                    for (platform, manifest) in platforms {
-                        // Where two entries fit, runtimes take the first.
-                        found.entry(platform).or_insert(manifest);
-                    }
+                    found.extend(platforms);
                     for index in nested.into_iter().rev() {
                         if asked.insert(index.clone()) {
                             open.push(index);
@@ -296,7 +335,7 @@ impl Client {
                     let platform = platform_of_config(&body)
                         .map_err(|reason| RegistryError::malformed(image, WHAT, &reason))?;
                     if let Some(platform) = platform {
-                        found.entry(platform).or_insert(digest);
+                        found.add(platform, digest);
                     }
                 }
             }

@@ -247,6 +247,8 @@ impl RegistryError {
 /// the signature of a link to a storage is.
 pub(super) fn without_query(address: &str) -> String {
     match Url::parse(address) {
+        // One without a host, such as file:, has no origin to print.
+        Ok(url) if !url.has_host() => format!("{}:{}", url.scheme(), url.path()),
         Ok(url) => format!("{}{}", url.origin().ascii_serialization(), url.path()),
         Err(_) => address.split('?').next().unwrap_or_default().to_owned(),
     }

@@ -1,12 +1,13 @@
 //! Manifests: which platforms a digest stands for (OCI image spec, "Image
 //! Index" and "Image Manifest"; Docker's schema 2 has the same shape).
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use oci_client::manifest::{
-    IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE,
-    OCI_IMAGE_MEDIA_TYPE, OciManifest,
+    IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, ImageIndexEntry,
+    OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciManifest,
 };
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -28,13 +29,59 @@ pub(super) fn accepted() -> &'static str {
     &ACCEPTED
 }
 
+/// The platforms of an index.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IndexPlatforms {
+    /// The first image manifest of each platform.
+    pub manifests: BTreeMap<Platform, Digest>,
+    /// Platforms of which there are several image manifests that differ.
+    pub ambiguous: BTreeSet<Platform>,
+}
+
+impl IndexPlatforms {
+    /// Adds a manifest; one that comes later than another of its platform does not
+    /// count, as runtimes take the first.
+    pub(super) fn add(&mut self, platform: Platform, manifest: Digest) {
+        match self.manifests.entry(platform) {
+            Entry::Vacant(entry) => {
+                entry.insert(manifest);
+            }
+            Entry::Occupied(entry) if *entry.get() != manifest => {
+                self.ambiguous.insert(entry.key().clone());
+            }
+            Entry::Occupied(_) => {}
+        }
+    }
+
+    /// Adds the platforms of an index within.
+    pub(super) fn extend(&mut self, other: Self) {
+        for (platform, manifest) in other.manifests {
+            self.add(platform, manifest);
+        }
+        self.ambiguous.extend(other.ambiguous);
+    }
+}
+
+/// Whether an entry of an index is an image: attestations and artefacts may name a
+/// platform too.
+fn is_image(entry: &ImageIndexEntry) -> bool {
+    let annotations = entry.annotations.iter().flatten();
+    let is_attestation = annotations
+        .into_iter()
+        .any(|(name, _)| name == "vnd.docker.reference.type");
+    let media_types = [OCI_IMAGE_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE];
+    media_types.contains(&entry.media_type.as_str())
+        && entry.artifact_type.is_none()
+        && !is_attestation
+}
+
 /// What is known of a manifest from its own bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Manifest {
     /// An index.
     Index {
         /// The manifest of each platform.
-        platforms: BTreeMap<Platform, Digest>,
+        platforms: IndexPlatforms,
         /// The indexes within, whose platforms are told by them alone.
         nested: Vec<Digest>,
     },
@@ -63,7 +110,7 @@ impl Manifest {
         let manifest: OciManifest = serde_json::from_slice(body).map_err(neither)?;
         match manifest {
             OciManifest::ImageIndex(index) => {
-                let mut platforms = BTreeMap::new();
+                let mut platforms = IndexPlatforms::default();
                 let mut nested = Vec::new();
                 for entry in index.manifests {
                     let media_type = entry.media_type.as_str();
@@ -71,6 +118,9 @@ impl Manifest {
                         .contains(&media_type)
                     {
                         nested.push(entry.digest.parse().map_err(|e| format!("{e}"))?);
+                        continue;
+                    }
+                    if !is_image(&entry) {
                         continue;
                     }
                     let Some(platform) = entry.platform else {
@@ -84,8 +134,7 @@ impl Manifest {
                     // Attestations stand in an index as platform unknown/unknown.
                     let Some(platform) = platform else { continue };
                     let digest = entry.digest.parse().map_err(|e| format!("{e}"))?;
-                    // Where two entries fit, runtimes take the first.
-                    platforms.entry(platform).or_insert(digest);
+                    platforms.add(platform, digest);
                 }
                 Ok(Self::Index { platforms, nested })
             }
@@ -152,7 +201,12 @@ mod tests {
             let Ok(Manifest::Index { platforms, .. }) = parsed else {
                 panic!("an index");
             };
+            assert_eq!(
+                platforms.ambiguous,
+                ["windows/amd64".parse().unwrap()].into()
+            );
             let found: Vec<_> = platforms
+                .manifests
                 .iter()
                 .map(|(platform, digest)| format!("{platform} {}", digest.short()))
                 .collect();
@@ -166,6 +220,37 @@ mod tests {
                 ]
             );
         }
+    }
+
+    #[test]
+    fn of_one_platform_the_first_image_counts() {
+        let mut attestation = entry("linux", "amd64", None, 'a');
+        attestation["annotations"] =
+            serde_json::json!({ "vnd.docker.reference.type": "attestation-manifest" });
+        let mut artefact = entry("linux", "amd64", None, 'b');
+        artefact["artifactType"] = "application/vnd.example.sbom".into();
+        let mut layer = entry("linux", "amd64", None, 'c');
+        layer["mediaType"] = "application/vnd.oci.image.layer.v1.tar+gzip".into();
+        let manifests = [
+            attestation,
+            artefact,
+            layer,
+            entry("linux", "amd64", None, 'd'),
+            entry("linux", "amd64", None, 'd'),
+            entry("linux", "arm64", None, 'e'),
+            entry("linux", "arm64", None, 'f'),
+        ];
+        let index = serde_json::json!({
+            "schemaVersion": 2, "mediaType": OCI_IMAGE_INDEX_MEDIA_TYPE, "manifests": manifests,
+        });
+        let parsed = Manifest::parse(index.to_string().as_bytes());
+        let Ok(Manifest::Index { platforms, .. }) = parsed else {
+            panic!("an index");
+        };
+        let of = |platform: &str| platforms.manifests[&platform.parse().unwrap()].to_string();
+        assert_eq!(of("linux/amd64"), digest('d'));
+        assert_eq!(of("linux/arm64"), digest('e'));
+        assert_eq!(platforms.ambiguous, ["linux/arm64".parse().unwrap()].into());
     }
 
     #[test]
@@ -192,7 +277,7 @@ mod tests {
         for body in [
             "", "{}", "[]", "null", "<html></html>", "{\"schemaVersion\":1}",
             &serde_json::json!({ "schemaVersion": 2, "config": { "mediaType": "x", "digest": digest('a'), "size": 1 }, "layers": [], "manifests": [] }).to_string(),
-            &serde_json::json!({ "schemaVersion": 2, "manifests": [{ "mediaType": "x", "digest": "sha256:0", "size": 1, "platform": { "os": "linux", "architecture": "amd64" } }] }).to_string(),
+            &serde_json::json!({ "schemaVersion": 2, "manifests": [{ "mediaType": OCI_IMAGE_MEDIA_TYPE, "digest": "sha256:0", "size": 1, "platform": { "os": "linux", "architecture": "amd64" } }] }).to_string(),
         ] {
             assert!(Manifest::parse(body.as_bytes()).is_err(), "{body}");
         }

@@ -31,9 +31,10 @@ pub mod fuzzing;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use client::{Client, Options};
+pub use client::{Client, Options, TagSet};
 #[cfg(feature = "resolve")]
 pub use connection::manifests_url;
 pub use error::RegistryError;
 pub use limits::Quota;
+pub use manifest::IndexPlatforms;
 pub use names::Names;

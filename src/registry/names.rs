@@ -141,17 +141,43 @@ pub(super) struct NoSuchHost;
 #[error("{} leads into this machine's own network", Quoted(.0))]
 pub(super) struct LeadsInwards(String);
 
-/// The hosts of the proxies that the environment names.
-pub(super) fn proxy_hosts() -> BTreeSet<String> {
+/// The proxies that the environment names, by variable.
+fn proxies() -> impl Iterator<Item = (String, Url)> {
     ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"]
         .into_iter()
         .flat_map(|name| [name.to_owned(), name.to_lowercase()])
-        .filter_map(|name| std::env::var(name).ok())
-        .filter_map(|value| {
-            let url = Url::parse(&value).or_else(|_| Url::parse(&format!("http://{value}")));
-            url.ok()?.host_str().map(str::to_owned)
+        .filter_map(|name| {
+            let value = std::env::var(&name)
+                .ok()
+                .filter(|value| !value.is_empty())?;
+            let url = if value.contains("://") {
+                Url::parse(&value)
+            } else {
+                Url::parse(&format!("http://{value}"))
+            };
+            Some((name, url.ok()?))
         })
-        .collect()
+}
+
+/// The hosts of the proxies that the environment names.
+pub(super) fn proxy_hosts() -> BTreeSet<String> {
+    let hosts = proxies().filter_map(|(_, url)| url.host_str().map(str::to_owned));
+    hosts.collect()
+}
+
+/// Refuses a proxy that could only be passed by: the error is for the user.
+pub(super) fn check_proxies() -> Result<(), String> {
+    const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
+    for (name, url) in proxies() {
+        if !SCHEMES.contains(&url.scheme()) {
+            return Err(format!(
+                "{name} names a proxy of the scheme {}, which is none of {}",
+                Quoted(url.scheme()),
+                SCHEMES.join(", ")
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! The pages of a tag list (OCI distribution spec, "Listing Tags").
 
+use std::borrow::Cow;
+use std::fmt;
+
 use reqwest::Url;
 use reqwest::header::{HeaderMap, LINK};
-use serde::Deserialize;
+use serde::de::SeqAccess;
+use serde::{Deserialize, Deserializer};
 
 use super::address::rebased;
 use crate::tag::Tag;
@@ -26,15 +30,15 @@ impl Page {
             // `null` is how some registries write a list without tags. The key
             // itself must be there: an error sent as a success has none.
             #[serde(deserialize_with = "Option::deserialize")]
-            tags: Option<Vec<String>>,
+            tags: Option<Names>,
         }
         let list: TagList =
             serde_json::from_slice(body).map_err(|_| "it is not a list of tags".to_owned())?;
-        let names = list.tags.unwrap_or_default();
+        let Names { tags, count, last } = list.tags.unwrap_or_default();
         Ok(Self {
-            tags: names.iter().filter_map(|name| name.parse().ok()).collect(),
-            names: names.len(),
-            last: names.into_iter().next_back(),
+            tags,
+            names: count,
+            last,
         })
     }
 
@@ -57,6 +61,38 @@ impl Page {
             .append_pair("n", &PAGE_SIZE.to_string())
             .append_pair("last", last);
         Ok(Some(Next::Guess(next)))
+    }
+}
+
+/// The names of a page, of which only the tags are kept.
+#[derive(Default)]
+struct Names {
+    tags: Vec<Tag>,
+    count: usize,
+    last: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Names;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of names")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Names, A::Error> {
+                let mut names = Names::default();
+                let mut last = None;
+                while let Some(name) = access.next_element::<Cow<'de, str>>()? {
+                    names.count += 1;
+                    names.tags.extend(name.parse::<Tag>());
+                    last = Some(name);
+                }
+                names.last = last.map(Cow::into_owned);
+                Ok(names)
+            }
+        }
+        deserializer.deserialize_seq(Visitor)
     }
 }
 

@@ -15,7 +15,7 @@ use reqwest::{Certificate, Method, StatusCode, Url};
 use tokio::sync::OnceCell;
 
 use super::error::RegistryError;
-use super::names::{Finder, LeadsInwards, Names, proxy_hosts};
+use super::names::{Finder, LeadsInwards, Names, check_proxies, proxy_hosts};
 use crate::text::Plain;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -98,6 +98,7 @@ impl Network {
     pub(super) fn new(names: Names) -> Result<Self, RegistryError> {
         // An error means that a provider is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        check_proxies().map_err(RegistryError::Setup)?;
         let certificates = extra_certificates()?;
         let home = client(Route::Home, names, &certificates);
         Ok(Self {

@@ -152,7 +152,7 @@ pub async fn ask(client: &Client, subject: &Subject) -> Result<Found, ResolveErr
     let platforms = client.platforms(image, &digest).await?;
     Ok(Found {
         tag,
-        pin: Pin::new(digest, platforms),
+        pin: Pin::new(digest, platforms.manifests),
     })
 }
 
@@ -173,7 +173,7 @@ async fn choose(client: &Client, image: &ImageName, newest: &Newest) -> Result<T
         image: image.clone(),
         requirement: newest.requirement.to_string(),
         variant: newest.variant_phrase().to_string(),
-        tags: TagList::of(&tags),
+        tags: TagList::of(tags.iter()),
     })
 }
 

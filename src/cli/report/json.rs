@@ -25,6 +25,9 @@ pub(in crate::cli) fn render(report: &Report, table: &str, outcome: Outcome) -> 
     let lacking = report.lacking.iter().map(|lacking| {
         json!({ "image": lacking.image.as_str(), "platform": lacking.platform.as_str(), "pins": lacking.pins })
     });
+    let ambiguous = report.ambiguous.iter().map(|of| {
+        json!({ "image": of.image.as_str(), "tag": of.tag.as_str(), "platform": of.platform.as_str() })
+    });
     let problems = report.problems.iter().map(|(image, problem)| {
         let tag = match problem {
             Problem::Image(_) => None,
@@ -51,6 +54,7 @@ pub(in crate::cli) fn render(report: &Report, table: &str, outcome: Outcome) -> 
         "changes": report.changes.iter().map(change).collect::<Vec<_>>(),
         "gone": gone.collect::<Vec<_>>(),
         "lacking": lacking.collect::<Vec<_>>(),
+        "ambiguous": ambiguous.collect::<Vec<_>>(),
         "problems": problems.collect::<Vec<_>>(),
         "quotas": quotas.collect::<Vec<_>>(),
         "decisions": decisions.collect::<Vec<_>>(),

@@ -20,33 +20,38 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
         let changes = report.changes.iter();
         changes.filter(move |change| word(&change.kind) == wanted)
     };
+    let has_lost = |change: &&Change| matches!(&change.kind, ChangeKind::Moved { repushed: false, lost, .. } if !lost.is_empty());
     let repushed: Vec<_> = of("re-pushed").map(moved).collect();
+    let lost: Vec<_> = of("moved").filter(has_lost).map(moved).collect();
     if !repushed.is_empty() {
         text.push_str(
             "\n> [!WARNING]\n> Full versions have been pushed again: what their tags point to is no \
              longer what was pinned.\n> See what has changed before you merge.\n",
         );
     }
-    table(&mut text, "re-pushed", MOVED, &repushed);
+    // What a person has to see comes first, and all of it.
+    table(&mut text, "re-pushed", MOVED, &repushed, usize::MAX);
+    table(
+        &mut text,
+        "moved, without a tracked platform",
+        MOVED,
+        &lost,
+        usize::MAX,
+    );
     let failed = report
         .problems
         .iter()
         .map(|(image, problem)| [link(image), code(&problem.to_string())]);
-    table(
-        &mut text,
-        "failed",
-        &["image", "why"],
-        &failed.collect::<Vec<_>>(),
-    );
-    table(
-        &mut text,
-        "moved",
-        MOVED,
-        &of("moved").map(moved).collect::<Vec<_>>(),
-    );
+    let failed: Vec<_> = failed.collect();
+    table(&mut text, "failed", &["image", "why"], &failed, LONGEST);
+    let others: Vec<_> = of("moved")
+        .filter(|change| !has_lost(change))
+        .map(moved)
+        .collect();
+    table(&mut text, "moved", MOVED, &others, LONGEST);
     for word in ["added", "verified", "removed"] {
         let rows: Vec<_> = of(word).map(single).collect();
-        table(&mut text, word, &["image", "tag", "digest"], &rows);
+        table(&mut text, word, &["image", "tag", "digest"], &rows, LONGEST);
     }
     let other = of("platforms").map(|change| {
         [
@@ -60,6 +65,7 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
         "with other platforms",
         &["image", "tag", "platforms"],
         &other.collect::<Vec<_>>(),
+        LONGEST,
     );
     let gone = report.gone.iter().map(|gone| {
         let pin = if gone.pinned { "its pin is kept" } else { "" };
@@ -70,6 +76,7 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
         "no longer in the registry",
         &["image", "tag", ""],
         &gone.collect::<Vec<_>>(),
+        LONGEST,
     );
     let lacking = report.lacking.iter().map(|lacking| {
         [
@@ -83,6 +90,21 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
         "without a tracked platform",
         &["image", "platform", "pins"],
         &lacking.collect::<Vec<_>>(),
+        LONGEST,
+    );
+    let ambiguous = report.ambiguous.iter().map(|of| {
+        [
+            link(&of.image),
+            code(of.tag.as_str()),
+            code(of.platform.as_str()),
+        ]
+    });
+    table(
+        &mut text,
+        "with a platform listed more than once, of which the first is pinned",
+        &["image", "tag", "platform"],
+        &ambiguous.collect::<Vec<_>>(),
+        LONGEST,
     );
     for (registry, quota) in &report.quotas {
         let of = quota.limit.map(|limit| format!(" of {limit}"));
@@ -125,9 +147,15 @@ fn short(digest: &Digest) -> String {
     format!("`{}`", digest.short())
 }
 
-/// A table under its heading, folded away where it is long, and cut where the
-/// whole would be longer than a pull request takes.
-fn table<const N: usize>(text: &mut String, what: &str, head: &[&str], rows: &[[String; N]]) {
+/// A table under its heading, folded away where it is long, and cut where the text
+/// would be longer than `longest`, in bytes.
+fn table<const N: usize>(
+    text: &mut String,
+    what: &str,
+    head: &[&str],
+    rows: &[[String; N]],
+    longest: usize,
+) {
     if rows.is_empty() {
         return;
     }
@@ -147,7 +175,7 @@ fn table<const N: usize>(text: &mut String, what: &str, head: &[&str], rows: &[[
     );
     for (i, row) in rows.iter().enumerate() {
         let line = format!("| {} |\n", row.join(" | "));
-        if text.len() + line.len() > LONGEST {
+        if text.len() + line.len() > longest {
             let _ = writeln!(text, "\nand {} more", rows.len() - i);
             break;
         }

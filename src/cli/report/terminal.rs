@@ -34,6 +34,13 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
         );
         row("notice", YELLOW, lacking.image.to_string(), how)
     }));
+    rows.extend(report.ambiguous.iter().map(|of| {
+        let how = format!(
+            "its index lists {} more than once, with different manifests; the first is pinned",
+            of.platform
+        );
+        row("notice", YELLOW, format!("{}:{}", of.image, of.tag), how)
+    }));
     rows.extend(report.quotas.iter().map(|(registry, quota)| {
         let of = quota.limit.map(|limit| format!(" of {limit}"));
         let hours = quota.window.div_ceil(3600);

@@ -12,7 +12,7 @@ use insta::assert_snapshot;
 use nix_oci_hashes::digest::{Algorithm, Digest};
 use nix_oci_hashes::name::ImageName;
 use nix_oci_hashes::refresh::{
-    Change, ChangeKind, Decision, Gone, Kept, Lacking, Left, Problem, Report, Taken,
+    Ambiguous, Change, ChangeKind, Decision, Gone, Kept, Lacking, Left, Problem, Report, Taken,
 };
 use nix_oci_hashes::registry::{Quota, RegistryError};
 use nix_oci_hashes::tag::Tag;
@@ -83,6 +83,11 @@ fn report() -> Report {
             image: image("docker.io/nextcloud"),
             tag: tag("12"),
             pinned: true,
+        }],
+        ambiguous: vec![Ambiguous {
+            image: image("docker.io/nextcloud"),
+            tag: tag("34"),
+            platform: "linux/arm64".parse().unwrap(),
         }],
         lacking: vec![Lacking {
             image: image("docker.io/nextcloud"),

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::fake::{Fake, Said, digest, image, index, refused, tag};
 use crate::digest::{Algorithm, Digest};
+use crate::name::ImageName;
 use crate::registry::error::RegistryError;
 
 #[tokio::test(start_paused = true)]
@@ -86,10 +88,10 @@ async fn bodies_without_end_cost_no_more_than_their_limit() {
     let fake = Fake::new(|_, _, _| Said::endless());
     let error = refused(&fake.client()).await;
     assert!(
-        error.to_string().contains("larger than 67108864 bytes"),
+        error.to_string().contains("larger than 8388608 bytes"),
         "{error}"
     );
-    assert!(fake.served.load(Ordering::SeqCst) <= (64 + 1) << 20);
+    assert!(fake.served.load(Ordering::SeqCst) <= (1 + 8 + 1) << 20);
 
     let fake = Fake::new(|_, _, _| Said::endless());
     let asked = fake
@@ -119,7 +121,7 @@ async fn bodies_without_end_cost_no_more_than_their_limit() {
 async fn all_pages_together_have_one_limit() {
     // Each page is within the limit, and names the next.
     let fake = Fake::new(|_, _, nth| {
-        let filler = " ".repeat(10 << 20);
+        let filler = " ".repeat(900 << 10);
         let last = format!("t{nth}-{}", filler.len());
         Said::body(format!("{{\"tags\":[\"{last}\"]{filler}}}")).header(
             "link",
@@ -128,7 +130,33 @@ async fn all_pages_together_have_one_limit() {
     });
     let error = refused(&fake.client()).await;
     assert!(matches!(error, RegistryError::TooLarge { .. }), "{error}");
-    assert_eq!(fake.asked().len(), 7);
+    // The last two are one page, asked for again with what is left.
+    assert_eq!(fake.asked().len(), 10);
+}
+
+/// One list of 60,000 tags, all on one page.
+fn large_list() -> Fake {
+    let all: Vec<String> = (0..60_000).map(|n| format!("1.0.0-alpha.{n}")).collect();
+    Fake::new(move |_, _, _| {
+        let tags: Vec<&str> = all.iter().map(String::as_str).collect();
+        Said::tags(&tags)
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_large_lists_are_in_memory_at_once() {
+    let client = large_list().client();
+    let names: Vec<ImageName> = (0..6).map(|n| image(&format!("r.example/i{n}"))).collect();
+    let mut held = Vec::new();
+    for name in &names[..4] {
+        held.push(client.tags(name).await.unwrap());
+    }
+    assert!(held.iter().all(|tags| tags.len() == 60_000));
+    let fifth = client.tags(&names[4]);
+    let late = tokio::time::timeout(Duration::from_secs(60), fifth).await;
+    assert!(late.is_err(), "it waits for one of the others");
+    drop(held);
+    assert_eq!(client.tags(&names[5]).await.unwrap().len(), 60_000);
 }
 
 fn rand_word() -> String {
@@ -167,7 +195,10 @@ async fn a_refused_head_costs_one_get_and_no_second_one() {
         let found = client.digest(&image, &tag("1")).await.unwrap().unwrap();
         assert_eq!(found, expected);
         let platforms = client.platforms(&image, &found).await.unwrap();
-        assert_eq!(platforms.values().collect::<Vec<_>>(), [&digest("amd64")]);
+        assert_eq!(
+            platforms.manifests.values().collect::<Vec<_>>(),
+            [&digest("amd64")]
+        );
         assert_eq!(fake.asked().len(), 2, "{:?}", fake.lines());
     }
 }
@@ -187,6 +218,7 @@ async fn indexes_within_an_index_are_read() {
         .await
         .unwrap();
     let found: Vec<_> = found
+        .manifests
         .iter()
         .map(|(platform, digest)| (platform.as_str(), digest))
         .collect();
@@ -331,5 +363,5 @@ async fn what_is_no_container_image_is_for_no_platform() {
         .platforms(&image("r.example/chart"), &of_manifest)
         .await
         .unwrap();
-    assert!(found.is_empty());
+    assert!(found.manifests.is_empty());
 }

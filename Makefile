@@ -29,7 +29,7 @@ demo: setup ## See it work: a registry, a refresh, and builtins.ociHash in Nix
 	@scripts/demo
 
 test-tools:
-	@scripts/setup strace
+	@scripts/setup strace ip
 
 tests = NIX_OCI_HASHES_PLUGIN="$$(realpath $(target))/plugin/lib/nix/plugins/libnix_oci_hashes.so" \
   cargo test --locked

@@ -22,6 +22,7 @@ pkgs.mkShell {
       zizmor
     ])
     ++ pkgs.lib.optionals pkgs.stdenv.hostPlatform.isLinux [
+      pkgs.iproute2
       pkgs.strace
       pkgs.valgrind
     ];

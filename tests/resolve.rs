@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use support::Outcome;
 use support::nix::{Nix, Repl};
@@ -535,6 +536,12 @@ fn silence() -> String {
     })
 }
 
+/// What Ctrl-C does to a process.
+fn interrupt(id: u32) {
+    let process = Pid::from_raw(id.try_into().unwrap()).unwrap();
+    kill_process(process, Signal::INT).unwrap();
+}
+
 /// Interrupts the evaluation once it is waiting, and gives how long it takes to
 /// end from then on.
 fn interrupted(mut command: Command) -> Duration {
@@ -547,7 +554,7 @@ fn interrupted(mut command: Command) -> Duration {
         child.wait_with_output()
     );
     let start = Instant::now();
-    Outcome::of(Command::new("kill").args(["-INT", &child.id().to_string()])).code(0);
+    interrupt(child.id());
     let output = child.wait_with_output().unwrap();
     let took = start.elapsed();
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -628,13 +635,13 @@ fn ctrl_c_works_more_than_once_in_a_repl() {
     let mut repl = Repl::of(&nix);
     for _ in 0..2 {
         let start = Instant::now();
-        let pid = repl.id().to_string();
-        let interrupt = thread::spawn(move || {
+        let pid = repl.id();
+        let interrupter = thread::spawn(move || {
             thread::sleep(Duration::from_secs(1));
-            Outcome::of(Command::new("kill").args(["-INT", &pid])).code(0);
+            interrupt(pid);
         });
         repl.value(&ask(&format!("{silence}/app:1")));
-        interrupt.join().unwrap();
+        interrupter.join().unwrap();
         // Not after the fifteen seconds that a question may take.
         assert!(start.elapsed() < Duration::from_secs(10));
     }

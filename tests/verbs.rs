@@ -704,3 +704,208 @@ fn what_is_no_file_is_written_to_and_not_replaced() {
     assert!(outcome.stdout.contains("\"version\": 1"), "{outcome:#?}");
     assert_eq!(workspace.files(), ["a.json", "pipe"]);
 }
+
+#[test]
+fn review_names_what_a_person_has_to_see() {
+    let workspace = Workspace::new();
+    let change = |kind: &str, tag: &str| json!({ "kind": kind, "image": "docker.io/a", "tag": tag, "old": DIGEST, "new": DIGEST });
+    let mut lost = change("moved", "1");
+    lost["platformsRemoved"] = json!(["linux/arm64"]);
+    // Of the kind 'platforms' are those that have left images.json.
+    let mut untracked = change("platforms", "2");
+    untracked["platformsRemoved"] = json!(["linux/arm64"]);
+    let report = |changes: &[Value]| json!({ "version": 1, "changes": changes }).to_string();
+    let quiet = [change("moved", "1"), change("added", "1.1"), untracked];
+    workspace.write("quiet.json", report(&quiet));
+    // However many there are, and whatever comes before them.
+    let mut noisy = vec![change("added", "9"); 5_000];
+    noisy.extend([change("re-pushed", "1.0.0"), lost]);
+    workspace.write("noisy.json", report(&noisy));
+    let outcome = workspace.run(&["review", "quiet.json"]).code(0);
+    assert_eq!(outcome.stdout, "");
+    let outcome = workspace
+        .run(&["review", "quiet.json", "noisy.json"])
+        .code(3);
+    assert_eq!(
+        outcome.stdout,
+        format!(
+            "re-pushed docker.io/a:1.0.0 {DIGEST} -> {DIGEST}\nmoved docker.io/a:1 {DIGEST} -> {DIGEST}, no longer for linux/arm64\n"
+        )
+    );
+    workspace.write("other.json", "{}");
+    workspace.write(
+        "newer.json",
+        json!({ "version": 2, "changes": [] }).to_string(),
+    );
+    for (file, message) in [
+        (
+            "other.json",
+            "is no report; write one with 'refresh --json'",
+        ),
+        ("newer.json", "its version is 2, not 1"),
+        ("none.json", "none.json: No such file or directory"),
+    ] {
+        workspace.run(&["review", file]).code(1).error(message);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_requirement_goes_where_a_tag_would_stand() {
+    let fake = released(&["1.2", "1.2.3", "1.3.0-fpm", "1.10.0", "2.0.0", "latest"]).await;
+    let workspace = fake.workspace();
+    let image = fake.image();
+    let digest = digest_of(&both());
+    for (arguments, tag) in [
+        (&["^1"][..], "1.10.0"),
+        (&[">=1.2 <1.3"], "1.2.3"),
+        (&["^1 || ^2"], "2.0.0"),
+        (&["^1", "--variant", "-fpm"], "1.3.0-fpm"),
+        (&["1.2.x"], "1.2.3"),
+    ] {
+        let reference = format!("{image}:{}", arguments[0]);
+        let arguments = [&["resolve", &reference][..], &arguments[1..]].concat();
+        let outcome = run(&workspace, &arguments).code(0);
+        assert_eq!(outcome.stdout, format!("{image}:{tag}@{digest}\n"));
+    }
+    run(&workspace, &["resolve", &format!("{image}:^3")])
+        .code(1)
+        .error("the registry has no tag of");
+    // Of the table, too.
+    let outcome = run(&workspace, &["lookup", &format!("{image}:^1")]).code(0);
+    assert_eq!(outcome.stdout, format!("{image}:1@{}\n", digest_of("old")));
+    run(&workspace, &["lookup", &format!("{image}:~>1")])
+        .code(1)
+        .error("'~>' is no operator; write '~1' or '^1'");
+}
+
+#[test]
+fn check_of_a_table_that_is_not_there_is_an_error() {
+    let workspace = Workspace::tracking("[]");
+    workspace
+        .run(&["check", "--digests", "typo.json"])
+        .code(1)
+        .error("typo.json: there is no such file");
+    workspace.run(&["check"]).code(0);
+}
+
+#[test]
+fn check_holds_recorded_versions_against_the_pattern() {
+    let entry = r#"[{ "image": "docker.io/a", "pattern": "{major}-{minor}", "ignore": ["9-*"] }]"#;
+    let workspace = Workspace::tracking(entry);
+    let pin = |version: &str| json!({ "digest": DIGEST, "version": version });
+    let table =
+        |pins: Value| json!({ "version": 2, "images": { "docker.io/a": pins } }).to_string();
+    workspace.write(
+        "digests.json",
+        table(json!({ "1-2": pin("1.2"), "latest": { "digest": DIGEST } })),
+    );
+    let canonical = ["merge", "digests.json", "--output", "digests.json"];
+    workspace.run(&canonical).code(0);
+    workspace.run(&["check"]).code(0);
+    workspace.write(
+        "digests.json",
+        table(json!({ "1-2": pin("1.3"), "9-1": pin("9.1") })),
+    );
+    let outcome = workspace.run(&["check"]).code(1);
+    for line in [
+        "docker.io/a:1-2: records version '1.3', where 'pattern' in images.json reads version '1.2'",
+        "docker.io/a:9-1: pinned, and listed in 'ignore'",
+    ] {
+        assert!(outcome.stdout.contains(line), "{outcome:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_records_versions_and_removes_what_is_ignored() {
+    let fake = released(&["1-2", "1-3", "1-10", "latest"]).await;
+    let workspace = fake.workspace();
+    let entry = json!([{ "image": fake.image(), "pattern": "{major}-{minor}", "keep": 2, "tags": ["latest"], "ignore": ["1"] }]);
+    workspace.write("images.json", entry.to_string());
+    let outcome = run(&workspace, &["refresh"]).code(0);
+    assert!(outcome.stdout.contains("removed  "), "{outcome:#?}");
+    let table = workspace.table();
+    assert_eq!(table["version"], json!(2));
+    let pins = table["images"][fake.image()].as_object().unwrap();
+    let versions: Vec<(&str, &Value)> = pins
+        .iter()
+        .map(|(tag, pin)| (tag.as_str(), &pin["version"]))
+        .collect();
+    assert_eq!(
+        versions,
+        [
+            ("1-10", &json!("1.10")),
+            ("1-3", &json!("1.3")),
+            ("latest", &Value::Null)
+        ]
+    );
+    run(&workspace, &["check"]).code(0);
+    let outcome = run(&workspace, &["lookup", &format!("{}:^1", fake.image())]).code(0);
+    assert!(outcome.stdout.contains(":1-10@"), "{outcome:#?}");
+    // Without the pattern nothing is recorded any more.
+    workspace.write(
+        "images.json",
+        json!([{ "image": fake.image(), "strategies": {} }]).to_string(),
+    );
+    run(&workspace, &["refresh"]).code(0);
+    assert_eq!(workspace.table()["version"], json!(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_that_is_listed_twice_is_reported() {
+    let manifest = |of: &str| json!({ "mediaType": support::fake::IMAGE, "size": 1, "digest": digest_of(of), "platform": { "os": "linux", "architecture": "amd64" } });
+    let mut attestation = manifest("attestation");
+    attestation["annotations"] = json!({ "vnd.docker.reference.type": "attestation-manifest" });
+    let manifests = [attestation, manifest("first"), manifest("second")];
+    let index =
+        json!({ "schemaVersion": 2, "mediaType": support::fake::INDEX, "manifests": manifests });
+    let fake = Fake::start().await;
+    fake.serve(&index.to_string()).await;
+    let workspace = fake.workspace();
+    let outcome = run(&workspace, &["refresh"]).code(0);
+    let notice =
+        "its index lists linux/amd64 more than once, with different manifests; the first is pinned";
+    assert!(outcome.stdout.contains(notice), "{outcome:#?}");
+    let pin = &workspace.table()["images"][fake.image()]["1"];
+    assert_eq!(pin["platforms"]["linux/amd64"], json!(digest_of("first")));
+}
+
+#[test]
+fn names_of_files_do_not_steer_a_terminal() {
+    let workspace = Workspace::new();
+    let name = "\u{1b}[31mcompose\u{202e}.yaml";
+    workspace.write(name, "services: { a: { image: 'docker.io/a:1' } }");
+    let outcome = workspace.run(&["import", "--dry-run", name]).code(0);
+    assert!(
+        !outcome.stdout.contains(['\u{1b}', '\u{202e}']),
+        "{outcome:#?}"
+    );
+    assert!(
+        outcome.stdout.contains("\\u{1b}[31mcompose"),
+        "{outcome:#?}"
+    );
+}
+
+#[test]
+fn a_proxy_that_cannot_be_used_is_named() {
+    let workspace = Workspace::new();
+    let mut command = workspace.command(&["resolve", "registry.example/a:1", "--retries", "0"]);
+    command.env("HTTPS_PROXY", "ftp://proxy.example:21");
+    Outcome::of(&mut command).code(1).error(
+        "HTTPS_PROXY names a proxy of the scheme 'ftp', which is none of http, https, socks4",
+    );
+}
+
+#[test]
+fn the_table_of_the_first_nix_oci_hashes_is_named() {
+    let workspace = Workspace::tracking(r#"[{ "image": "docker.io/a" }]"#);
+    let table =
+        json!({ "docker.io/a": { "1": { "linux/amd64": format!("docker.io/a:1@{DIGEST}") } } });
+    workspace.write("digests.json", table.to_string());
+    for arguments in [&["refresh"][..], &["check"], &["lookup", "docker.io/a:1"]] {
+        workspace
+            .run(arguments)
+            .code(1)
+            .error("it is a table of the first nix-oci-hashes; give it another name and take its pins over with 'nix-oci-hashes import FILE'");
+    }
+    assert_eq!(workspace.read("digests.json"), table.to_string());
+}

@@ -420,4 +420,22 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn many_entries_are_added_at_once() {
+        let images = (0..5_000).rev().map(|n| {
+            (
+                image(&format!("r.io/i{n:05}")),
+                format!("{{ \"image\": \"r.io/i{n:05}\" }}"),
+            )
+        });
+        let mut editor =
+            Editor::new(b"[\n  { \"image\": \"r.io/i02500\" }\n]\n", "images.json").unwrap();
+        editor.add_texts(images);
+        let text = editor.text();
+        let parsed = parse(text.as_bytes(), "images.json").unwrap();
+        assert_eq!(parsed.len(), 5_000);
+        assert!(parsed.is_sorted_by(|a, b| a.image < b.image));
+        assert_eq!(text.lines().count(), 5_002);
+    }
 }

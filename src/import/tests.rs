@@ -365,3 +365,50 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn variables_that_multiply_come_to_an_end() {
+    let mut text = "ARG A0=aaaaaaaaaaaaaaaa\n".to_owned();
+    for n in 0..16 {
+        let value = format!("$A{n}").repeat(8);
+        text.push_str(&format!("ARG A{}={value}\n", n + 1));
+    }
+    text.push_str("FROM registry.example/$A16\n");
+    let imported = dockerfile::parse(&text);
+    assert!(imported.found.is_empty());
+    assert!(
+        imported.left[0].reason.contains("has no value here"),
+        "{:?}",
+        imported.left
+    );
+    // Many of them, too.
+    let many: String = (0..200_000).map(|n| format!("ARG B{n}=$A1$A1\n")).collect();
+    let imported = dockerfile::parse(&format!(
+        "ARG A1={}\n{many}FROM $B199999\n",
+        "b".repeat(500)
+    ));
+    assert_eq!(imported.left.len(), 1);
+}
+
+#[test]
+fn a_large_table_is_read_in_a_time_that_grows_with_it() {
+    let digest = "a".repeat(64);
+    let tags = (0..100_000)
+        .map(|n| format!("\"{n}\": {{ \"linux/amd64\": \"docker.io/a:{n}@sha256:{digest}\" }}"));
+    let text = format!(
+        "{{ \"docker.io/a\": {{\n{}\n}} }}",
+        tags.collect::<Vec<_>>().join(",\n")
+    );
+    let imported = seed::parse(&text, "digests.json").unwrap();
+    let line_of = |tag: &str| {
+        let found = imported.found.iter().find(|found| {
+            found
+                .reference
+                .tag
+                .as_ref()
+                .is_some_and(|of| of.as_str() == tag)
+        });
+        found.unwrap().line
+    };
+    assert_eq!((line_of("0"), line_of("99999")), (2, 100_001));
+}

@@ -68,6 +68,8 @@ impl Drop for Running {
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::{Pid, test_kill_process};
+
     use super::*;
 
     fn shell(script: &str) -> Command {
@@ -105,7 +107,8 @@ mod tests {
             () = started => {}
         }
         let pid = std::fs::read_to_string(&file).unwrap();
-        let ended = Command::new("kill").args(["-0", pid.trim()]).output();
-        assert!(!ended.unwrap().status.success(), "{pid} still runs");
+        let process = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+        let ended = test_kill_process(process).unwrap_err();
+        assert_eq!(ended, rustix::io::Errno::SRCH, "{pid} still runs");
     }
 }

@@ -463,6 +463,37 @@ async fn a_login_that_is_refused_is_not_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_login_that_was_not_sent_is_not_said_to_be() {
+    // The token service has no use for the login; what the registry refuses has none.
+    let fake = Fake::new(
+        |asked, _, _| match (asked.url.path(), asked.authorization.as_deref()) {
+            ("/token", Some(_)) => Said::status(403),
+            ("/token", None) => Said::body(r#"{"token":"anonymous"}"#),
+            (_, Some("Bearer anonymous")) => Said::status(403),
+            _ => Said::challenge("/token"),
+        },
+    );
+    let error = refused(&fake.client_as("r.example", password()))
+        .await
+        .to_string();
+    assert!(
+        error.contains(
+            "its token service answers 403 Forbidden to your stored login, and it was asked without"
+        ),
+        "{error}"
+    );
+    // Nothing is sent to what speaks no HTTP.
+    for realm in ["ftp://r.example/token", "file:///etc/passwd?x"] {
+        let fake = Fake::new(move |_, _, _| Said::challenge(realm));
+        let error = refused(&fake.client_as("r.example", password()))
+            .await
+            .to_string();
+        assert!(!error.contains("your stored login"), "{error}");
+        assert!(!error.contains("null"), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn having_no_access_is_told_as_it_is() {
     let error = |fake: Fake, credential| async move {
         let client = fake.client_as("r.example", credential);

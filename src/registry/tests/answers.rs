@@ -91,7 +91,7 @@ async fn bodies_without_end_cost_no_more_than_their_limit() {
         error.to_string().contains("larger than 8388608 bytes"),
         "{error}"
     );
-    assert!(fake.served.load(Ordering::SeqCst) <= (1 + 8 + 1) << 20);
+    assert!(fake.served.load(Ordering::SeqCst) <= (1 + 1 + 8 + 1) << 20);
 
     let fake = Fake::new(|_, _, _| Said::endless());
     let asked = fake

@@ -202,7 +202,10 @@ impl Lock {
         name.push(".lock");
         let lock_path = PathBuf::from(name);
         loop {
-            let file = open_lock(&lock_path)?;
+            let file = open_lock(&lock_path).map_err(|error| match error {
+                Refused::Io(error) => not_locked(path, &error),
+                Refused::File(error) => error,
+            })?;
             match file.try_lock() {
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 // A file system without locks has nobody to lock out.
@@ -229,8 +232,15 @@ fn not_locked(path: &Path, error: &io::Error) -> FileError {
     FileError::new(path.display(), message, "see that its folder is writable")
 }
 
+/// Why there is no lock to take.
+enum Refused {
+    Io(io::Error),
+    /// It is of the lock's own file.
+    File(FileError),
+}
+
 /// Opens or makes the file that is locked, which has to be a regular one.
-fn open_lock(path: &Path) -> Result<File, FileError> {
+fn open_lock(path: &Path) -> Result<File, Refused> {
     let open =
         |options: &mut fs::OpenOptions| options.custom_flags(PLAIN.bits().cast_signed()).open(path);
     let opened = open(File::options().create(true).truncate(false).write(true));
@@ -247,14 +257,20 @@ fn open_lock(path: &Path) -> Result<File, FileError> {
         Err(error) if is_file && error.kind() == ErrorKind::PermissionDenied => {
             let message = "it belongs to another user, whose run may be at work";
             let remedy = "remove it once none is";
-            Err(FileError::new(path.display(), message, remedy))
+            Err(Refused::File(FileError::new(
+                path.display(),
+                message,
+                remedy,
+            )))
         }
-        Err(error) if is_file || fs::symlink_metadata(path).is_err() => {
-            Err(not_locked(path, &error))
-        }
+        Err(error) if is_file || fs::symlink_metadata(path).is_err() => Err(Refused::Io(error)),
         _ => {
             let message = "it is no regular file, and cannot be a lock";
-            Err(FileError::new(path.display(), message, "remove it"))
+            Err(Refused::File(FileError::new(
+                path.display(),
+                message,
+                "remove it",
+            )))
         }
     }
 }

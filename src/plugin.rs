@@ -18,7 +18,7 @@ use foldhash::HashMap;
 use crate::json::FileError;
 use crate::lookup::{ATTRIBUTES, LookupError, Query, QueryError};
 use crate::name::Reference;
-use crate::registry::manifests_url;
+use crate::registry::{manifests_url, repository_url};
 use crate::table::{LazyTable, Table};
 use crate::text::Plain;
 use files::Slot;
@@ -247,7 +247,7 @@ impl Pending {
                     pinned: String::new(),
                     url: query
                         .question(table, &miss)?
-                        .map(|question| manifests_url(question.query.image()))
+                        .map(|question| url_of(&question.query))
                         .unwrap_or_default(),
                     miss: miss.to_string(),
                 },
@@ -280,6 +280,16 @@ impl Pending {
     fn query(&self) -> Result<Query, QueryError> {
         let attributes = self.attributes.iter();
         Query::from_attributes(attributes.map(|(name, value)| (*name, value.as_str())))
+    }
+}
+
+/// What restricted evaluation has to allow: a requirement is resolved by the tag list
+/// too.
+fn url_of(query: &Query) -> String {
+    if query.has_requirement() {
+        repository_url(query.image())
+    } else {
+        manifests_url(query.image())
     }
 }
 

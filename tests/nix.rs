@@ -145,8 +145,12 @@ fn bad_tables_are_clear_errors() {
             "missing field `version`; pass the set that builtins.fromJSON makes".to_owned(),
         ),
         (
-            "{ version = 2; images = { }; }".to_owned(),
-            "its version is 2, not 1".to_owned(),
+            "{ version = 3; images = { }; }".to_owned(),
+            "its version is 3, and this nix-oci-hashes".to_owned(),
+        ),
+        (
+            "{ \"docker.io/a\".\"1\".\"linux/amd64\" = \"docker.io/a:1@sha256:00\"; }".to_owned(),
+            "it is a table of the first nix-oci-hashes; give it another name".to_owned(),
         ),
         (
             nul,

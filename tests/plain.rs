@@ -142,7 +142,7 @@ fn a_wrong_argument_is_named() {
         ),
         (
             "ociHash { image = \"a:1\"; digests = { version = 3; images = { }; }; }",
-            "its version is 2, not 1; use the nix-oci-hashes that wrote it",
+            "its version is 3, and this nix-oci-hashes reads 1 and 2; use a newer",
         ),
         (
             "ociHash { image = \"a:1\"; digests = { version = 1; images.\"docker.io/a\".\"1\".digest = \"x\"; }; }",

@@ -107,15 +107,21 @@ fn what_is_pinned_is_not_asked_for() {
         "builtins.ociHash {{ image = \"{image}:1.0@sha256:{other}\"; {digests} }}"
     ));
     assert!(error.contains("is not what is pinned"), "{error}");
-    // A requirement names no tag to ask for.
-    let error = nix.error(&format!(
-        "builtins.ociHash {{ image = \"{image}\"; version = \"^2\"; {digests} }}"
-    ));
-    assert!(
-        error.contains("has no pinned tag that satisfies '^2'"),
-        "{error}"
-    );
     assert!(registry.requests().is_empty());
+    // Nor is what satisfies a requirement; what nothing pinned satisfies is.
+    let requirement = |version: &str| {
+        format!("builtins.ociHash {{ image = \"{image}\"; version = \"{version}\"; {digests} }}")
+    };
+    let answer = nix.value(&requirement("^1"));
+    assert_eq!(answer, json!(format!("{image}:1.0@{pinned}")));
+    assert!(registry.requests().is_empty());
+    let error = nix.error(&requirement("^2"));
+    for part in [
+        "has no pinned tag that satisfies '^2'",
+        "Its registry was asked, because 'oci-hash-resolve' is set: the registry has no tag of",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
 }
 
 #[test]
@@ -437,6 +443,52 @@ fn calls(nix: &Nix, filter: &str, arguments: &[&str]) -> String {
         .args(arguments);
     Outcome::of(&mut command);
     fs::read_to_string(trace).unwrap()
+}
+
+#[test]
+fn a_requirement_is_resolved_among_the_tags_of_the_registry() {
+    let registry = Registry::start();
+    for tag in ["1.2.0", "1.10.0", "1.10.0-fpm", "2.0.0-rc1", "20260901"] {
+        registry.push("demo/app", tag, tag, BOTH);
+    }
+    let image = format!("{}/demo/app", registry.address);
+    let nix = asking();
+    let answer = |reference: &str| {
+        let answer = nix.value(&ask(reference));
+        answer.as_str().unwrap().to_owned()
+    };
+    assert!(answer(&format!("{image}:^1")).starts_with(&format!("{image}:1.10.0@sha256:")));
+    assert!(answer(&format!("{image}:<1.5")).starts_with(&format!("{image}:1.2.0@sha256:")));
+    // What was found is kept, the choice too.
+    drop(registry);
+    assert!(answer(&format!("{image}:^1")).starts_with(&format!("{image}:1.10.0@sha256:")));
+}
+
+#[test]
+fn a_cache_that_is_a_pipe_or_a_link_is_no_cache_and_holds_nothing_up() {
+    let (_registry, image, _) = registry();
+    let nix = asking();
+    let path = cache(&nix);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let lock = path.with_extension("json.lock");
+    let other = nix.home().join("other");
+    fs::write(&other, "kept").unwrap();
+    for place in [&path, &lock] {
+        for is_pipe in [true, false] {
+            if is_pipe {
+                let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+                rustix::fs::mkfifoat(rustix::fs::CWD, place, mode).unwrap();
+            } else {
+                std::os::unix::fs::symlink(&other, place).unwrap();
+            }
+            let start = Instant::now();
+            let answer = nix.value(&ask(&format!("{image}:1.0")));
+            assert!(answer.as_str().unwrap().contains("@sha256:"));
+            assert!(start.elapsed() < Duration::from_secs(10));
+            let _ = fs::remove_file(place);
+        }
+    }
+    assert_eq!(fs::read_to_string(&other).unwrap(), "kept");
 }
 
 #[test]

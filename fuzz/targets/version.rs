@@ -1,10 +1,12 @@
-//! Tags, versions, variants and requirements.
+//! Tags, versions, variants, requirements and patterns.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use nix_oci_hashes::pattern::Pattern;
 use nix_oci_hashes::requirement::Requirement;
 use nix_oci_hashes::tag::Tag;
 use nix_oci_hashes::variant::VariantPattern;
+use nix_oci_hashes::version::Version;
 
 fuzz_target!(|text: &str| {
     // A requirement and a tag, a line each.
@@ -15,6 +17,13 @@ fuzz_target!(|text: &str| {
         && let Some(version) = &version
     {
         let _ = requirement.matches(version);
+    }
+    if let (Ok(pattern), Some(tag)) = (requirement.parse::<Pattern>(), &tag)
+        && let Some(version) = pattern.read(tag)
+    {
+        // What a pin records is read again.
+        let read = Version::from_pin(&version.to_pin(), version.variant());
+        assert_eq!(read.as_ref(), Some(&version));
     }
     if let Ok(variant) = requirement.parse::<VariantPattern>()
         && let Some(version) = &version

@@ -149,6 +149,11 @@ impl Query {
         self.platform.as_ref()
     }
 
+    /// Whether a version requirement says which tag is meant.
+    pub fn has_requirement(&self) -> bool {
+        matches!(self.version, Wanted::Newest(_))
+    }
+
     /// The digest that the reference carries, if it does.
     #[cfg(feature = "refresh")]
     pub(crate) fn digest(&self) -> Option<&Digest> {

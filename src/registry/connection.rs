@@ -308,17 +308,23 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where the manifests of `image` are asked for. On loopback plain http is what a
-/// registry may have, so that is what has to be allowed.
+/// Where everything of `image` is asked for: its tag list, its manifests. On loopback
+/// plain http is what a registry may have, so that is what has to be allowed.
 #[cfg(feature = "resolve")]
-pub fn manifests_url(image: &ImageName) -> String {
+pub fn repository_url(image: &ImageName) -> String {
     let scheme = if is_loopback_registry(image.registry()) {
         "http"
     } else {
         "https"
     };
     let api = api(scheme, image.registry());
-    format!("{api}{}/manifests/", image.repository())
+    format!("{api}{}/", image.repository())
+}
+
+/// Where the manifests of `image` are asked for, likewise.
+#[cfg(feature = "resolve")]
+pub fn manifests_url(image: &ImageName) -> String {
+    repository_url(image) + "manifests/"
 }
 
 /// The address of a registry's interface.

@@ -33,7 +33,7 @@ pub(crate) mod tests;
 
 pub use client::{Client, Options, TagSet};
 #[cfg(feature = "resolve")]
-pub use connection::manifests_url;
+pub use connection::{manifests_url, repository_url};
 pub use error::RegistryError;
 pub use limits::Quota;
 pub use manifest::IndexPlatforms;

@@ -78,9 +78,19 @@ impl Shell {
             ("grafana/grafana", &["13", "13.2", "13.2.3", "latest"]),
             ("gitlab/gitlab-ce", &["18.6.1-ce.0", "latest"]),
             ("gitea/gitea", &["1", "1.24", "1.24.6", "latest"]),
+            (
+                "linuxserver/qbittorrent",
+                &[
+                    "4.6.7", "5.2.1", "5.2.2", "5.2.3", "14.3.9", "20.04.1", "113", "latest",
+                ],
+            ),
         ] {
             for tag in tags {
-                let text = format!("{repository} {tag}");
+                let of = match (repository, *tag) {
+                    ("linuxserver/qbittorrent", "latest") => "5.2.3",
+                    (_, tag) => tag,
+                };
+                let text = format!("{repository} {of}");
                 registry.push(repository, tag, &text, &platforms);
             }
         }

@@ -394,8 +394,7 @@ mod tests {
         let file = folder.path().join("digests.json");
         let lock = folder.path().join("digests.json.lock");
         let other = folder.path().join("other");
-        type Make<'a> = &'a dyn Fn();
-        let makes: [Make<'_>; 3] = [
+        let makes: [&dyn Fn(); 3] = [
             &|| pipe(&lock),
             &|| symlink(&other, &lock).unwrap(),
             &|| {

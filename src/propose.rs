@@ -67,10 +67,10 @@ impl<'a> Listing<'a> {
 
     /// The word by which the project points to a release, if it has one.
     pub fn word(&self) -> Option<&'a Tag> {
-        let words = USUAL_TAGS
-            .iter()
-            .filter_map(|word| word.parse::<Tag>().ok());
-        words.filter_map(|word| self.tags.get(&word)).next()
+        let words = USUAL_TAGS.iter();
+        words
+            .filter_map(|word| word.parse::<Tag>().ok())
+            .find_map(|word| self.tags.get(&word))
     }
 
     /// Tags that may be what the word points to, the likeliest first: of each form,

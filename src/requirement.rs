@@ -122,10 +122,8 @@ fn words(part: &str) -> Result<Vec<String>, Reason> {
     if let [from, "-", to] = words[..]
         && from.starts_with(|c: char| c.is_ascii_digit())
     {
-        return Err(Reason::Spelling {
-            what: "a range has no hyphen".to_owned(),
-            spellings: vec![format!("'>={from}, <={to}'")],
-        });
+        let spellings = [format!(">={from}, <={to}")];
+        return Err(spelling("a range has no hyphen", &spellings));
     }
     let mut comparators: Vec<String> = Vec::new();
     for word in words {
@@ -141,108 +139,45 @@ fn is_operator(character: char) -> bool {
     matches!(character, '^' | '~' | '<' | '>' | '=' | '!')
 }
 
+fn spelling(what: &str, spellings: &[String]) -> Reason {
+    Reason::Spelling {
+        what: what.to_owned(),
+        spellings: spellings.iter().map(|text| format!("'{text}'")).collect(),
+    }
+}
+
 /// A comparator, none for a lone wildcard, and whether its first number is so long
 /// that it is a commit or a date.
 fn comparator(text: &str) -> Result<(Option<Comparator>, bool), Reason> {
     let version = text.trim_start_matches(is_operator);
-    let (operator, version) = (&text[..text.len() - version.len()], version);
-    let spelling = |what: String, spellings: &[String]| Reason::Spelling {
-        what,
-        spellings: spellings.iter().map(|text| format!("'{text}'")).collect(),
-    };
-    let no_version = || Reason::Malformed(format!("{} is no version", Quoted(version)));
+    let operator = &text[..text.len() - version.len()];
     if version.is_empty() {
         let what = format!("a version is missing behind '{operator}'");
         return Err(Reason::Malformed(what));
     }
     if let Some(plain) = version.strip_prefix('v') {
-        let what = "a version has no 'v' here".to_owned();
-        return Err(spelling(what, &[format!("{operator}{plain}")]));
+        let spellings = [format!("{operator}{plain}")];
+        return Err(spelling("a version has no 'v' here", &spellings));
     }
-    let op = match operator {
-        "" => None,
-        "=" => Some(Op::Exact),
-        ">" => Some(Op::Greater),
-        ">=" => Some(Op::GreaterEq),
-        "<" => Some(Op::Less),
-        "<=" => Some(Op::LessEq),
-        "~" => Some(Op::Tilde),
-        "^" => Some(Op::Caret),
-        _ => {
-            let meant: &[&str] = match operator {
-                "==" => &["="],
-                "=>" => &[">="],
-                "=<" => &["<="],
-                "~>" => &["~", "^"],
-                "!=" => &["<", ">"],
-                _ => &[],
-            };
-            let what = format!("'{operator}' is no operator");
-            let spellings: Vec<String> = meant.iter().map(|op| format!("{op}{version}")).collect();
-            return Err(if meant.is_empty() {
-                Reason::Malformed(what)
-            } else {
-                spelling(what, &spellings)
-            });
-        }
-    };
-    let (numbers, prerelease) = match version.split_once('-') {
-        Some((numbers, prerelease)) => (numbers, Some(prerelease)),
-        None => (version, None),
-    };
-    let parts: Vec<&str> = numbers.split('.').collect();
-    let is_wildcard = |part: &&str| matches!(*part, "*" | "x" | "X");
-    let given = parts.iter().take_while(|part| !is_wildcard(part)).count();
-    let is_digits = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    if !parts[..given].iter().all(is_digits) || !parts[given..].iter().all(is_wildcard) {
-        return Err(no_version());
-    }
-    let has_wildcard = given < parts.len();
-    if parts.len() > MOST_NUMBERS {
-        let what = format!("a requirement has at most {MOST_NUMBERS} numbers");
-        return Err(spelling(
-            what,
-            &[format!("{operator}{}", parts[..MOST_NUMBERS].join("."))],
-        ));
-    }
-    let mut numbers = Vec::new();
-    for part in &parts[..given] {
-        let number: Result<u64, _> = part.parse();
-        numbers.push(number.map_err(|_| Reason::Malformed(format!("'{part}' is too large")))?);
-    }
-    let pre = match prerelease {
-        None => semver::Prerelease::EMPTY,
-        Some(prerelease) => Prerelease::semver_text(prerelease).ok_or_else(|| {
-            Reason::Malformed(format!(
-                "{} is no prerelease, and a variant has an argument of its own",
-                Quoted(&format!("-{prerelease}"))
-            ))
-        })?,
-    };
-    if let Some(prerelease) = prerelease
-        && given < MOST_NUMBERS
-    {
-        if has_wildcard {
-            return Err(no_version());
-        }
-        let zeros = ".0".repeat(MOST_NUMBERS - given);
-        let what = format!("a prerelease goes with {MOST_NUMBERS} numbers");
-        let whole = format!("{operator}{}{zeros}-{prerelease}", parts.join("."));
-        return Err(spelling(what, &[whole]));
-    }
+    let op = op(operator, version)?;
+    let Partial {
+        numbers,
+        has_wildcard,
+        pre,
+        is_long,
+    } = Partial::parse(operator, version)?;
     let Some((major, others)) = numbers.split_first() else {
-        return if op.is_none() {
-            Ok((None, false))
-        } else {
-            Err(no_version())
+        return match op {
+            None => Ok((None, false)),
+            Some(_) => Err(no_version(version)),
         };
     };
     let op = match op {
         Some(op) => op,
         None if has_wildcard => Op::Exact,
         None => {
-            let what = "a version has no operator".to_owned();
-            return Err(spelling(what, &[format!("^{text}"), format!("={text}")]));
+            let spellings = [format!("^{text}"), format!("={text}")];
+            return Err(spelling("a version has no operator", &spellings));
         }
     };
     let comparator = Comparator {
@@ -252,7 +187,100 @@ fn comparator(text: &str) -> Result<(Option<Comparator>, bool), Reason> {
         patch: others.get(1).copied(),
         pre,
     };
-    Ok((Some(comparator), is_long(parts[0])))
+    Ok((Some(comparator), is_long))
+}
+
+/// The operator, if there is one; `version` is what follows it.
+fn op(operator: &str, version: &str) -> Result<Option<Op>, Reason> {
+    let meant: &[&str] = match operator {
+        "" => return Ok(None),
+        "=" => return Ok(Some(Op::Exact)),
+        ">" => return Ok(Some(Op::Greater)),
+        ">=" => return Ok(Some(Op::GreaterEq)),
+        "<" => return Ok(Some(Op::Less)),
+        "<=" => return Ok(Some(Op::LessEq)),
+        "~" => return Ok(Some(Op::Tilde)),
+        "^" => return Ok(Some(Op::Caret)),
+        "==" => &["="],
+        "=>" => &[">="],
+        "=<" => &["<="],
+        "~>" => &["~", "^"],
+        "!=" => &["<", ">"],
+        _ => &[],
+    };
+    let what = format!("'{operator}' is no operator");
+    if meant.is_empty() {
+        return Err(Reason::Malformed(what));
+    }
+    let spellings: Vec<String> = meant.iter().map(|op| format!("{op}{version}")).collect();
+    Err(spelling(&what, &spellings))
+}
+
+/// The version of a comparator, of which numbers may be left out.
+struct Partial {
+    numbers: Vec<u64>,
+    /// Whether wildcards are in the place of those left out.
+    has_wildcard: bool,
+    pre: semver::Prerelease,
+    /// Whether the first number is so long that it is a commit or a date.
+    is_long: bool,
+}
+
+impl Partial {
+    fn parse(operator: &str, version: &str) -> Result<Self, Reason> {
+        let (numbers, prerelease) = match version.split_once('-') {
+            Some((numbers, prerelease)) => (numbers, Some(prerelease)),
+            None => (version, None),
+        };
+        let parts: Vec<&str> = numbers.split('.').collect();
+        let is_wildcard = |part: &&str| matches!(*part, "*" | "x" | "X");
+        let is_digits = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        let given = parts.iter().take_while(|part| !is_wildcard(part)).count();
+        let (digits, wildcards) = parts.split_at(given);
+        if !digits.iter().all(is_digits) || !wildcards.iter().all(is_wildcard) {
+            return Err(no_version(version));
+        }
+        if parts.len() > MOST_NUMBERS {
+            let what = format!("a requirement has at most {MOST_NUMBERS} numbers");
+            let shorter = parts[..MOST_NUMBERS].join(".");
+            return Err(spelling(&what, &[format!("{operator}{shorter}")]));
+        }
+        let number = |part: &&str| {
+            let too_large = |_| Reason::Malformed(format!("'{part}' is too large"));
+            part.parse().map_err(too_large)
+        };
+        let numbers: Vec<u64> = digits.iter().map(number).collect::<Result<_, _>>()?;
+        let pre = prerelease.map_or(Ok(semver::Prerelease::EMPTY), |text| {
+            let suffix = format!("-{text}");
+            let other = Quoted(&suffix);
+            Prerelease::semver_text(text).ok_or_else(|| {
+                Reason::Malformed(format!(
+                    "{other} is no prerelease, and a variant has an argument of its own"
+                ))
+            })
+        })?;
+        if let Some(prerelease) = prerelease
+            && given < MOST_NUMBERS
+        {
+            if !wildcards.is_empty() {
+                return Err(no_version(version));
+            }
+            let what = format!("a prerelease goes with {MOST_NUMBERS} numbers");
+            let zeros = ".0".repeat(MOST_NUMBERS - given);
+            let whole = format!("{operator}{}{zeros}-{prerelease}", digits.join("."));
+            return Err(spelling(&what, &[whole]));
+        }
+        Ok(Self {
+            is_long: digits.first().is_some_and(|first| is_long(first)),
+            has_wildcard: !wildcards.is_empty(),
+            numbers,
+            pre,
+        })
+    }
+}
+
+fn no_version(version: &str) -> Reason {
+    Reason::Malformed(format!("{} is no version", Quoted(version)))
 }
 
 impl fmt::Display for Requirement {

@@ -166,7 +166,7 @@ impl Version {
             });
             numbers.collect::<Option<Vec<u64>>>()
         };
-        let builds = builds.map(parse).unwrap_or(Some(Vec::new()))?;
+        let builds = builds.map_or(Some(Vec::new()), parse)?;
         let is_variant = variant.is_empty()
             || variant.starts_with('-') && format!("1{variant}").parse::<Tag>().is_ok();
         let numbers = parse(numbers).filter(|numbers| is_variant && numbers.len() <= 4)?;

@@ -114,7 +114,7 @@ async fn add_follows_what_latest_points_to_and_says_what_it_leaves() {
     let pinned: Vec<&String> = pinned.as_object().unwrap().keys().collect();
     assert_eq!(pinned, ["5.2.1", "5.2.2", "5.2.3", "latest"]);
     for line in [
-        "'latest' points to what 5.2.3 does.",
+        "'latest' and 5.2.3 are the same image.",
         "5.2.3 5.2.2 5.2.1",
         "does not satisfy '<14' of 'major-minor-patch'",
         "20.04.1",

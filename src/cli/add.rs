@@ -157,11 +157,11 @@ async fn look_at(client: &Client, image: &ImageName) -> Result<Found> {
     };
     let (evidence, proposal) = match (followed, word) {
         (Some((word, proposal)), _) => (
-            format!("'{word}' points to what {} does.", proposal.sample()),
+            format!("'{word}' and {} are the same image.", proposal.sample()),
             Some(proposal),
         ),
         (None, Some(word)) => (
-            format!("No version points to what '{word}' does; the newest versions are followed."),
+            format!("No version is the same image as '{word}'; the newest versions are followed."),
             listing.newest(),
         ),
         (None, None) => (
@@ -186,10 +186,10 @@ async fn look_at(client: &Client, image: &ImageName) -> Result<Found> {
     })?;
     let offered = client.platforms(image, &digest).await?.manifests;
     Ok(Found {
+        listed,
         evidence,
         proposal,
         offered,
-        listed,
     })
 }
 

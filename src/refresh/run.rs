@@ -234,11 +234,7 @@ async fn refresh_image(
         if let Ok(Some(pin)) = &pin
             && let Some(Ok(offer)) = offers.get(&pin.digest)
         {
-            let of_pin = |platform: &&Platform| pin.platforms.contains_key(*platform);
-            let platforms = offer.ambiguous.iter().filter(of_pin);
-            outcome
-                .ambiguous
-                .extend(platforms.map(|platform| (tag.clone(), platform.clone())));
+            outcome.ambiguous.extend(ambiguous(tag, pin, offer));
         }
         match pin {
             Ok(pin) => outcome.pins.extend(pin.map(|pin| (tag.clone(), pin))),
@@ -261,6 +257,15 @@ async fn refresh_image(
         outcome.decisions = plan.decisions;
     }
     outcome
+}
+
+/// The platforms of a pin that its index lists more than once.
+fn ambiguous(tag: &Tag, pin: &Pin, offer: &IndexPlatforms) -> Vec<(Tag, Platform)> {
+    let of_pin = |platform: &&Platform| pin.platforms.contains_key(*platform);
+    let platforms = offer.ambiguous.iter().filter(of_pin);
+    platforms
+        .map(|platform| (tag.clone(), platform.clone()))
+        .collect()
 }
 
 /// What each tag points to.

@@ -106,6 +106,12 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
         &ambiguous.collect::<Vec<_>>(),
         LONGEST,
     );
+    quotas(&mut text, report);
+    text
+}
+
+/// What each registry says is left of its quota.
+fn quotas(text: &mut String, report: &Report) {
     for (registry, quota) in &report.quotas {
         let of = quota.limit.map(|limit| format!(" of {limit}"));
         // Writing to a string does not fail.
@@ -118,7 +124,6 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
             quota.window.div_ceil(3600)
         );
     }
-    text
 }
 
 const MOVED: &[&str] = &["image", "tag", "old -> new"];

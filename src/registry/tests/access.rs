@@ -467,9 +467,8 @@ async fn a_login_that_was_not_sent_is_not_said_to_be() {
     // The token service has no use for the login; what the registry refuses has none.
     let fake = Fake::new(
         |asked, _, _| match (asked.url.path(), asked.authorization.as_deref()) {
-            ("/token", Some(_)) => Said::status(403),
             ("/token", None) => Said::body(r#"{"token":"anonymous"}"#),
-            (_, Some("Bearer anonymous")) => Said::status(403),
+            ("/token", Some(_)) | (_, Some("Bearer anonymous")) => Said::status(403),
             _ => Said::challenge("/token"),
         },
     );

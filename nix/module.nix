@@ -94,7 +94,7 @@ let
         image = mkOption {
           type = types.str;
           example = "docker.io/nextcloud";
-          description = "The image; it may carry a tag.";
+          description = "The image; it may carry a tag or a version requirement.";
         };
         version = optionalText "^34" "A tag, or a version requirement, of which the highest pinned version is taken.";
         variant = optionalText "-fpm" "The suffix of the tag.";
@@ -117,7 +117,7 @@ let
         default = null;
         example = "docker.io/nextcloud:34";
         description = ''
-          A reference, or a set of `image`, `version`, `variant`, `platform` and
+          A reference such as `docker.io/nextcloud:34` or `docker.io/nextcloud:^34`, or a set of `image`, `version`, `variant`, `platform` and
           `digests`, that is looked up in the table of pins. It sets `image` to the
           pinned reference for the platform of the host.
         '';

@@ -138,6 +138,14 @@ fn an_entry_without_fields_takes_the_newest_of_what_there_is() {
         ),
         // 19.0-20260817 is a build of 19.0.
         ("odoo", &["17", "17.0", "18", "18.0", "19", "19.0"]),
+        ("linuxserver-jellyfin", &["10.11.9", "10.11.10", "10.11.11"]),
+        // Short tags ended with 5, and 1 and 2 are older still.
+        (
+            "elasticsearch",
+            &[
+                "1", "2", "5", "5.4", "5.5", "5.6", "9.4.5", "9.5.1", "9.5.2",
+            ],
+        ),
         ("photon", &["3.0", "4.0", "5.0"]),
         (
             "gitea",
@@ -362,6 +370,23 @@ fn of_one_release_the_highest_build() {
 }
 
 #[test]
+fn words_of_prereleases_are_variants_where_they_are_listed() {
+    let lists: Value = serde_json::from_str(include_str!("cases/official-images.json")).unwrap();
+    for (image, fields, expected) in [
+        ("docker.io/openjdk", "", &[][..]),
+        ("docker.io/openjdk", r#", "variants": ["-ea"]"#, &["28-ea"]),
+        (
+            "docker.io/haproxy",
+            r#", "variants": ["-dev"]"#,
+            &["3.5-dev"],
+        ),
+    ] {
+        let list = json!({ "image": image, "tags": lists["images"][image]["tags"] });
+        assert_eq!(asked_of(&list, fields), expected, "{image} {fields}");
+    }
+}
+
+#[test]
 fn dead_lines_are_left_by_a_bound_or_by_name() {
     let lists: Value = serde_json::from_str(include_str!("cases/linuxserver.json")).unwrap();
     for (image, fields, expected) in [
@@ -374,6 +399,11 @@ fn dead_lines_are_left_by_a_bound_or_by_name() {
             "docker.io/linuxserver/qbittorrent",
             r#", "strategies": { "major-minor-patch": true }, "ignore": ["20.04.1", "14.*"], "keep": 1"#,
             &["5.2.3"],
+        ),
+        (
+            "docker.io/linuxserver/unifi-network-application",
+            r#", "strategies": { "major-minor-patch": true }, "keep": 1"#,
+            &["10.4.57"],
         ),
         (
             "docker.io/linuxserver/sonarr",

@@ -172,7 +172,8 @@ fn a_pin_sets_the_image_for_the_platform_of_the_host() {
         "a.pin = \"nextcloud:34\";
          b.pin = { image = \"docker.io/postgres\"; version = \"^17\"; variant = null; };
          c.pin = { image = \"nextcloud:34\"; platform = \"linux/arm64\"; };
-         d.image = \"as it is\";",
+         d.image = \"as it is\";
+         e.pin = \"postgres:>=17 <18\";",
     );
     assert_eq!(nixos("failed", &configuration, ""), json!([]));
     assert_eq!(nixos("settings", &configuration, ""), json!({}));
@@ -181,6 +182,7 @@ fn a_pin_sets_the_image_for_the_platform_of_the_host() {
     assert_eq!(images["d"], json!("as it is"));
     let b = images["b"].as_str().unwrap();
     assert!(b.starts_with("docker.io/postgres:17."), "{b}");
+    assert_eq!(images["e"], images["b"]);
     let on_arm64 = nixos("images", &configuration, "system = \"aarch64-linux\";");
     assert_eq!(on_arm64["a"], images["c"]);
     assert_ne!(on_arm64["a"], images["a"]);
@@ -210,7 +212,7 @@ fn a_table_of_ones_own_is_that_of_every_pin() {
 
 #[test]
 fn wrong_pins_fail_with_the_remedy() {
-    let configuration = containers(&format!(
+    let wrong = containers(&format!(
         "a.pin = \"nextclud:34\";
          b = {{ pin = \"nextcloud:34\"; image = \"nextcloud:33\"; }};
          c.pin = {{ image = \"nextcloud:34\"; platform = \"linux/s390x\"; }};
@@ -218,7 +220,7 @@ fn wrong_pins_fail_with_the_remedy() {
          e = {{ pin = \"nextcloud:34\"; image = \"{}\"; }};",
         nextcloud_34(AMD64)
     ));
-    let failed = nixos("failed", &configuration, "");
+    let failed = nixos("failed", &wrong, "");
     let failed = failed.as_array().unwrap();
     assert_eq!(failed.len(), 3, "{failed:#?}");
     for (message, (name, part)) in failed.iter().zip([
@@ -237,10 +239,19 @@ fn wrong_pins_fail_with_the_remedy() {
         assert!(message.starts_with(&start), "{message}");
         assert!(message.contains(part), "{message}");
     }
+    let first = json!({ "docker.io/a": { "1": { "linux/amd64": nextcloud_34(AMD64) } } });
+    let configuration = format!(
+        "{{ nix.ociHashes.digests = builtins.toFile \"digests.json\" {};
+            virtualisation.oci-containers.containers.a.pin = \"a:1\"; }}",
+        literal(&first.to_string())
+    );
+    let failed = nixos("failed", &configuration, "");
+    let message = failed[0].as_str().unwrap();
+    assert!(message.contains("nix-oci-hashes import FILE"), "{message}");
     // What uses the image of one that failed says the same.
     let error = Nix::without_plugin().error(&format!(
         "(import {0}/tests/nix/nixos.nix {{
-           modules = [ (import {0}/nix/module.nix {{ self = {0}; }}) ({configuration}) ];
+           modules = [ (import {0}/nix/module.nix {{ self = {0}; }}) ({wrong}) ];
          }}).images.a",
         project().display()
     ));

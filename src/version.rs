@@ -256,6 +256,7 @@ impl Version {
 
     /// What tells releases apart and orders them: numbers and prerelease, without
     /// build, variant and prefix.
+    #[cfg(feature = "refresh")]
     pub(crate) fn release_order(&self) -> impl Ord + Clone + use<> {
         (self.numbers.clone(), self.stability.clone())
     }

@@ -18,7 +18,9 @@ use crate::platform::Platform;
 use crate::requirement::Requirement;
 use crate::tag::Tag;
 use crate::variant::VariantPattern;
-use crate::version::{HexBuilds, Precision, Version};
+#[cfg(feature = "refresh")]
+use crate::version::HexBuilds;
+use crate::version::{Precision, Version};
 
 const REMEDY: &str = "correct the file there";
 /// How many of the newest releases a strategy of `true` takes.
@@ -323,6 +325,7 @@ impl TrackedImage {
     /// The version that `tag` names, the tracked variant that it is of, and what
     /// each `#` of that stands for. Where several variants fit, the one that
     /// writes a prerelease's word in the tag counts.
+    #[cfg(feature = "refresh")]
     pub(crate) fn read(
         &self,
         tag: &Tag,

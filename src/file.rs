@@ -193,7 +193,7 @@ impl Lock {
         Self::try_take_beside(&real_path(path).map_err(|error| not_locked(path, &error))?)
     }
 
-    /// As [`Lock::try_take`], for a file of which a link is not followed.
+    /// As [`Lock::try_take`], but does not follow a link at `path`.
     ///
     /// # Errors
     /// Where the folder cannot be written to.

@@ -12,7 +12,7 @@ use crate::version::Version;
 const NUMBERS: [&str; 4] = ["major", "minor", "patch", "revision"];
 const BUILD: &str = "build";
 
-/// Literal text with placeholders, each of which stands for one number:
+/// Literal text with placeholders. Each placeholder stands for one number:
 /// `{major}`, `{minor}`, `{patch}` and `{revision}` once each, `{build}` any
 /// number of times.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -216,7 +216,7 @@ fn op(operator: &str, version: &str) -> Result<Option<Op>, Reason> {
     Err(spelling(&what, &spellings))
 }
 
-/// The version of a comparator, of which numbers may be left out.
+/// The version of a comparator; its last numbers may be left out.
 struct Partial {
     numbers: Vec<u64>,
     /// Whether wildcards are in the place of those left out.

@@ -7,8 +7,8 @@ use crate::tag::Tag;
 use crate::text::{Quoted, deserialize_as_text};
 use crate::version::{HexBuilds, Prerelease, Version};
 
-/// What can be before the number of a rebuild, as GitLab, linuxserver.io and
-/// others count them; nothing where the number is all of the suffix.
+/// What stands before the number of a rebuild at GitLab, linuxserver.io and others;
+/// empty where the suffix is the number alone.
 const REBUILDS: [&str; 5] = ["", "ce.", "ee.", "ls", "r"];
 
 /// A variant as people write it: nothing (the plain tag), `-fpm`, or with a `#`

@@ -49,8 +49,8 @@ pub struct Version {
     may_be_commit_or_date: bool,
 }
 
-/// How long the hexadecimal builds of an image are (`-4e8b05daf`): a suffix of
-/// digits alone that is as long is a build too, one of these in sixty or so.
+/// The lengths of an image's hexadecimal builds (`-4e8b05daf`). A suffix of digits
+/// alone with such a length is a build too: a commit may have no letter in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HexBuilds(BTreeSet<usize>);
 

@@ -22,7 +22,7 @@ use super::network::{self, Network};
 use super::progress::Bars;
 use super::report::{self, Outcome};
 
-/// Most tags that are asked for to find what `latest` is, and how many at once.
+/// Limit of `HEAD` requests that find the version behind `latest`, and how many run at once.
 const MOST_PROBES: usize = 60;
 const PROBES_AT_ONCE: usize = 20;
 
@@ -193,8 +193,8 @@ async fn look_at(client: &Client, image: &ImageName) -> Result<Found> {
     })
 }
 
-/// The version tags that point to what `word` does, as far as [`MOST_PROBES`]
-/// requests find them.
+/// The version tags with the digest of `word`, found with at most [`MOST_PROBES`]
+/// requests.
 async fn same_as<'a>(
     client: &Client,
     image: &ImageName,
@@ -226,8 +226,8 @@ async fn same_as<'a>(
     Ok(same)
 }
 
-/// Those of `tags` that point to `current`; none is asked for twice, and no more than
-/// `left`.
+/// Those of `tags` whose digest is `current`. Sends one request for each tag that is
+/// not in `asked` yet, and at most `left`.
 async fn pointing_to<'a>(
     client: &Client,
     image: &ImageName,

@@ -10,10 +10,10 @@ use nix_oci_hashes::tag::{Tag, by_version};
 
 use super::columns::{Cell, align};
 
-/// Tags that are shown of those that are taken, and of those left for one reason.
+/// How many tags a line shows that are taken, and that are left for one reason.
 const TAKEN_SHOWN: usize = 12;
 const LEFT_SHOWN: usize = 3;
-/// Variants that are named of those that are left.
+/// How many variants that are left a line names.
 const VARIANTS_SHOWN: usize = 6;
 
 /// A line for each reason for which tags are taken or left, the newest tags first.

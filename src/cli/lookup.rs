@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     digests: Option<PathBuf>,
 }
 
-/// What is asked for, of the table or of a registry.
+/// The reference to look up in the table or to resolve.
 #[derive(Debug, clap::Args)]
 pub(super) struct Asked {
     /// The reference, such as docker.io/nextcloud:34, or with a version requirement 'docker.io/nextcloud:^34'

@@ -73,9 +73,9 @@ pub enum LookupError {
     NoVariant {
         /// The image.
         image: ImageName,
-        /// The variant that was asked for, as a phrase.
+        /// The variant of the query, as a phrase.
         variant: VariantPhrase,
-        /// Those there are.
+        /// The variants of the pinned versions.
         variants: VariantList,
     },
     /// The tag has no such platform.

@@ -144,7 +144,7 @@ impl Query {
         &self.image
     }
 
-    /// The platform, if one is asked for.
+    /// The platform, if the query names one.
     pub fn platform(&self) -> Option<&Platform> {
         self.platform.as_ref()
     }

@@ -22,7 +22,7 @@ pub struct Newest {
     pub(super) literal: Option<Tag>,
 }
 
-/// The tags of an image, as far as a requirement chooses among them.
+/// The tags of an image that a requirement chooses among.
 pub(crate) struct Choices<'a> {
     tags: Vec<(&'a Tag, Option<&'a Version>)>,
     builds: HexBuilds,

@@ -28,7 +28,7 @@ const LARGEST_MANIFEST: usize = 4 << 20;
 const LARGEST_TAG_LIST: usize = 8 << 20;
 /// Most tags of an image; no project comes near.
 const MOST_TAGS: usize = 100_000;
-/// A list larger than this is read only while few others are, in bytes.
+/// From this size on, in bytes, a list needs one of the places for large lists.
 const LARGE_TAG_LIST: usize = 1 << 20;
 /// How many large lists are in memory at once.
 const LARGE_LISTS: usize = 4;
@@ -74,8 +74,8 @@ pub(super) struct Shared {
     pub(super) options: Options,
 }
 
-/// The tags of an image. Few large ones are in memory at once, so that others may wait
-/// until this is dropped.
+/// The tags of an image. The client keeps few large sets in memory at once: another
+/// large list waits until one of these is dropped.
 #[derive(Debug)]
 pub struct TagSet {
     tags: BTreeSet<Tag>,

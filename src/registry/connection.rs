@@ -308,8 +308,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where everything of `image` is asked for: its tag list, its manifests. On loopback
-/// plain http is what a registry may have, so that is what has to be allowed.
+/// The URL under which the tag list and the manifests of `image` are. On loopback it
+/// is the one by plain http, since a registry there may have no TLS.
 #[cfg(feature = "resolve")]
 pub fn repository_url(image: &ImageName) -> String {
     let scheme = if is_loopback_registry(image.registry()) {
@@ -321,7 +321,7 @@ pub fn repository_url(image: &ImageName) -> String {
     format!("{api}{}/", image.repository())
 }
 
-/// Where the manifests of `image` are asked for, likewise.
+/// The URL under which the manifests of `image` are, likewise.
 #[cfg(feature = "resolve")]
 pub fn manifests_url(image: &ImageName) -> String {
     repository_url(image) + "manifests/"

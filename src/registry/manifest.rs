@@ -34,7 +34,7 @@ pub(super) fn accepted() -> &'static str {
 pub struct IndexPlatforms {
     /// The first image manifest of each platform.
     pub manifests: BTreeMap<Platform, Digest>,
-    /// Platforms of which there are several image manifests that differ.
+    /// Platforms with several image manifests that differ.
     pub ambiguous: BTreeSet<Platform>,
 }
 

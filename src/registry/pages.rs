@@ -64,7 +64,7 @@ impl Page {
     }
 }
 
-/// The names of a page, of which only the tags are kept.
+/// The names of a page; only those that are valid tags are kept.
 #[derive(Default)]
 struct Names {
     tags: Vec<Tag>,

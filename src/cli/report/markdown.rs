@@ -101,7 +101,7 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
     });
     table(
         &mut text,
-        "with a platform listed more than once, of which the first is pinned",
+        "with a platform listed more than once: the first is pinned",
         &["image", "tag", "platform"],
         &ambiguous.collect::<Vec<_>>(),
         LONGEST,

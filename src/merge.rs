@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::digest::Digest;
 use crate::name::ImageName;
 use crate::table::{Pin, Table};
 use crate::tag::Tag;
 use crate::text::Quoted;
+use crate::version::Version;
 
 /// Why parts do not fit together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{image}:{tag} is pinned to {digest} in {} and to {other_digest} in {}; leave one of the two out, or refresh again",
+    "{image}:{tag} is pinned to {pinned} in {} and to {other_pinned} in {}; leave one of the two out, or refresh again",
     Quoted(part),
     Quoted(other_part)
 )]
@@ -20,9 +20,9 @@ pub struct MergeError {
     pub image: ImageName,
     /// The tag.
     pub tag: Tag,
-    digest: Digest,
+    pinned: String,
     part: String,
-    other_digest: Digest,
+    other_pinned: String,
     other_part: String,
 }
 
@@ -47,7 +47,7 @@ impl Merge {
                     merged.insert(tag.clone(), pin.clone());
                     continue;
                 };
-                if let Some((digest, other_digest)) = differing(before, pin) {
+                if let Some((pinned, other_pinned)) = differing(before, pin) {
                     let of_part = |(_, table): &&(String, Table)| {
                         let other = table.images.get(image).and_then(|pins| pins.get(tag));
                         other.is_some_and(|other| differing(other, pin).is_some())
@@ -56,9 +56,9 @@ impl Merge {
                     return Err(Box::new(MergeError {
                         image: image.clone(),
                         tag: tag.clone(),
-                        digest,
+                        pinned,
                         part: first.map_or("", |(name, _)| name).to_owned(),
-                        other_digest,
+                        other_pinned,
                         other_part: name.to_owned(),
                     }));
                 }
@@ -80,21 +80,24 @@ impl Merge {
     }
 }
 
-/// The first digests in which two pins differ: the tag's, or a platform's.
-fn differing(a: &Pin, b: &Pin) -> Option<(Digest, Digest)> {
+/// What two pins differ in first: the tag's digest, a platform's, or the version that
+/// both record.
+fn differing(a: &Pin, b: &Pin) -> Option<(String, String)> {
     let platforms = a.platforms.iter();
     let platforms =
         platforms.filter_map(|(platform, digest)| Some((digest, b.platforms.get(platform)?)));
-    std::iter::once((&a.digest, &b.digest))
-        .chain(platforms)
-        .find(|(a, b)| a != b)
-        .map(|(a, b)| (a.clone(), b.clone()))
+    let digests = std::iter::once((&a.digest, &b.digest)).chain(platforms);
+    let digests = digests.map(|(a, b)| (a.to_string(), b.to_string()));
+    let words = |version: &Version| format!("version '{}{}'", version.to_pin(), version.variant());
+    let versions = a.version.as_ref().zip(b.version.as_ref());
+    let versions = versions.map(|(a, b)| (words(a), words(b)));
+    digests.chain(versions).find(|(a, b)| a != b)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Algorithm;
+    use crate::digest::{Algorithm, Digest};
     use crate::table::Platforms;
 
     fn table(pins: &[(&str, &str, &str)]) -> Table {
@@ -168,5 +171,30 @@ mod tests {
         ] {
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn recorded_versions_are_joined_and_have_to_agree() {
+        let with = |version: Option<&str>| {
+            let mut table = table(&[("a.io/a", "1", "x")]);
+            let pins = table.images.values_mut().flat_map(|pins| pins.values_mut());
+            for pin in pins {
+                let version = version.and_then(|text| Version::from_pin(text, "-jdk"));
+                Arc::make_mut(pin).version = version.map(Box::new);
+            }
+            table
+        };
+        for parts in [[None, Some("1.2+3")], [Some("1.2+3"), None]] {
+            let mut merge = Merge::default();
+            for part in parts {
+                merge.add("part", with(part)).unwrap();
+            }
+            assert_eq!(merge.finish(), with(Some("1.2+3")));
+        }
+        let mut merge = Merge::default();
+        merge.add("first", with(Some("1.2+3"))).unwrap();
+        let error = merge.add("second", with(Some("1.2+4"))).unwrap_err();
+        let part = "is pinned to version '1.2+3-jdk' in 'first' and to version '1.2+4-jdk' in";
+        assert!(error.to_string().contains(part), "{error}");
     }
 }

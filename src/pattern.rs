@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use crate::tag::Tag;
 use crate::text::{Quoted, deserialize_as_text};
+use crate::variant::VariantPattern;
 use crate::version::Version;
 
 /// What a placeholder stands for, in the order of a version's numbers.
@@ -139,14 +140,23 @@ fn parse(input: &str) -> Result<Pattern, String> {
     if others.iter().any(|(_, literal)| literal.is_empty()) {
         return Err("two placeholders need something between them".to_owned());
     }
-    if others.iter().any(|(_, literal)| starts_with_digit(literal)) || starts_with_digit(last) {
-        return Err("a placeholder has a digit behind it, which belongs to its number".to_owned());
+    let ends_with_digit = |text: &String| text.ends_with(|c: char| c.is_ascii_digit());
+    let is_joined = others
+        .iter()
+        .any(|(_, literal)| starts_with_digit(literal) || ends_with_digit(literal));
+    if is_joined || starts_with_digit(last) || ends_with_digit(&start) {
+        return Err("a placeholder has a digit beside it, which belongs to its number".to_owned());
     }
-    Ok(Pattern {
+    let pattern = Pattern {
         text: input.to_owned(),
         start,
         placeholders,
-    })
+    };
+    // Queries have to be able to name it.
+    match pattern.variant().parse::<VariantPattern>() {
+        Ok(_) => Ok(pattern),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 impl fmt::Display for Pattern {
@@ -209,7 +219,10 @@ mod tests {
             ("{major}.{patch}", "it has {patch} without {minor}"),
             ("{major}.{major}", "it has {major} twice"),
             ("{major}{minor}", "need something between them"),
-            ("{major}8", "a digit behind it"),
+            ("{major}8", "a digit beside it"),
+            ("v1{major}", "a digit beside it"),
+            ("{major}.2{minor}", "a digit beside it"),
+            ("{major}_{build}-beta1", "it marks a prerelease or a build"),
             ("{major", "a '{' has no '}'"),
             ("a}{major}", "a '}' has no '{'"),
             (

@@ -22,7 +22,13 @@ const MOST_NUMBERS: usize = 3;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Requirement {
     text: String,
-    alternatives: Vec<VersionReq>,
+    alternatives: Vec<Alternative>,
+}
+
+/// Comparators that all have to hold.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Alternative {
+    comparators: VersionReq,
     names_commit_or_date: bool,
 }
 
@@ -56,17 +62,23 @@ impl Requirement {
     /// satisfies only a requirement that names one.
     pub fn matches(&self, version: &Version) -> bool {
         let (lowest, highest) = version.to_semver();
-        (self.names_commit_or_date || !version.may_be_commit_or_date())
-            && self
-                .alternatives
-                .iter()
-                .any(|alternative| alternative.matches(&lowest) && alternative.matches(&highest))
+        self.alternatives.iter().any(|alternative| {
+            (alternative.names_commit_or_date || !version.may_be_commit_or_date())
+                && alternative.comparators.matches(&lowest)
+                && alternative.comparators.matches(&highest)
+        })
     }
 
     /// Whether `text` can only be meant as a requirement: no tag has such
     /// characters, or it ends in a wildcard such as `34.x`.
     pub fn is_requirement(text: &str) -> bool {
-        text.contains(['^', '~', '<', '>', '=', '*', ',', '|', '!'])
+        let is_mark = |byte| {
+            matches!(
+                byte,
+                b'^' | b'~' | b'<' | b'>' | b'=' | b'*' | b',' | b'|' | b'!'
+            )
+        };
+        text.bytes().any(is_mark)
             || text.trim_matches(' ').contains(' ')
             || text
                 .split('.')
@@ -97,18 +109,21 @@ fn parse(input: &str) -> Result<Requirement, Reason> {
     let mut requirement = Requirement {
         text: input.to_owned(),
         alternatives: Vec::new(),
-        names_commit_or_date: false,
     };
     for alternative in input.split("||") {
         let mut comparators = Vec::new();
+        let mut names_commit_or_date = false;
         for part in alternative.split(',') {
             for text in words(part)? {
                 let (comparator, is_long) = comparator(&text)?;
-                requirement.names_commit_or_date |= is_long;
+                names_commit_or_date |= is_long;
                 comparators.extend(comparator);
             }
         }
-        requirement.alternatives.push(VersionReq { comparators });
+        requirement.alternatives.push(Alternative {
+            comparators: VersionReq { comparators },
+            names_commit_or_date,
+        });
     }
     Ok(requirement)
 }
@@ -139,10 +154,16 @@ fn is_operator(character: char) -> bool {
     matches!(character, '^' | '~' | '<' | '>' | '=' | '!')
 }
 
+/// The reason that offers `spellings`, as far as these are requirements.
 fn spelling(what: &str, spellings: &[String]) -> Reason {
+    let good = spellings.iter().filter(|text| parse(text).is_ok());
+    let spellings: Vec<String> = good.map(|text| format!("'{text}'")).collect();
+    if spellings.is_empty() {
+        return Reason::Malformed(what.to_owned());
+    }
     Reason::Spelling {
         what: what.to_owned(),
-        spellings: spellings.iter().map(|text| format!("'{text}'")).collect(),
+        spellings,
     }
 }
 
@@ -323,6 +344,7 @@ mod tests {
                 &["2.0.0-rc1", "2.0.0-beta9", "2.1.0-rc1"],
             ),
             (">=33", &["34"], &["20260901", "7312845", "0123456"]),
+            (">=33 || =7312845", &["34", "7312845"], &["20260901"]),
             // What begins with one or two numbers has to satisfy it as a whole.
             ("<17.5", &["16", "17.4"], &["17", "17.5"]),
             (">=17.11", &["17.11", "18"], &["17"]),
@@ -404,6 +426,11 @@ mod tests {
                 ">=1.2.3.4",
                 "a requirement has at most 3 numbers; write '>=1.2.3'".to_owned(),
             ),
+            // No error is offered.
+            ("^v", format!("a version has no 'v' here; {remedy}")),
+            ("~>v1.2", format!("a version has no 'v' here; {remedy}")),
+            ("~> 1.2.3.4", format!("'~>' is no operator; {remedy}")),
+            ("1.2 - x", format!("a range has no hyphen; {remedy}")),
             (
                 ">=2-rc1",
                 "a prerelease goes with 3 numbers; write '>=2.0.0-rc1'".to_owned(),

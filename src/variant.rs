@@ -95,9 +95,11 @@ impl FromStr for VariantPattern {
         if !input.starts_with('-') {
             return Err(error("it starts with a hyphen, such as '-fpm'"));
         }
-        let after_number = input.split('#').skip(1);
-        let has_digit_after = |part: &str| part.starts_with(|c: char| c.is_ascii_digit());
-        if input.contains("##") || after_number.into_iter().any(has_digit_after) {
+        let digit = |c: char| c.is_ascii_digit();
+        let mut pairs = input.split('#').zip(input.split('#').skip(1));
+        let is_joined =
+            pairs.any(|(before, after)| before.ends_with(digit) || after.starts_with(digit));
+        if input.contains("##") || is_joined {
             return Err(error("a '#' stands for a whole number"));
         }
         let example = format!("1{}", input.replace('#', "0"));
@@ -190,6 +192,7 @@ mod tests {
             "fpm",
             "-a##",
             "-a#1",
+            "-1#",
             "-rc1",
             "-b#",
             "-4e8b05daf",

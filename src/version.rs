@@ -278,6 +278,12 @@ impl Version {
         )
     }
 
+    /// Whether it names a build of its release.
+    #[cfg(feature = "refresh")]
+    pub(crate) fn has_build(&self) -> bool {
+        !self.build.is_empty() || !self.builds.is_empty()
+    }
+
     /// Whether it has the prefix `v`.
     pub(crate) fn is_prefixed(&self) -> bool {
         self.prefixed

@@ -99,7 +99,7 @@ fn an_entry_without_fields_takes_the_newest_of_what_there_is() {
                 "32", "32.0", "33", "33.0", "34", "34.0", "34.0.1", "34.0.2", "34.0.3",
             ],
         ),
-        // Four numbers and a build: two builds of one release are two tags.
+        // The fourth number tells two releases apart.
         (
             "plex",
             &[

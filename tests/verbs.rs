@@ -909,3 +909,28 @@ fn the_table_of_the_first_nix_oci_hashes_is_named() {
     }
     assert_eq!(workspace.read("digests.json"), table.to_string());
 }
+
+#[test]
+fn import_records_versions_and_heeds_ignore() {
+    let entry =
+        r#"[{ "image": "docker.io/a", "pattern": "r{major}-{minor}", "ignore": ["r9-*"] }]"#;
+    let workspace = Workspace::tracking(entry);
+    let image = |tag: &str| format!("docker.io/a:{tag}@{DIGEST}");
+    let compose = format!(
+        "services: {{ a: {{ image: '{}' }}, b: {{ image: '{}' }} }}",
+        image("r1-2"),
+        image("r9-1")
+    );
+    workspace.write("compose.yaml", compose);
+    let outcome = workspace.run(&["import", "compose.yaml"]).code(0);
+    assert!(
+        outcome.stdout.contains("listed in 'ignore'"),
+        "{outcome:#?}"
+    );
+    let pins = workspace.table()["images"]["docker.io/a"].clone();
+    assert_eq!(
+        pins,
+        json!({ "r1-2": { "digest": DIGEST, "version": "1.2" } })
+    );
+    workspace.run(&["check"]).code(0);
+}

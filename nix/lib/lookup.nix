@@ -118,7 +118,8 @@ let
     in
     if version != null && (reference.tag != null || reference.digest != null) then
       fail (
-        "'${names.toText reference}' has a tag or digest and the set a 'version' too; " + "keep one of them"
+        "${text.quoted (names.toText reference)} has a tag or digest and the set a 'version' too; "
+        + "keep one of them"
       )
     else if version != null then
       if requirements.isRequirement version then
@@ -158,13 +159,8 @@ let
   choices =
     pins: read:
     let
-      hasRecorded = any (pin: isAttrs pin && pin ? version) (attrValues pins);
-      recorded =
-        tag:
-        let
-          pin = pins.${tag};
-        in
-        if isAttrs pin && pin ? version then versions.fromPin pin.version (pin.variant or "") else null;
+      hasRecorded = any (pin: pin ? version) (attrValues pins);
+      recorded = tag: tables.versionOf pins.${tag};
     in
     concatMap (
       tag:
@@ -265,7 +261,7 @@ let
     else if any (isDigestOf query) (attrValues pins) then
       ok answer
     else
-      fail (misses.unknownDigest (names.toText answer) query.platform (attrNames pins));
+      fail (misses.unknownDigest (names.toText answer) query.platform pins);
 
   answer =
     table: query:
@@ -289,12 +285,14 @@ let
       fail "${image} is tracked but not pinned yet; run 'nix-oci-hashes refresh'"
     else if wanted == { } && query.digest != null then
       answerOfDigest query pins
+    else if wanted ? requirement && !builtins.all tables.isPin (attrValues pins) then
+      fail (misses.malformed image)
     else if tag == null then
       fail (
         if offered.ofVariant == [ ] && offered.variants != [ ] then
           misses.noVariant image wanted.variant offered.variants
         else
-          misses.noMatch image wanted.requirement.text wanted.variant (
+          misses.noMatch image wanted.requirement.text wanted.variant pins (
             if offered.ofVariant == [ ] then attrNames pins else map (found: found.tag) offered.ofVariant
           )
       )
@@ -304,9 +302,9 @@ let
       else
         fail (misses.malformed image)
     else if wanted == { } then
-      fail (misses.noLatest image (attrNames pins))
+      fail (misses.noLatest image pins)
     else
-      fail (misses.noSuchTag image tag (attrNames pins));
+      fail (misses.noSuchTag image tag pins);
 in
 {
   inherit plain;

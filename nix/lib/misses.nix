@@ -3,7 +3,9 @@
 let
   versions = import ./version.nix;
   suggest = import ./suggest.nix;
+  tables = import ./table.nix;
   inherit (builtins)
+    attrNames
     concatStringsSep
     elemAt
     genList
@@ -20,12 +22,13 @@ let
 
   # Versions from the oldest to the newest, then words.
   sorted =
-    tags:
+    pins: tags:
     let
       keyed = map (
         tag:
         let
-          version = versions.parse tag;
+          recorded = tables.versionOf pins.${tag};
+          version = if recorded == null then versions.parse tag else recorded;
         in
         {
           inherit tag;
@@ -36,23 +39,28 @@ let
     in
     sort (a: b: a.key < b.key) keyed;
 
-  # Tags as an error names them: versions from the newest on, then words, at
+  # Pinned tags as an error names them: versions from the newest on, then words, at
   # most ten, of `all` that there are.
   shown =
-    all: tags:
+    pins: all: tags:
     let
-      parts = partition (tag: tag.isVersion) (sorted tags);
+      parts = partition (tag: tag.isVersion) (sorted pins tags);
       ordered = map (tag: tag.tag) (reverse parts.right ++ parts.wrong);
       named = genList (elemAt ordered) (if length ordered < most then length ordered else most);
       more = all - length named;
     in
     concatStringsSep ", " named + (if more == 0 then "" else " and ${toString more} more");
 
-  list = tags: shown (length tags) tags;
+  list = pins: tags: shown pins (length tags) tags;
+  listAll = pins: list pins (attrNames pins);
 
   near =
-    wanted: tags:
-    shown (length tags) (suggest.tags most wanted (map (tag: tag.tag) (reverse (sorted tags))));
+    wanted: pins:
+    let
+      tags = attrNames pins;
+      newestFirst = map (tag: tag.tag) (reverse (sorted pins tags));
+    in
+    shown pins (length tags) (suggest.tags most wanted newestFirst);
 
   # `a`, `a or b`, `a, b or c`.
   alternatives =
@@ -77,17 +85,17 @@ in
     "the pins of ${image} are malformed: each takes a 'digest', and maybe 'version', 'variant' and 'platforms'; "
     + "mend the table, or take its last good version from git";
 
-  noLatest = image: tags: "${image} has no pinned tag 'latest'; name one of ${list tags}";
+  noLatest = image: pins: "${image} has no pinned tag 'latest'; name one of ${listAll pins}";
 
   noSuchTag =
-    image: tag: tags:
-    "${image} has no pinned tag '${tag}'; pinned are ${near tag tags}; to pin another, add it to "
+    image: tag: pins:
+    "${image} has no pinned tag '${tag}'; pinned are ${near tag pins}; to pin another, add it to "
     + "'tags' or 'strategies' in images.json and run 'nix-oci-hashes refresh'";
 
   noMatch =
-    image: requirement: variant: tags:
+    image: requirement: variant: pins: tags:
     "${image} has no pinned tag ${if variant == "" then "" else "of variant '${variant}' "}"
-    + "that satisfies '${requirement}'; pinned are ${list tags}; to pin more, "
+    + "that satisfies '${requirement}'; pinned are ${list pins tags}; to pin more, "
     + "widen 'strategies' or 'variants' in images.json and run 'nix-oci-hashes refresh'";
 
   noVariant =
@@ -113,8 +121,8 @@ in
     + "take the digest out of the reference to follow the table";
 
   unknownDigest =
-    reference: platform: tags:
+    reference: platform: pins:
     "${reference} has a digest that no tag of the image is pinned to"
     + (if platform == null then "" else " for ${platform}")
-    + "; name the tag instead, one of ${list tags}";
+    + "; name the tag instead, one of ${listAll pins}";
 }

@@ -36,9 +36,16 @@ let
   mostNumbers = 3;
 
   malformed = what: fail "${what}; write one such as '>=33', '^2', '~1.4' or '>=1, <3'";
+  # Offers `spellings`, as far as these are requirements.
   spelling =
     what: spellings:
-    fail "${what}; write ${concatStringsSep " or " (map (spelled: "'${spelled}'") spellings)}";
+    let
+      good = filter (spelled: checked spelled ? value) spellings;
+    in
+    if good == [ ] then
+      malformed what
+    else
+      fail "${what}; write ${concatStringsSep " or " (map (spelled: "'${spelled}'") good)}";
 
   isOperator = character: elem character (text.characters "^~<>=!");
 
@@ -268,6 +275,16 @@ let
     in
     all (comparator: satisfies comparator triple) comparators
     && (version.stability == versions.release || any namesPrerelease comparators);
+
+  # The alternatives of a requirement.
+  checked =
+    input:
+    if stringLength input > longest then
+      fail "it is longer than ${toString longest} characters"
+    else if !text.isMadeOf text.printable input then
+      fail "no version has the character ${text.quoted (text.firstOther text.printable input)}"
+    else
+      collect alternative (filter isString (split "[|][|]" input));
 in
 {
   # Whether `input` can only be meant as a requirement: no tag has such characters,
@@ -294,34 +311,24 @@ in
   # names such a number.
   parse =
     input:
-    let
-      checked =
-        if stringLength input > longest then
-          fail "it is longer than ${toString longest} characters"
-        else if !text.isMadeOf text.printable input then
-          fail "no version has the character ${text.quoted (text.firstOther text.printable input)}"
-        else
-          collect alternative (filter isString (split "[|][|]" input));
-    in
-    andThen (orElse checked (reason: "invalid version requirement ${text.quoted input}: ${reason}")) (
-      alternatives:
-      let
-        namesCommitOrDate = any (any (comparator: comparator.isLong)) alternatives;
-      in
-      ok {
-        text = input;
-        matches =
-          version:
-          (namesCommitOrDate || !version.mayBeCommitOrDate)
-          && any (
-            comparators:
-            holds comparators version numbers.zero
-            && (
-              version.stability != versions.release
-              || length version.numbers >= mostNumbers
-              || holds comparators version numbers.largest
-            )
-          ) alternatives;
-      }
-    );
+    andThen
+      (orElse (checked input) (reason: "invalid version requirement ${text.quoted input}: ${reason}"))
+      (
+        alternatives:
+        ok {
+          text = input;
+          matches =
+            version:
+            any (
+              comparators:
+              (!version.mayBeCommitOrDate || any (comparator: comparator.isLong) comparators)
+              && holds comparators version numbers.zero
+              && (
+                version.stability != versions.release
+                || length version.numbers >= mostNumbers
+                || holds comparators version numbers.largest
+              )
+            ) alternatives;
+        }
+      );
 }

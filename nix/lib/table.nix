@@ -3,6 +3,7 @@
 let
   names = import ./name.nix;
   platforms = import ./platform.nix;
+  versions = import ./version.nix;
   typeName = import ./type.nix;
   inherit (import ./result.nix) fail ok;
   inherit (builtins)
@@ -94,8 +95,17 @@ rec {
     && isString (pin.digest or null)
     && isString (pin.version or "")
     && isString (pin.variant or "")
+    && (!(pin ? version) || versions.fromPin pin.version (pin.variant or "") != null)
     && isAttrs (pin.platforms or { })
     && all isString (builtins.attrValues (pin.platforms or { }));
+
+  # The version that a pin records; null where it records none.
+  versionOf =
+    pin:
+    if isString (pin.version or null) && isString (pin.variant or "") then
+      versions.fromPin pin.version (pin.variant or "")
+    else
+      null;
 
   # The digest of a platform in a pin; null where it has none.
   manifestOf = pin: platform: named platforms.parse platform (pin.platforms or { });

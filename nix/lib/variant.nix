@@ -6,7 +6,6 @@ let
   inherit (import ./tag.nix) isTag;
   inherit (import ./result.nix) fail ok;
   inherit (builtins)
-    any
     elemAt
     filter
     foldl'
@@ -60,14 +59,13 @@ in
         builds = [ ];
         words = words input;
       } example;
-      hasDigitAfter = part: match "[0-9].*" part != null;
-      afterNumber = tail (text.splitOn "#" input);
+      isJoined = match ".*([0-9]#|#[0-9]|##).*" (builtins.substring 0 129 input) != null;
     in
     if input == "" then
       ok input
     else if !text.hasPrefix "-" input then
       error "it starts with a hyphen, such as '-fpm'"
-    else if text.contains [ "##" ] input || any hasDigitAfter afterNumber then
+    else if isJoined then
       error "a '#' stands for a whole number"
     else if !isTag example then
       error "beside '#' it has only characters of a tag"

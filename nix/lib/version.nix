@@ -250,10 +250,10 @@ in
     concatStringsSep " " [
       (join (significant version.numbers))
       version.stability
+      (ofInt (length version.numbers))
       (join numbers)
       (join version.builds)
       (if version.build == "" then "1" else "0${version.build}")
-      (ofInt (length version.numbers))
       (if version.isPrefixed then "0" else "1")
     ];
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use nix_oci_hashes::digest::Digest;
 use nix_oci_hashes::file;
 use nix_oci_hashes::images::default_platforms;
@@ -13,7 +13,7 @@ use nix_oci_hashes::name::ImageName;
 use nix_oci_hashes::platform::Platform;
 use nix_oci_hashes::propose::{Listing, Proposal};
 use nix_oci_hashes::refresh::{Options, Scope, refresh};
-use nix_oci_hashes::registry::{Client, RegistryError, TagSet};
+use nix_oci_hashes::registry::{Client, TagSet};
 use nix_oci_hashes::tag::Tag;
 
 use super::choice;
@@ -209,13 +209,13 @@ async fn same_as<'a>(
     let mut asked = BTreeSet::new();
     let probes = listing.probes();
     for probes in probes.chunks(PROBES_AT_ONCE) {
-        same.extend(pointing_to(client, image, &current, probes, &mut asked, &mut left).await?);
+        same.extend(pointing_to(client, image, &current, probes, &mut asked, &mut left).await);
         // Other names of the release show in which precisions it is followed.
         let relatives = same.iter().flat_map(|tag| listing.relatives(tag));
         let relatives: Vec<&Tag> = relatives.collect();
         if !same.is_empty() {
             let found =
-                pointing_to(client, image, &current, &relatives, &mut asked, &mut left).await?;
+                pointing_to(client, image, &current, &relatives, &mut asked, &mut left).await;
             same.extend(found);
             break;
         }
@@ -235,7 +235,7 @@ async fn pointing_to<'a>(
     tags: &[&'a Tag],
     asked: &mut BTreeSet<&'a Tag>,
     left: &mut usize,
-) -> Result<Vec<&'a Tag>> {
+) -> Vec<&'a Tag> {
     let new: Vec<&Tag> = tags
         .iter()
         .copied()
@@ -244,11 +244,12 @@ async fn pointing_to<'a>(
         .collect();
     *left -= new.len();
     let requests = new.into_iter().map(|tag| async move {
-        let digest = client.digest(image, tag).await?;
-        Ok((digest.as_ref() == Some(current)).then_some(tag))
+        // A tag that the registry fails for is no evidence, and stops nothing.
+        let digest = client.digest(image, tag).await.ok().flatten();
+        (digest.as_ref() == Some(current)).then_some(tag)
     });
-    let found: Result<Vec<Option<&Tag>>, RegistryError> = try_join_all(requests).await;
-    Ok(found?.into_iter().flatten().collect())
+    let found: Vec<Option<&Tag>> = join_all(requests).await;
+    found.into_iter().flatten().collect()
 }
 
 /// The platforms asked for, or the usual ones, or all there are.

@@ -52,6 +52,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let locks = (!arguments.dry_run).then(|| files.lock()).transpose()?;
     let mut work = Work {
         editor: files.editor()?,
+        tracked: BTreeMap::new(),
         table: read_table(&files.digests)?.0,
         new: BTreeMap::new(),
         seen: BTreeSet::new(),
@@ -63,6 +64,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     for (path, imported) in &read {
         work.take_entries(path, imported);
     }
+    let origin = super::name_of(&files.images);
+    let tracked = images::parse(work.editor.text().as_bytes(), &origin)?;
+    work.tracked = tracked
+        .into_iter()
+        .map(|entry| (entry.image.clone(), entry))
+        .collect();
     for (path, imported) in read {
         work.take_references(path, imported);
     }
@@ -76,7 +83,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         ]);
     }
     // The files are to be read again by whoever comes next.
-    let origin = super::name_of(&files.images);
     images::parse(work.editor.text().as_bytes(), &origin)?;
     let outcome = if arguments.dry_run {
         "nothing written".to_owned()
@@ -113,6 +119,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
 
 struct Work {
     editor: Editor,
+    /// The entries of images.json, those that are imported too.
+    tracked: BTreeMap<ImageName, TrackedImage>,
     table: Table,
     /// Images without an entry: the tags that are written down.
     new: BTreeMap<ImageName, New>,
@@ -169,7 +177,12 @@ impl Work {
                 return self.leave(place, text, "it has no tag to pin the digest to");
             }
         };
-        let is_new = !self.editor.has(&image);
+        let tracked = self.tracked.get(&image);
+        let is_new = tracked.is_none();
+        if tracked.is_some_and(|entry| entry.ignores(&tag)) {
+            return self.leave(place, text, "listed in 'ignore'");
+        }
+        let version = tracked.and_then(|entry| entry.recorded_version(&tag));
         let pinned = self
             .table
             .images
@@ -191,7 +204,7 @@ impl Work {
                 }
                 let pin = Pin {
                     digest,
-                    version: None,
+                    version: version.map(Box::new),
                     platforms: Platforms::new(),
                 };
                 self.table

@@ -59,13 +59,13 @@ enum Verb {
     Manual(manual::Arguments),
 }
 
-/// Prints on standard output, without colour where it is no terminal. That
-/// nobody reads on (`| head`) is no error.
 /// The name of a file as it is printed: a terminal does not act on it.
 fn name_of(path: &impl AsRef<Path>) -> String {
     Plain(&path.as_ref().display().to_string()).to_string()
 }
 
+/// Prints on standard output, without colour where it is no terminal. That
+/// nobody reads on (`| head`) is no error.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = anstream::stdout().lock();
     match stdout

@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
+use nix_oci_hashes::digest::Digest;
 use nix_oci_hashes::json::plain;
+use nix_oci_hashes::name::ImageName;
+use nix_oci_hashes::platform::Platform;
+use nix_oci_hashes::tag::Tag;
 use serde::Deserialize;
 
 /// Something has to be seen by a person.
@@ -34,13 +38,26 @@ struct Report {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Change {
-    kind: String,
-    image: String,
-    tag: String,
-    old: Option<String>,
-    new: Option<String>,
+    kind: Kind,
+    image: ImageName,
+    tag: Tag,
+    old: Option<Digest>,
+    new: Option<Digest>,
     #[serde(default)]
-    platforms_removed: Vec<String>,
+    platforms_removed: Vec<Platform>,
+}
+
+#[derive(Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    Added,
+    Moved,
+    #[serde(rename = "re-pushed")]
+    Repushed,
+    Verified,
+    Platforms,
+    Version,
+    Removed,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8> {
@@ -71,15 +88,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
 
 fn line(change: &Change) -> Option<String> {
     let Change { image, tag, .. } = change;
-    let lost = match change.platforms_removed.join(", ") {
+    let lost: Vec<&str> = change
+        .platforms_removed
+        .iter()
+        .map(Platform::as_str)
+        .collect();
+    let lost = match lost.join(", ") {
         // Those of the kind 'platforms' have left images.json.
-        lost if !lost.is_empty() && change.kind != "platforms" => format!(", no longer for {lost}"),
+        lost if !lost.is_empty() && change.kind != Kind::Platforms => {
+            format!(", no longer for {lost}")
+        }
         _ => String::new(),
     };
-    let is_repushed = change.kind == "re-pushed";
-    (is_repushed || !lost.is_empty()).then(|| {
-        let digest = |digest: &Option<String>| digest.clone().unwrap_or_default();
-        let (old, new) = (digest(&change.old), digest(&change.new));
-        format!("{} {image}:{tag} {old} -> {new}{lost}\n", change.kind)
-    })
+    let kind = match change.kind {
+        Kind::Repushed => "re-pushed",
+        _ if !lost.is_empty() => "moved",
+        _ => return None,
+    };
+    let digest = |digest: &Option<Digest>| digest.as_ref().map(ToString::to_string);
+    let (old, new) = (digest(&change.old), digest(&change.new));
+    let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
+    Some(format!("{kind} {image}:{tag} {old} -> {new}{lost}\n"))
 }

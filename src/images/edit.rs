@@ -89,6 +89,12 @@ impl Editor {
         Some(&entry.text)
     }
 
+    /// The entries and their texts.
+    pub fn into_entries(self) -> impl Iterator<Item = (ImageName, String)> {
+        let entries = self.entries.into_iter();
+        entries.map(|entry| (entry.image, entry.text))
+    }
+
     /// Adds an entry: where its name belongs if the file is in the order of
     /// names, otherwise at the end, and in the look of the others.
     pub fn add(&mut self, tracked: &TrackedImage) {

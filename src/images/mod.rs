@@ -360,8 +360,13 @@ impl TrackedImage {
             let mut bounds = BTreeMap::new();
             for tag in tags {
                 if let Some(version) = tag.version() {
-                    // A variant of these fields is literal: it holds no '#'.
-                    let variant = VariantPattern::literal(version.variant());
+                    // A variant of these fields is literal, unless 'variants' has a
+                    // pattern for it.
+                    let mut variants = self.variants.iter();
+                    let known =
+                        variants.find(|variant| variant.matches(version.variant()).is_some());
+                    let literal = || VariantPattern::literal(version.variant());
+                    let variant = known.cloned().unwrap_or_else(literal);
                     self.variants.insert(variant.clone());
                     let bound = bounds.entry(variant).or_insert(version.clone());
                     if version < *bound {

@@ -29,14 +29,9 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Imported, FileError> {
 }
 
 fn images(text: &str, origin: &str) -> Result<Imported, FileError> {
-    let tracked = crate::images::parse(text.as_bytes(), origin)?;
     let editor = Editor::new(text.as_bytes(), origin)?;
-    let entries = tracked.into_iter().filter_map(|tracked| {
-        let entry = editor.entry(&tracked.image)?.to_owned();
-        Some((tracked.image, entry))
-    });
     Ok(Imported {
-        entries: entries.collect(),
+        entries: editor.into_entries().collect(),
         ..Imported::default()
     })
 }

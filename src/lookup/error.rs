@@ -1,15 +1,15 @@
 //! Misses: what the table has instead, and the way out.
 
-use std::cmp::Reverse;
 use std::fmt;
 
 use crate::name::{ImageName, Reference};
 use crate::platform::Platform;
 use crate::requirement::Requirement;
 use crate::suggest;
-use crate::table::Table;
+use crate::table::{Pins, Table};
 use crate::tag::{Tag, by_version};
 use crate::variant::VariantPattern;
+use crate::version::Version;
 
 /// How many tags or variants an error names at most.
 const TAGS_SHOWN: usize = 10;
@@ -68,7 +68,7 @@ pub enum LookupError {
     /// There is no version of the variant at all.
     #[error(
         "{image} has no pinned version {}; there are the variants {variants}; name one with 'variant'",
-        if variant.0.as_str().is_empty() { "without a variant".to_owned() } else { format!("of variant '{}'", variant.0) }
+        variant.of_version()
     )]
     NoVariant {
         /// The image.
@@ -133,28 +133,44 @@ pub struct TagList {
     more: usize,
 }
 
+type Key = (bool, Option<Version>, Tag);
+
 impl TagList {
-    /// The ten of `tags` that are written most like `wanted`.
-    pub(super) fn near<'a>(wanted: &Tag, tags: impl IntoIterator<Item = &'a Tag>) -> Self {
-        let mut tags: Vec<&Tag> = tags.into_iter().collect();
-        tags.sort_by_cached_key(|tag| Reverse(by_version(tag)));
-        let near = suggest::tags(wanted, tags.iter().copied(), TAGS_SHOWN);
-        let more = tags.len() - near.len();
+    /// The ten of the pinned tags that are written most like `wanted`.
+    pub(super) fn near(wanted: &Tag, pins: &Pins) -> Self {
+        let mut keys: Vec<Key> = pins.iter().map(|(tag, pin)| pin.by_version(tag)).collect();
+        keys.sort_by(|a, b| b.cmp(a));
+        let tags = keys.iter().map(|(_, _, tag)| tag);
+        let near = suggest::tags(wanted, tags, TAGS_SHOWN);
+        let more = keys.len() - near.len();
+        let near = near.into_iter().filter_map(|tag| pins.get_key_value(tag));
         Self {
             more,
-            ..Self::of(near)
+            ..Self::sorted(near.map(|(tag, pin)| pin.by_version(tag)).collect())
         }
+    }
+
+    /// Some of `tags`, which are pinned.
+    pub(super) fn pinned<'a>(pins: &Pins, tags: impl IntoIterator<Item = &'a Tag>) -> Self {
+        let key = |tag: &Tag| pins.get(tag).map(|pin| pin.by_version(tag));
+        Self::sorted(tags.into_iter().filter_map(key).collect())
     }
 
     /// Some of `tags`.
     pub fn of<'a>(tags: impl IntoIterator<Item = &'a Tag>) -> Self {
-        let mut shown: Vec<Tag> = tags.into_iter().cloned().collect();
-        shown.sort_by_cached_key(by_version);
-        let versions = shown.partition_point(|tag| tag.version().is_some());
-        shown[..versions].reverse();
-        let more = shown.len().saturating_sub(TAGS_SHOWN);
-        shown.truncate(TAGS_SHOWN);
-        Self { shown, more }
+        Self::sorted(tags.into_iter().map(by_version).collect())
+    }
+
+    fn sorted(mut keys: Vec<Key>) -> Self {
+        keys.sort();
+        let versions = keys.partition_point(|(is_word, _, _)| !is_word);
+        keys[..versions].reverse();
+        let more = keys.len().saturating_sub(TAGS_SHOWN);
+        let shown = keys.into_iter().take(TAGS_SHOWN);
+        Self {
+            shown: shown.map(|(_, _, tag)| tag).collect(),
+            more,
+        }
     }
 }
 
@@ -206,6 +222,17 @@ impl fmt::Display for Meant<'_> {
 /// `of variant '-fpm' `, or nothing for the plain tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VariantPhrase(pub(super) VariantPattern);
+
+impl VariantPhrase {
+    /// `of variant '-fpm'`, or `without a variant`.
+    pub(crate) fn of_version(&self) -> String {
+        if self.0.as_str().is_empty() {
+            "without a variant".to_owned()
+        } else {
+            format!("of variant '{}'", self.0)
+        }
+    }
+}
 
 impl fmt::Display for VariantPhrase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

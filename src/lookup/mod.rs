@@ -75,7 +75,7 @@ pub enum QueryError {
     #[error("the set has no attribute 'image'; add one such as image = \"docker.io/nextcloud\"")]
     NoImage,
     /// Both `image` and `version` say which tag is meant.
-    #[error("'{0}' has a tag or digest and the set a 'version' too; keep one of them")]
+    #[error("{} has a tag or digest and the set a 'version' too; keep one of them", Quoted(.0))]
     TwoVersions(String),
     /// There is no version that the variant could be one of.
     #[error(
@@ -210,7 +210,11 @@ impl Query {
                 _ => {
                     let choices = Choices::pinned(pins);
                     let chosen = newest.choose(&choices);
-                    let miss = || newest.miss(image, &choices, pins.keys());
+                    let miss = || {
+                        let list =
+                            |tags: &mut dyn Iterator<Item = &Tag>| TagList::pinned(pins, tags);
+                        newest.miss(image, &choices, &list)
+                    };
                     chosen.ok_or_else(miss)?.clone()
                 }
             },
@@ -222,11 +226,11 @@ impl Query {
             return Err(match self.version {
                 Wanted::Unsaid => LookupError::NoLatest {
                     image,
-                    tags: TagList::of(pins.keys()),
+                    tags: TagList::pinned(pins, pins.keys()),
                 },
                 _ => LookupError::NoSuchTag {
                     image,
-                    tags: TagList::near(&tag, pins.keys()),
+                    tags: TagList::near(&tag, pins),
                     tag,
                 },
             });
@@ -290,7 +294,7 @@ impl Query {
         if pins.values().any(|pin| self.is_digest_of(pin, digest)) {
             Ok(reference)
         } else {
-            let tags = TagList::of(pins.keys());
+            let tags = TagList::pinned(pins, pins.keys());
             Err(LookupError::UnknownDigest {
                 reference: Box::new(reference),
                 platform: self.platform.clone(),

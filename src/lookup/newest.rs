@@ -101,9 +101,9 @@ impl Newest {
             .max_by_key(|(tag, version, numbers)| {
                 (
                     version.padded_order(),
+                    version.numbers().len(),
                     numbers.clone(),
                     version.build_order(),
-                    version.numbers().len(),
                     Reverse(version.is_prefixed()),
                     Reverse(*tag),
                 )
@@ -111,27 +111,31 @@ impl Newest {
             .map(|(tag, _, _)| tag)
     }
 
-    /// Why [`Newest::choose`] finds nothing among the tags of `image`, which
-    /// `all` are.
-    pub(crate) fn miss<'a>(
+    /// Why [`Newest::choose`] finds nothing among the tags of `image`; `list` makes a
+    /// list of tags.
+    pub(crate) fn miss(
         &self,
         image: &ImageName,
-        choices: &Choices<'a>,
-        all: impl IntoIterator<Item = &'a Tag>,
+        choices: &Choices<'_>,
+        list: &dyn Fn(&mut dyn Iterator<Item = &Tag>) -> TagList,
     ) -> LookupError {
         let variant = self.variant_phrase();
-        let mut of_variant = choices.of_variant(&self.variant).map(|(tag, _, _)| tag);
+        let of_variant: Vec<&Tag> = choices
+            .of_variant(&self.variant)
+            .map(|(tag, _, _)| tag)
+            .collect();
         let variants = choices.variants();
-        let tags = match of_variant.next() {
-            Some(first) => TagList::of(std::iter::once(first).chain(of_variant)),
-            None if !variants.is_empty() => {
-                return LookupError::NoVariant {
-                    image: image.clone(),
-                    variant,
-                    variants: VariantList(variants.into_iter().collect()),
-                };
-            }
-            None => TagList::of(all),
+        if of_variant.is_empty() && !variants.is_empty() {
+            return LookupError::NoVariant {
+                image: image.clone(),
+                variant,
+                variants: VariantList(variants.into_iter().collect()),
+            };
+        }
+        let tags = if of_variant.is_empty() {
+            list(&mut choices.tags.iter().map(|(tag, _)| *tag))
+        } else {
+            list(&mut of_variant.into_iter())
         };
         LookupError::NoMatch {
             image: image.clone(),

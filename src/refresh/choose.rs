@@ -30,10 +30,6 @@ pub(super) fn choose<'a>(
     let mut outcomes = Outcomes::new();
     let mut candidates: BTreeMap<Precision, Vec<Candidate<'_>>> = BTreeMap::new();
     for tag in listed {
-        if tracked.tags.contains(tag) {
-            outcomes.insert(tag, Ok(Taken::Listed));
-            continue;
-        }
         match candidate(tracked, tag, builds) {
             Ok(candidate) => candidates
                 .entry(candidate.version.precision())
@@ -69,6 +65,9 @@ pub(super) fn choose<'a>(
             }
         }
     }
+    // They take part in the ranking, and are taken whatever their rank.
+    let always = listed.iter().filter(|tag| tracked.tags.contains(*tag));
+    outcomes.extend(always.map(|tag| (tag, Ok(Taken::Listed))));
     outcomes
 }
 

@@ -28,8 +28,8 @@ pub(super) async fn complete(
         .pins
         .iter()
         .filter(|(tag, pin)| there(tag) && !pin.platforms.is_empty());
-    let Some((_, newest)) = verified.clone().max_by_key(|(tag, _)| {
-        let version = tag.version();
+    let Some((_, newest)) = verified.clone().max_by_key(|(tag, pin)| {
+        let version = pin.version.as_deref().cloned().or_else(|| tag.version());
         (version.is_some(), version, *tag)
     }) else {
         return;

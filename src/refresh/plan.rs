@@ -92,10 +92,17 @@ fn full_versions(
     tracked: &TrackedImage,
     builds: &HexBuilds,
 ) -> BTreeSet<Tag> {
+    let mut full = BTreeSet::new();
     let mut variants: BTreeMap<String, Vec<(&Tag, Version)>> = BTreeMap::new();
     for tag in tags {
         let (version, variant) = match tracked.read(tag, builds) {
-            Some((version, variant, _)) => (version, variant.to_string()),
+            // A build is of one release, however few numbers that has.
+            Some((version, variant, numbers)) => {
+                if version.has_build() || !numbers.is_empty() {
+                    full.insert((*tag).clone());
+                }
+                (version, variant.to_string())
+            }
             None => match Version::parse_among(tag.as_str(), builds, &[]) {
                 Some(version) if tracked.patterns.is_empty() => {
                     let variant = version.variant().to_owned();
@@ -106,7 +113,6 @@ fn full_versions(
         };
         variants.entry(variant).or_default().push((tag, version));
     }
-    let mut full = BTreeSet::new();
     for versions in variants.into_values() {
         let releases = || {
             versions
@@ -404,6 +410,27 @@ mod tests {
     }
 
     #[test]
+    fn listed_tags_take_part_in_the_ranking() {
+        let builds = ["19.0-20260816", "19.0-20260817"];
+        assert_eq!(
+            asked(r#""tags": ["19.0-20260817"], "variants": ["-#"]"#, &builds),
+            tags(["19.0-20260817"])
+        );
+        assert_eq!(
+            asked(r#""tags": ["34.0.5"], "keep": 1"#, &["34.0.4", "34.0.5"]),
+            tags(["34.0.5"])
+        );
+        // A bound of the first nix-oci-hashes, where a number moves.
+        assert_eq!(
+            asked(
+                r#""variants": ["-ls#"], "initialMajorMinorPatch": ["4.0.4-ls185"]"#,
+                &["4.0.4-ls185", "4.0.5-ls186", "4.0.5-ls187"]
+            ),
+            tags(["4.0.4-ls185", "4.0.5-ls187"])
+        );
+    }
+
+    #[test]
     fn a_pattern_alone_says_which_tags_are_versions() {
         let listed = [
             "RELEASE.2025-09-07T16-13-09Z",
@@ -551,6 +578,8 @@ mod tests {
                 &["34.0.4", "34.0.4.1"],
             ),
             (&["1", "2"], &["1", "2"]),
+            // A build is of one release.
+            (&["34.0-4e8b05daf", "34.0.4"], &["34.0-4e8b05daf", "34.0.4"]),
             (&["v2", "v2.7.5", "2.7.5"], &["v2.7.5", "2.7.5"]),
             (&["18", "19beta1"], &["18", "19beta1"]),
             (

@@ -51,9 +51,7 @@ impl Report {
         let tags: BTreeSet<&Tag> = old.keys().chain(new.keys()).collect();
         for tag in tags {
             let kind = match (old.get(tag), new.get(tag)) {
-                (Some(old), Some(new))
-                    if old.digest == new.digest && old.platforms == new.platforms =>
-                {
+                (Some(old), Some(new)) if old == new => {
                     self.kept += 1;
                     continue;
                 }
@@ -65,6 +63,15 @@ impl Report {
                 {
                     ChangeKind::Verified {
                         digest: new.digest.clone(),
+                    }
+                }
+                (Some(old), Some(new))
+                    if old.digest == new.digest && old.platforms == new.platforms =>
+                {
+                    let text = |pin: &Pin| pin.version.as_ref().map(|version| version.to_pin());
+                    ChangeKind::Version {
+                        old: text(old),
+                        new: text(new),
                     }
                 }
                 (Some(old), Some(new)) if old.digest == new.digest => ChangeKind::Platforms {
@@ -193,7 +200,15 @@ pub enum ChangeKind {
         /// Platforms that images.json no longer lists.
         removed: Vec<Platform>,
     },
-    /// The image, or the last of the tag's platforms, is no longer tracked.
+    /// Only the version differs that a pattern of images.json reads from the tag.
+    Version {
+        /// The version that was recorded.
+        old: Option<String>,
+        /// The version that is recorded now.
+        new: Option<String>,
+    },
+    /// The image, or the last of the tag's platforms, is no longer tracked, or
+    /// images.json ignores the tag.
     Removed {
         /// What the tag was pinned to.
         old: Digest,

@@ -29,8 +29,8 @@ const LARGEST_TAG_LIST: usize = 8 << 20;
 /// Most tags of an image; no project comes near.
 const MOST_TAGS: usize = 100_000;
 /// From this size on, in bytes, a list needs one of the places for large lists.
-const LARGE_TAG_LIST: usize = 1 << 20;
-/// How many large lists are in memory at once.
+const LARGE_TAG_LIST: usize = 256 << 10;
+/// How many large lists of one registry are in memory at once.
 const LARGE_LISTS: usize = 4;
 /// Most pages of a tag list.
 const MOST_PAGES: usize = 10_000;
@@ -74,8 +74,8 @@ pub(super) struct Shared {
     pub(super) options: Options,
 }
 
-/// The tags of an image. The client keeps few large sets in memory at once: another
-/// large list waits until one of these is dropped.
+/// The tags of an image. The client keeps few large sets of a registry in memory at
+/// once: another large list waits until one of these is dropped.
 #[derive(Debug)]
 pub struct TagSet {
     tags: BTreeSet<Tag>,
@@ -92,7 +92,8 @@ impl Deref for TagSet {
 
 /// A client for any number of registries.
 pub struct Client {
-    large_lists: Arc<Semaphore>,
+    /// The places for large lists, by registry: none waits for another registry.
+    large_lists: Mutex<HashMap<String, Arc<Semaphore>>>,
     shared: Arc<Shared>,
     connections: Mutex<HashMap<String, Arc<Connection>>>,
     /// Manifests that came with the digest of a tag, and need not be asked for.
@@ -127,7 +128,7 @@ impl Client {
                 credentials,
                 options,
             }),
-            large_lists: Arc::new(Semaphore::new(LARGE_LISTS)),
+            large_lists: Mutex::default(),
             connections: Mutex::default(),
             known: Mutex::default(),
         }
@@ -169,7 +170,7 @@ impl Client {
         let mut budget = LARGEST_TAG_LIST;
         let mut seen = BTreeSet::from([url.clone()]);
         let mut permit = None;
-        let permits = Arc::clone(&self.large_lists);
+        let permits = self.large_lists(image.registry());
         loop {
             if permit.is_none() && budget <= LARGEST_TAG_LIST - LARGE_TAG_LIST {
                 permit = Arc::clone(&permits).acquire_owned().await.ok();
@@ -234,6 +235,12 @@ impl Client {
                 return Err(bad(format!("it has more than {MOST_PAGES} pages")));
             }
         }
+    }
+
+    fn large_lists(&self, registry: &str) -> Arc<Semaphore> {
+        let mut lists = lock(&self.large_lists);
+        let new = || Arc::new(Semaphore::new(LARGE_LISTS));
+        Arc::clone(lists.entry(registry.to_owned()).or_insert_with(new))
     }
 
     /// The digest that `tag` points to; `None` where the registry has no such

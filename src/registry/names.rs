@@ -141,8 +141,8 @@ pub(super) struct NoSuchHost;
 #[error("{} leads into this machine's own network", Quoted(.0))]
 pub(super) struct LeadsInwards(String);
 
-/// The proxies that the environment names, by variable.
-fn proxies() -> impl Iterator<Item = (String, Url)> {
+/// The proxies that the environment names, by variable; `None` for what is no address.
+fn proxies() -> impl Iterator<Item = (String, Option<Url>)> {
     ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"]
         .into_iter()
         .flat_map(|name| [name.to_owned(), name.to_lowercase()])
@@ -155,20 +155,23 @@ fn proxies() -> impl Iterator<Item = (String, Url)> {
             } else {
                 Url::parse(&format!("http://{value}"))
             };
-            Some((name, url.ok()?))
+            Some((name, url.ok()))
         })
 }
 
 /// The hosts of the proxies that the environment names.
 pub(super) fn proxy_hosts() -> BTreeSet<String> {
-    let hosts = proxies().filter_map(|(_, url)| url.host_str().map(str::to_owned));
+    let hosts = proxies().filter_map(|(_, url)| url?.host_str().map(str::to_owned));
     hosts.collect()
 }
 
-/// Refuses a proxy that could only be passed by: the error is for the user.
+/// Refuses a proxy that requests would bypass. The error is for the user.
 pub(super) fn check_proxies() -> Result<(), String> {
     const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
     for (name, url) in proxies() {
+        let Some(url) = url else {
+            return Err(format!("{name} names no address of a proxy"));
+        };
         if !SCHEMES.contains(&url.scheme()) {
             return Err(format!(
                 "{name} names a proxy of the scheme {}, which is none of {}",

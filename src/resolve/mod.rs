@@ -11,7 +11,7 @@ pub use within::{Limits, WithinError, ask_within};
 use std::fmt;
 
 use crate::digest::Digest;
-use crate::lookup::{Choices, Newest, Query, TagList, Wanted};
+use crate::lookup::{Choices, LookupError, Newest, Query, TagList, VariantList, Wanted};
 use crate::name::{ImageName, Reference};
 use crate::platform::{Offered, Platform};
 use crate::registry::{Client, RegistryError};
@@ -45,6 +45,18 @@ pub enum ResolveError {
         variant: String,
         /// What the registry has.
         tags: TagList,
+    },
+    /// The registry has no version of the variant at all.
+    #[error(
+        "the registry has no version of {image} {variant}; there are the variants {variants}; name one with 'variant'"
+    )]
+    NoVariant {
+        /// The image.
+        image: ImageName,
+        /// The variant, as a phrase.
+        variant: String,
+        /// Those there are.
+        variants: VariantList,
     },
     /// The tag points elsewhere than the reference says.
     #[error(
@@ -168,12 +180,27 @@ async fn digest_of(client: &Client, image: &ImageName, tag: &Tag) -> Result<Dige
 async fn choose(client: &Client, image: &ImageName, newest: &Newest) -> Result<Tag, ResolveError> {
     let tags = client.tags(image).await?;
     let literal = newest.literal().filter(|tag| tags.contains(*tag));
-    let chosen = literal.or_else(|| newest.choose(&Choices::listed(&tags)));
-    chosen.cloned().ok_or_else(|| ResolveError::NoMatch {
-        image: image.clone(),
-        requirement: newest.requirement.to_string(),
-        variant: newest.variant_phrase().to_string(),
-        tags: TagList::of(tags.iter()),
+    let choices = Choices::listed(&tags);
+    if let Some(chosen) = literal.or_else(|| newest.choose(&choices)) {
+        return Ok(chosen.clone());
+    }
+    let list = |tags: &mut dyn Iterator<Item = &Tag>| TagList::of(tags);
+    Err(match newest.miss(image, &choices, &list) {
+        LookupError::NoVariant {
+            image,
+            variant,
+            variants,
+        } => ResolveError::NoVariant {
+            image,
+            variant: variant.of_version(),
+            variants,
+        },
+        _ => ResolveError::NoMatch {
+            image: image.clone(),
+            requirement: newest.requirement.to_string(),
+            variant: newest.variant_phrase().to_string(),
+            tags: TagList::of(tags.iter()),
+        },
     })
 }
 

@@ -74,10 +74,16 @@ impl<'de> Deserialize<'de> for Pin {
         #[serde(deny_unknown_fields)]
         struct Members {
             digest: Digest,
+            #[serde(default, deserialize_with = "text")]
             version: Option<String>,
+            #[serde(default, deserialize_with = "text")]
             variant: Option<String>,
             #[serde(default, deserialize_with = "json::unique_map")]
             platforms: BTreeMap<Platform, Digest>,
+        }
+        // `null` is no text.
+        fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+            String::deserialize(deserializer).map(Some)
         }
         let Object(members) = Object::<Members>::deserialize(deserializer)?;
         let mut pin = Self::new(members.digest, members.platforms);
@@ -120,7 +126,7 @@ impl Table {
     /// Parses the text of a `digests.json`; errors call it `origin`.
     ///
     /// # Errors
-    /// Where it is not JSON of version 1, with line, column and remedy.
+    /// Where it is not JSON of version 1 or 2, with line, column and remedy.
     pub fn parse(content: &[u8], origin: &str) -> Result<Self, FileError> {
         Self::parse_with_remedy(content, origin, REMEDY)
     }
@@ -232,10 +238,7 @@ impl Table {
         out.write_all(head.trim_end_matches('{').as_bytes())?;
         write_object(out, 1, &self.images, |out, pins| {
             let mut pins: Vec<(&Tag, &Arc<Pin>)> = pins.iter().collect();
-            pins.sort_by_cached_key(|(tag, pin)| match &pin.version {
-                Some(version) => (false, Some((**version).clone()), (*tag).clone()),
-                None => by_version(tag),
-            });
+            pins.sort_by_cached_key(|(tag, pin)| pin.by_version(tag));
             write_object(out, 2, pins, |out, pin| pin.write(out))
         })?;
         out.write_all(b"\n}\n")
@@ -253,6 +256,15 @@ impl Pin {
             digest,
             version: None,
             platforms: exact,
+        }
+    }
+
+    /// A sort key as [`by_version`] is, for the tag of this pin: by the version that the
+    /// pin records, where it does.
+    pub(crate) fn by_version(&self, tag: &Tag) -> (bool, Option<Version>, Tag) {
+        match &self.version {
+            Some(version) => (false, Some((**version).clone()), tag.clone()),
+            None => by_version(tag),
         }
     }
 

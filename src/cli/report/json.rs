@@ -67,6 +67,7 @@ fn key(word: &str) -> &str {
     match word {
         "re-pushed" => "repushed",
         "with other platforms" => "platforms",
+        "with another version" => "versions",
         word => word,
     }
 }
@@ -93,6 +94,10 @@ fn change(Change { image, tag, kind }: &Change) -> Value {
             };
             value["platformsAdded"] = names(added).into();
             value["platformsRemoved"] = names(removed).into();
+        }
+        ChangeKind::Version { old, new } => {
+            value["oldVersion"] = old.clone().into();
+            value["newVersion"] = new.clone().into();
         }
         ChangeKind::Removed { old } => value["old"] = old.to_string().into(),
     }

@@ -6,7 +6,7 @@ use nix_oci_hashes::digest::Digest;
 use nix_oci_hashes::name::ImageName;
 use nix_oci_hashes::refresh::{Change, ChangeKind, Report};
 
-use super::{lost_words, platforms, sum, word};
+use super::{lost_words, platforms, sum, versions, word};
 
 /// From how many rows on a table is folded away.
 const LONG: usize = 12;
@@ -67,6 +67,16 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
         &other.collect::<Vec<_>>(),
         LONGEST,
     );
+    let recorded = of("version").map(|change| {
+        let how = match &change.kind {
+            ChangeKind::Version { old, new } => versions(old.as_deref(), new.as_deref()),
+            _ => String::new(),
+        };
+        [link(&change.image), code(change.tag.as_str()), code(&how)]
+    });
+    let recorded: Vec<_> = recorded.collect();
+    let head = &["image", "tag", "old -> new"];
+    table(&mut text, "with another version", head, &recorded, LONGEST);
     let gone = report.gone.iter().map(|gone| {
         let pin = if gone.pinned { "its pin is kept" } else { "" };
         [link(&gone.image), code(gone.tag.as_str()), pin.to_owned()]
@@ -143,7 +153,7 @@ fn single(Change { image, tag, kind }: &Change) -> [String; 3] {
         ChangeKind::Added { new } | ChangeKind::Moved { new, .. } => short(new),
         ChangeKind::Verified { digest } => short(digest),
         ChangeKind::Removed { old } => short(old),
-        ChangeKind::Platforms { .. } => String::new(),
+        ChangeKind::Platforms { .. } | ChangeKind::Version { .. } => String::new(),
     };
     [link(image), code(tag.as_str()), digest]
 }

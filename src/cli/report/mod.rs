@@ -33,7 +33,7 @@ impl fmt::Display for Outcome {
 
 /// The sum of a report: how many pins became what, in the order in which it is
 /// told. The first four are told even where they are 0.
-fn counts(report: &Report) -> [(&'static str, usize); 9] {
+fn counts(report: &Report) -> [(&'static str, usize); 10] {
     let count = |word: &str| {
         let changes = report.changes.iter();
         changes
@@ -48,6 +48,7 @@ fn counts(report: &Report) -> [(&'static str, usize); 9] {
         ("re-pushed", count("re-pushed")),
         ("verified", count("verified")),
         ("with other platforms", count("platforms")),
+        ("with another version", count("version")),
         ("gone", report.gone.len()),
         ("failed", report.problems.len()),
     ]
@@ -88,8 +89,14 @@ fn word(kind: &ChangeKind) -> &'static str {
         ChangeKind::Moved { .. } => "moved",
         ChangeKind::Verified { .. } => "verified",
         ChangeKind::Platforms { .. } => "platforms",
+        ChangeKind::Version { .. } => "version",
         ChangeKind::Removed { .. } => "removed",
     }
+}
+
+/// `2025.9.7 -> 2025.9.8`, where a version may be none.
+fn versions(old: Option<&str>, new: Option<&str>) -> String {
+    format!("{} -> {}", old.unwrap_or("none"), new.unwrap_or("none"))
 }
 
 /// `, no longer for linux/arm64`, or nothing.

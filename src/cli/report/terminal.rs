@@ -8,7 +8,7 @@ use nix_oci_hashes::name::ImageName;
 use nix_oci_hashes::refresh::{Change, ChangeKind, Report};
 use nix_oci_hashes::tag::Tag;
 
-use super::{decisions, lost_words, platforms, sum, word};
+use super::{decisions, lost_words, platforms, sum, versions, word};
 use crate::cli::columns::{Cell, align};
 
 const YELLOW: Style = AnsiColor::Yellow.on_default();
@@ -99,6 +99,9 @@ fn change(Change { image, tag, kind }: &Change) -> Vec<Cell> {
             (AnsiColor::Green, how)
         }
         ChangeKind::Platforms { .. } => (AnsiColor::Cyan, platforms(kind)),
+        ChangeKind::Version { old, new } => {
+            (AnsiColor::Cyan, versions(old.as_deref(), new.as_deref()))
+        }
         ChangeKind::Removed { old } => (AnsiColor::Yellow, old.short().to_string()),
     };
     row(

@@ -53,6 +53,14 @@ fn report() -> Report {
             change("docker.io/nextcloud", "34", moved(false)),
             change("docker.io/nextcloud", "34.0.4", moved(true)),
             change(
+                "docker.io/nextcloud",
+                "34.0.3",
+                ChangeKind::Version {
+                    old: None,
+                    new: Some("34.0.3+1".to_owned()),
+                },
+            ),
+            change(
                 "docker.io/grafana/grafana",
                 "13",
                 ChangeKind::Added { new: digest("a") },

@@ -64,6 +64,39 @@ const EXCEPTIONS: &[(&str, usize, &str)] = &[
     ),
 ];
 
+/// Images whose maintainers took what is no version, on how many days, and what it is.
+const NO_VERSIONS: &[(&str, usize, &str)] = &[
+    ("1337kavin/bg-helper-server", 1, "latest"),
+    ("1337kavin/piped-proxy", 1, "latest"),
+    ("amrit3701/lens", 3, "words such as backend-latest"),
+    ("ghcr.io/journeydocker/plex-auto-languages", 1, "a word"),
+    (
+        "ghcr.io/linuxserver/lazylibrarian",
+        59,
+        "commits such as e65abd21-ls144",
+    ),
+    ("ghcr.io/logseq/logseq-webapp", 1, "latest"),
+    (
+        "ghcr.io/toeverything/affine-graphql",
+        2,
+        "a word and a commit, stable-e043ecf",
+    ),
+    ("lancachenet/monolithic", 1, "latest"),
+    ("machines/filestash", 1, "latest"),
+    ("nextpvr/nextpvr_amd64", 1, "stable"),
+    (
+        "opencloudeu/web-extensions",
+        9,
+        "many programs in one repository, such as draw-io-1.0.0",
+    ),
+    ("plexinc/pms-docker", 1, "plexpass"),
+    (
+        "tensorchord/pgvecto-rs",
+        1,
+        "a version within words, pg15-v0.2.0",
+    ),
+];
+
 /// What an entry takes of the tags that a registry lists.
 fn taken(entry: &Value, listed: &BTreeSet<Tag>) -> BTreeSet<Tag> {
     let content = json!([entry]).to_string();
@@ -77,6 +110,7 @@ fn true_takes_what_maintainers_took() {
     let file: Value = serde_json::from_str(include_str!("cases/app-histories.json")).unwrap();
     let mut steps = 0;
     let mut left: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut no_versions: BTreeMap<&str, usize> = BTreeMap::new();
     for (image, history) in file["images"].as_object().unwrap() {
         let patterns = PATTERNS.iter().find(|(of, _)| of == image);
         let mut days: BTreeMap<&str, BTreeSet<Tag>> = BTreeMap::new();
@@ -97,6 +131,7 @@ fn true_takes_what_maintainers_took() {
                 let variant = VariantPattern::of_rebuild(version.variant());
                 entry["variants"] = json!([variant.as_str()]);
             } else {
+                *no_versions.entry(image.as_str()).or_default() += 1;
                 continue;
             }
             steps += 1;
@@ -106,6 +141,8 @@ fn true_takes_what_maintainers_took() {
             }
         }
     }
+    let expected = NO_VERSIONS.iter().map(|(image, days, _)| (*image, *days));
+    assert_eq!(no_versions, expected.collect());
     let unexpected: Vec<_> = left
         .iter()
         .filter(|(image, tags)| {

@@ -77,12 +77,19 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
     let recorded: Vec<_> = recorded.collect();
     let head = &["image", "tag", "old -> new"];
     table(&mut text, "with another version", head, &recorded, LONGEST);
+    notices(&mut text, report);
+    quotas(&mut text, report);
+    text
+}
+
+/// What is no change of the table, and worth a look.
+fn notices(text: &mut String, report: &Report) {
     let gone = report.gone.iter().map(|gone| {
         let pin = if gone.pinned { "its pin is kept" } else { "" };
         [link(&gone.image), code(gone.tag.as_str()), pin.to_owned()]
     });
     table(
-        &mut text,
+        text,
         "no longer in the registry",
         &["image", "tag", ""],
         &gone.collect::<Vec<_>>(),
@@ -96,7 +103,7 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
         ]
     });
     table(
-        &mut text,
+        text,
         "without a tracked platform",
         &["image", "platform", "pins"],
         &lacking.collect::<Vec<_>>(),
@@ -110,14 +117,12 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
         ]
     });
     table(
-        &mut text,
+        text,
         "with a platform listed more than once: the first is pinned",
         &["image", "tag", "platform"],
         &ambiguous.collect::<Vec<_>>(),
         LONGEST,
     );
-    quotas(&mut text, report);
-    text
 }
 
 /// What each registry says is left of its quota.

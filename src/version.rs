@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::tag::Tag;
-
 /// How many numbers a version has; the strategies of `images.json` are named
 /// after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -167,8 +165,9 @@ impl Version {
             numbers.collect::<Option<Vec<u64>>>()
         };
         let builds = builds.map_or(Some(Vec::new()), parse)?;
-        let is_variant = variant.is_empty()
-            || variant.starts_with('-') && format!("1{variant}").parse::<Tag>().is_ok();
+        let is_of_tag = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+        let is_variant =
+            variant.is_empty() || variant.starts_with('-') && variant.bytes().all(is_of_tag);
         let numbers = parse(numbers).filter(|numbers| is_variant && numbers.len() <= 4)?;
         Some(Self::of_pattern(numbers, builds, variant))
     }

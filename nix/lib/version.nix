@@ -2,6 +2,7 @@
 let
   text = import ./text.nix;
   inherit (import ./number.nix) number ofInt zero;
+  inherit (import ./tag.nix) isTag;
   inherit (builtins)
     any
     concatMap
@@ -215,19 +216,22 @@ in
   fromPin =
     numbers: variant:
     let
-      found = match "([0-9]+([.][0-9]+){0,3})([+]([0-9]+([.][0-9]+)*))?" numbers;
+      one = "(0|[1-9][0-9]*)";
+      found = match "(${one}([.]${one}){0,3})([+](${one}([.]${one})*))?" numbers;
       parse = part: map number (text.splitOn "." part);
+      builds = elemAt found 5;
       version = {
         numbers = parse (elemAt found 0);
         isPrefixed = false;
         stability = release;
-        builds = if elemAt found 3 == null then [ ] else parse (elemAt found 3);
+        builds = if builds == null then [ ] else parse builds;
         inherit variant;
         build = "";
         mayBeCommitOrDate = false;
       };
+      isVariant = variant == "" || text.hasPrefix "-" variant && isTag "1${variant}";
     in
-    if stringLength numbers > 200 || found == null then
+    if stringLength numbers > 200 || found == null || !isVariant then
       null
     else if elem null (version.numbers ++ version.builds) then
       null

@@ -154,7 +154,7 @@ fn is_operator(character: char) -> bool {
     matches!(character, '^' | '~' | '<' | '>' | '=' | '!')
 }
 
-/// The reason that offers `spellings`, as far as these are requirements.
+/// The reason that offers those of `spellings` that are requirements.
 fn spelling(what: &str, spellings: &[String]) -> Reason {
     let good = spellings.iter().filter(|text| parse(text).is_ok());
     let spellings: Vec<String> = good.map(|text| format!("'{text}'")).collect();

@@ -36,7 +36,7 @@ let
   mostNumbers = 3;
 
   malformed = what: fail "${what}; write one such as '>=33', '^2', '~1.4' or '>=1, <3'";
-  # Offers `spellings`, as far as these are requirements.
+  # Offers those of `spellings` that are requirements.
   spelling =
     what: spellings:
     let

@@ -80,7 +80,7 @@ pub enum ResolveError {
     },
 }
 
-/// What a registry is asked about.
+/// What to resolve: a tag, a requirement, or a digest of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Subject {
     image: ImageName,

@@ -55,7 +55,7 @@ impl Reader<'_> {
         Some(value)
     }
 
-    /// Takes the name of a member, of which `start` is what stands before it.
+    /// Takes `start`, then the name of a member and the colon behind it.
     fn member<T: FromStr>(&mut self, start: &[u8]) -> Option<T> {
         self.expect(start)?;
         let name = self.quoted()?;

@@ -426,7 +426,7 @@ mod tests {
         None
     }
 
-    /// The places between the tokens of a table's text, none of which has a space.
+    /// The places between the tokens of a table's text. No token has a space in it.
     fn gaps(text: &str) -> impl Iterator<Item = usize> {
         let bytes = text.as_bytes();
         let mut is_quoted = false;

@@ -88,7 +88,7 @@ fn differing(a: &Pin, b: &Pin) -> Option<(String, String)> {
         platforms.filter_map(|(platform, digest)| Some((digest, b.platforms.get(platform)?)));
     let digests = std::iter::once((&a.digest, &b.digest)).chain(platforms);
     let digests = digests.map(|(a, b)| (a.to_string(), b.to_string()));
-    let words = |version: &Version| format!("version '{}{}'", version.to_pin(), version.variant());
+    let words = |version: &Version| format!("version '{}'", version.recorded());
     let versions = a.version.as_ref().zip(b.version.as_ref());
     let versions = versions.map(|(a, b)| (words(a), words(b)));
     digests.chain(versions).find(|(a, b)| a != b)

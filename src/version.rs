@@ -199,6 +199,11 @@ impl Version {
         }
     }
 
+    /// What a pin records, with the variant, as messages name it: `17.0.8.1+1-jdk`.
+    pub fn recorded(&self) -> String {
+        self.to_pin() + &self.variant
+    }
+
     /// Sorts one hyphen-separated part of a suffix into build, prerelease or variant.
     fn take_segment(&mut self, segment: &str, builds: &HexBuilds, words: &[&str]) {
         if builds.has(segment) {

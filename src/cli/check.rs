@@ -101,7 +101,7 @@ fn faults(tracked: &[TrackedImage], table: &Table) -> Vec<String> {
             let version = entry.recorded_version(tag);
             if pin.version.as_deref() != version.as_ref() {
                 let words = |version: Option<&Version>| match version {
-                    Some(version) => format!("version '{}{}'", version.to_pin(), version.variant()),
+                    Some(version) => format!("version '{}'", version.recorded()),
                     None => "no version".to_owned(),
                 };
                 faults.push(format!(

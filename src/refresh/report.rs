@@ -55,6 +55,15 @@ impl Report {
                     self.kept += 1;
                     continue;
                 }
+                (Some(old), Some(new))
+                    if old.digest == new.digest && old.platforms == new.platforms =>
+                {
+                    let text = |pin: &Pin| pin.version.as_ref().map(|version| version.recorded());
+                    ChangeKind::Version {
+                        old: text(old),
+                        new: text(new),
+                    }
+                }
                 // Or the digest that was written down is one of its platforms'.
                 (Some(old), Some(new))
                     if old.platforms.is_empty()
@@ -63,15 +72,6 @@ impl Report {
                 {
                     ChangeKind::Verified {
                         digest: new.digest.clone(),
-                    }
-                }
-                (Some(old), Some(new))
-                    if old.digest == new.digest && old.platforms == new.platforms =>
-                {
-                    let text = |pin: &Pin| pin.version.as_ref().map(|version| version.to_pin());
-                    ChangeKind::Version {
-                        old: text(old),
-                        new: text(new),
                     }
                 }
                 (Some(old), Some(new)) if old.digest == new.digest => ChangeKind::Platforms {
@@ -244,4 +244,41 @@ pub enum Problem {
         /// The platforms it offers.
         offered: Vec<Platform>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Algorithm;
+    use crate::table::Platforms;
+    use crate::version::Version;
+
+    #[test]
+    fn another_variant_of_the_same_version_is_told() {
+        let image: ImageName = "docker.io/eclipse-temurin".parse().unwrap();
+        let table = |variant: &str| {
+            let pin = Pin {
+                digest: Digest::of(Algorithm::Sha256, b"17"),
+                version: Version::from_pin("17.0.8+7", variant).map(Box::new),
+                platforms: Platforms::new(),
+            };
+            let pins = [("17.0.8_7-jdk".parse().unwrap(), pin.into())].into();
+            Table {
+                images: [(image.clone(), pins)].into(),
+            }
+        };
+        let mut report = Report::default();
+        let (old, new) = (table(""), table("-jdk"));
+        report.compare(&image, &old, &new, &BTreeSet::new(), &BTreeSet::new());
+        let kinds: Vec<_> = report
+            .changes
+            .into_iter()
+            .map(|change| change.kind)
+            .collect();
+        let expected = ChangeKind::Version {
+            old: Some("17.0.8+7".to_owned()),
+            new: Some("17.0.8+7-jdk".to_owned()),
+        };
+        assert_eq!(kinds, [expected]);
+    }
 }

@@ -5,8 +5,8 @@ mod error;
 mod newest;
 
 pub use error::{LookupError, TagList, VariantList, VariantPhrase};
-pub(crate) use newest::Choices;
 pub use newest::Newest;
+pub(crate) use newest::{Choices, NoVersion};
 
 use crate::digest::Digest;
 use crate::json::FileError;
@@ -210,10 +210,18 @@ impl Query {
                 _ => {
                     let choices = Choices::pinned(pins);
                     let chosen = newest.choose(&choices);
-                    let miss = || {
-                        let list =
-                            |tags: &mut dyn Iterator<Item = &Tag>| TagList::pinned(pins, tags);
-                        newest.miss(image, &choices, &list)
+                    let miss = || match newest.miss(&choices) {
+                        NoVersion::OfVariant(variants) => LookupError::NoVariant {
+                            image: image.clone(),
+                            variant: newest.variant_phrase(),
+                            variants,
+                        },
+                        NoVersion::Satisfying(tags) => LookupError::NoMatch {
+                            image: image.clone(),
+                            requirement: Box::new(newest.requirement.clone()),
+                            variant: newest.variant_phrase(),
+                            tags: TagList::pinned(pins, tags),
+                        },
                     };
                     chosen.ok_or_else(miss)?.clone()
                 }

@@ -3,8 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use super::error::{LookupError, TagList, VariantList, VariantPhrase};
-use crate::name::ImageName;
+use super::error::{VariantList, VariantPhrase};
 use crate::requirement::Requirement;
 use crate::table::Pins;
 use crate::tag::Tag;
@@ -20,6 +19,14 @@ pub struct Newest {
     pub variant: VariantPattern,
     /// The tag of the very spelling, where that is a legal tag too: `34.x`.
     pub(super) literal: Option<Tag>,
+}
+
+/// Why there is no version to choose.
+pub(crate) enum NoVersion<'a> {
+    /// None is of the variant; these are the variants there are.
+    OfVariant(VariantList),
+    /// None of these satisfies the requirement.
+    Satisfying(Vec<&'a Tag>),
 }
 
 /// The tags of an image that a requirement chooses among.
@@ -111,38 +118,20 @@ impl Newest {
             .map(|(tag, _, _)| tag)
     }
 
-    /// Why [`Newest::choose`] finds nothing among the tags of `image`; `list` makes a
-    /// list of tags.
-    pub(crate) fn miss(
-        &self,
-        image: &ImageName,
-        choices: &Choices<'_>,
-        list: &dyn Fn(&mut dyn Iterator<Item = &Tag>) -> TagList,
-    ) -> LookupError {
-        let variant = self.variant_phrase();
+    /// Why [`Newest::choose`] finds nothing.
+    pub(crate) fn miss<'a>(&self, choices: &Choices<'a>) -> NoVersion<'a> {
         let of_variant: Vec<&Tag> = choices
             .of_variant(&self.variant)
             .map(|(tag, _, _)| tag)
             .collect();
+        if !of_variant.is_empty() {
+            return NoVersion::Satisfying(of_variant);
+        }
         let variants = choices.variants();
-        if of_variant.is_empty() && !variants.is_empty() {
-            return LookupError::NoVariant {
-                image: image.clone(),
-                variant,
-                variants: VariantList(variants.into_iter().collect()),
-            };
+        if variants.is_empty() {
+            return NoVersion::Satisfying(choices.tags.iter().map(|(tag, _)| *tag).collect());
         }
-        let tags = if of_variant.is_empty() {
-            list(&mut choices.tags.iter().map(|(tag, _)| *tag))
-        } else {
-            list(&mut of_variant.into_iter())
-        };
-        LookupError::NoMatch {
-            image: image.clone(),
-            requirement: Box::new(self.requirement.clone()),
-            variant,
-            tags,
-        }
+        NoVersion::OfVariant(VariantList(variants.into_iter().collect()))
     }
 }
 

@@ -11,7 +11,7 @@ pub use within::{Limits, WithinError, ask_within};
 use std::fmt;
 
 use crate::digest::Digest;
-use crate::lookup::{Choices, LookupError, Newest, Query, TagList, VariantList, Wanted};
+use crate::lookup::{Choices, Newest, NoVersion, Query, TagList, VariantList, Wanted};
 use crate::name::{ImageName, Reference};
 use crate::platform::{Offered, Platform};
 use crate::registry::{Client, RegistryError};
@@ -184,22 +184,17 @@ async fn choose(client: &Client, image: &ImageName, newest: &Newest) -> Result<T
     if let Some(chosen) = literal.or_else(|| newest.choose(&choices)) {
         return Ok(chosen.clone());
     }
-    let list = |tags: &mut dyn Iterator<Item = &Tag>| TagList::of(tags);
-    Err(match newest.miss(image, &choices, &list) {
-        LookupError::NoVariant {
-            image,
-            variant,
-            variants,
-        } => ResolveError::NoVariant {
-            image,
-            variant: variant.of_version(),
+    Err(match newest.miss(&choices) {
+        NoVersion::OfVariant(variants) => ResolveError::NoVariant {
+            image: image.clone(),
+            variant: newest.variant_phrase().of_version(),
             variants,
         },
-        _ => ResolveError::NoMatch {
+        NoVersion::Satisfying(tags) => ResolveError::NoMatch {
             image: image.clone(),
             requirement: newest.requirement.to_string(),
             variant: newest.variant_phrase().to_string(),
-            tags: TagList::of(tags.iter()),
+            tags: TagList::of(tags),
         },
     })
 }

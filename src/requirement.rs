@@ -16,9 +16,8 @@ const MOST_NUMBERS: usize = 3;
 /// Which versions are meant: comparators joined by a comma or a space, all of
 /// which have to hold, and such alternatives joined by `||`.
 ///
-/// A missing number counts as 0, a fourth number of a version is not looked at,
-/// and a prerelease satisfies only a requirement that names one of the same three
-/// numbers, as in semver.
+/// A fourth number of a version is not looked at, and a prerelease satisfies only a
+/// requirement that names one of the same three numbers, as in semver.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Requirement {
     text: String,

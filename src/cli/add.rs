@@ -124,7 +124,7 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
 }
 
 fn check_new(editor: &Editor, image: &ImageName, files: &Files) -> Result<()> {
-    if editor.entry(image).is_some() {
+    if editor.has(image) {
         let file = super::name_of(&files.images);
         bail!(
             "{image} is tracked already; change its entry in {file}, then run 'nix-oci-hashes refresh'"

@@ -136,11 +136,6 @@ impl Editor {
         )
     }
 
-    /// Adds an entry as it is written, likewise.
-    pub fn add_text(&mut self, image: &ImageName, entry: &str) {
-        self.add_texts([(image.clone(), entry.to_owned())]);
-    }
-
     /// Adds entries as they are written, likewise; one that is there already stays.
     pub fn add_texts(&mut self, entries: impl IntoIterator<Item = (ImageName, String)>) {
         let in_order = self.entries.is_sorted_by(|a, b| a.image <= b.image);
@@ -297,7 +292,7 @@ mod tests {
 
     fn with(text: &str, name: &str) -> String {
         let mut editor = Editor::new(text.as_bytes(), "images.json").unwrap();
-        editor.add_text(&image(name), &format!("{{ \"image\": \"{name}\" }}"));
+        editor.add_texts([(image(name), format!("{{ \"image\": \"{name}\" }}"))]);
         editor.text()
     }
 
@@ -408,7 +403,7 @@ mod tests {
             for name in names {
                 if expected.insert(name.clone()) {
                     let name = format!("r.io/{name}");
-                    editor.add_text(&image(&name), &format!("{{\"image\":\"{name}\"}}"));
+                    editor.add_texts([(image(&name), format!("{{\"image\":\"{name}\"}}"))]);
                 }
             }
             for name in take {

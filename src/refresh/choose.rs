@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::decision::{Left, Taken};
 use crate::images::{Strategy, TrackedImage};
+use crate::requirement::Requirement;
 use crate::tag::Tag;
 use crate::variant::VariantPattern;
 use crate::version::{HexBuilds, Precision, Version};
@@ -103,7 +104,7 @@ fn matching<'a>(
     candidates: &[Candidate<'a>],
     precision: Precision,
     keep: Option<usize>,
-    requirements: &[crate::requirement::Requirement],
+    requirements: &[Requirement],
 ) -> Outcomes<'a> {
     let mut outcomes = Outcomes::new();
     for requirement in requirements {

@@ -114,12 +114,10 @@ fn full_versions(
         variants.entry(variant).or_default().push((tag, version));
     }
     for versions in variants.into_values() {
-        let releases = || {
-            versions
-                .iter()
-                .filter(|(_, version)| !version.is_prerelease())
-        };
-        let most = releases().map(|(_, version)| version.precision()).max();
+        let releases = versions
+            .iter()
+            .filter(|(_, version)| !version.is_prerelease());
+        let most = releases.map(|(_, version)| version.precision()).max();
         // What a more precise release, or prerelease, is one of.
         let coarse: BTreeSet<(bool, &[u64])> = versions
             .iter()

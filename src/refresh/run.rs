@@ -324,9 +324,8 @@ fn pin(tracked: &TrackedImage, tag: &Tag, digest: Digest, offer: &Offer) -> Resu
 }
 
 /// The pins without those of tags that images.json ignores, and without the
-/// platforms that it no longer lists. One that
-/// would be left with none stays as it is until the registry has said what else
-/// its tag offers.
+/// platforms that it no longer lists. One that would be left with none stays as it
+/// is until the registry has said what else its tag offers.
 fn prune(pins: &Pins, tracked: &TrackedImage) -> Pins {
     let mut pins = pins.clone();
     pins.retain(|tag, _| !tracked.ignores(tag));

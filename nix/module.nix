@@ -117,9 +117,10 @@ let
         default = null;
         example = "docker.io/nextcloud:34";
         description = ''
-          A reference such as `docker.io/nextcloud:34` or `docker.io/nextcloud:^34`, or a set of `image`, `version`, `variant`, `platform` and
-          `digests`, that is looked up in the table of pins. It sets `image` to the
-          pinned reference for the platform of the host.
+          A reference such as `docker.io/nextcloud:34` or `docker.io/nextcloud:^34`, or a
+          set of `image`, `version`, `variant`, `platform` and `digests`, that is looked
+          up in the table of pins. It sets `image` to the pinned reference for the
+          platform of the host.
         '';
       };
       config.image = mkIf (config.pin != null) (mkDefault (imageOf "${optionOf name}.pin" config.pin));

@@ -160,14 +160,14 @@ let
     pins: read:
     let
       hasRecorded = any (pin: pin ? version) (attrValues pins);
-      recorded = tag: tables.versionOf pins.${tag};
     in
     concatMap (
       tag:
       let
-        found = read tag (recorded tag);
+        recorded = tables.versionOf pins.${tag};
+        found = read tag recorded;
       in
-      if hasRecorded && recorded tag == null || found == null then
+      if hasRecorded && recorded == null || found == null then
         [ ]
       else
         [ (found // { inherit tag; }) ]

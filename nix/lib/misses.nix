@@ -103,10 +103,11 @@ in
     let
       named = if length variants > most then most else length variants;
       more = length variants - named;
+      quoted = variant: if variant == "" then "'' (the plain tag)" else "'${variant}'";
     in
     "${image} has no pinned version ${
       if variant == "" then "without a variant" else "of variant '${variant}'"
-    }; there are the variants ${concatStringsSep ", " (genList (i: "'${elemAt variants i}'") named)}${
+    }; there are the variants ${concatStringsSep ", " (genList (i: quoted (elemAt variants i)) named)}${
       if more == 0 then "" else " and ${toString more} more"
     }; name one with 'variant'";
 

@@ -186,14 +186,20 @@ impl fmt::Display for TagList {
     }
 }
 
-/// Variants as an error names them: at most ten, each in quotes.
+/// Variants as an error names them: at most ten, each in quotes, and the plain one
+/// explained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VariantList(pub(super) Vec<VariantPattern>);
 
 impl fmt::Display for VariantList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, variant) in self.0.iter().take(TAGS_SHOWN).enumerate() {
-            write!(f, "{}'{variant}'", if i == 0 { "" } else { ", " })?;
+            let plain = if variant.as_str().is_empty() {
+                " (the plain tag)"
+            } else {
+                ""
+            };
+            write!(f, "{}'{variant}'{plain}", if i == 0 { "" } else { ", " })?;
         }
         match self.0.len().saturating_sub(TAGS_SHOWN) {
             0 => Ok(()),

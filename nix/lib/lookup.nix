@@ -167,10 +167,7 @@ let
         recorded = tables.versionOf pins.${tag};
         found = read tag recorded;
       in
-      if hasRecorded && recorded == null || found == null then
-        [ ]
-      else
-        [ (found // { inherit tag; }) ]
+      if hasRecorded && recorded == null || found == null then [ ] else [ (found // { inherit tag; }) ]
     ) (attrNames pins);
 
   # What is known of the versions that a requirement is for: those of its variant,

@@ -13,7 +13,8 @@ use crate::json::FileError;
 use crate::table::Pin;
 use crate::tag::Tag;
 
-const VERSION: u64 = 1;
+/// Answers of version 1 had no tag.
+const VERSION: u64 = 2;
 /// Answers that are kept; of more, the oldest go.
 const MOST_ANSWERS: usize = 1_000;
 /// Longest file that is read, in bytes: ten times what so many answers take.
@@ -208,15 +209,20 @@ mod tests {
         let (_folder, cache) = cache();
         cache.try_keep(&subject("a:1"), &found('1')).unwrap();
         let good = std::fs::read(&cache.path).unwrap();
+        let of_version_1 = format!(
+            r#"{{"version":1,"answers":{{"docker.io/a:1":{{"time":1,"pin":{{"digest":"sha256:{}"}}}}}}}}"#,
+            "1".repeat(64)
+        );
         for content in [
             &b""[..],
             b"{",
             b"[]",
             b"\xff\0",
             &good[..good.len() / 2],
-            br#"{"version":2,"answers":{}}"#,
-            br#"{"version":1,"answers":{"docker.io/a:1":{"time":"x"}}}"#,
-            br#"{"version":1,"answers":{"docker.io/a:1":{"time":1,"pin":{"digest":"sha256:1"}}}}"#,
+            br#"{"version":3,"answers":{}}"#,
+            of_version_1.as_bytes(),
+            br#"{"version":2,"answers":{"docker.io/a:1":{"time":"x"}}}"#,
+            br#"{"version":2,"answers":{"docker.io/a:1":{"time":1,"pin":{"digest":"sha256:1"}}}}"#,
         ] {
             std::fs::write(&cache.path, content).unwrap();
             assert_eq!(cache.find(&subject("a:1"), None), None);

@@ -109,6 +109,38 @@ impl Digest {
     }
 }
 
+/// Computes a [`Digest`] of content that comes in chunks.
+#[cfg(feature = "refresh")]
+pub(crate) enum Hasher {
+    Sha256(Sha256),
+    Sha512(Sha512),
+}
+
+#[cfg(feature = "refresh")]
+impl Hasher {
+    pub(crate) fn new(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Sha256 => Self::Sha256(Sha256::new()),
+            Algorithm::Sha512 => Self::Sha512(Sha512::new()),
+        }
+    }
+
+    pub(crate) fn update(&mut self, chunk: &[u8]) {
+        match self {
+            Self::Sha256(hasher) => hasher.update(chunk),
+            Self::Sha512(hasher) => hasher.update(chunk),
+        }
+    }
+
+    /// The digest of all chunks.
+    pub(crate) fn finish(self) -> Digest {
+        Digest(match self {
+            Self::Sha256(hasher) => Value::Sha256(hasher.finalize().into()),
+            Self::Sha512(hasher) => Value::Sha512(Box::new(hasher.finalize().into())),
+        })
+    }
+}
+
 /// Hashes what is read or written.
 struct Hashing<T>(T, Sha256);
 

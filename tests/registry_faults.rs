@@ -112,7 +112,7 @@ async fn refusals_and_breakdowns() {
         (403, "gives no access"),
         (401, "gives no access"),
         (429, "answers 429 Too Many Requests"),
-        (500, "answered 500 Internal Server Error"),
+        (500, "answers 500 Internal Server Error"),
     ] {
         let fake = Fake::start().await;
         fake.answer("GET", "tags/list", ResponseTemplate::new(status))
@@ -285,7 +285,7 @@ async fn pages_that_go_round_come_to_an_end() {
     let fake = Fake::start().await;
     let round = Some("</v2/app/tags/list?last=1>; rel=\"next\"".to_owned());
     page(&fake, None, &["1"], round).await;
-    fails(&fake, "its pages go round");
+    fails(&fake, "its pages repeat themselves");
     assert_eq!(fake.requests().await.len(), 2);
 }
 
@@ -643,7 +643,7 @@ async fn a_platform_that_could_not_be_completed_is_completed_later() {
     );
     let outcome = refresh(&workspace).code(2);
     assert!(
-        outcome.stdout.contains("1.0.1: the registry answered 500"),
+        outcome.stdout.contains("1.0.1: the registry answers 500"),
         "{outcome:#?}"
     );
 

@@ -225,7 +225,7 @@ fn nothing_is_asked_unless_all_allow_it() {
     assert!(
         offline
             .stderr
-            .contains("no answer of the registry is kept, and Nix is offline"),
+            .contains("there is no cached answer, and Nix is offline"),
         "{offline:#?}"
     );
     assert!(registry.requests().is_empty());
@@ -708,7 +708,7 @@ fn a_question_is_given_up_in_time() {
         assert!(start.elapsed() < Duration::from_secs(10), "{error}");
         assert!(
             error.contains(
-                "the registry was not done within 1 s; raise 'oci-hash-timeout' in nix.conf"
+                "timed out after 1 s waiting for the registry; try again later, or raise 'oci-hash-timeout' in nix.conf"
             ),
             "{error}"
         );

@@ -315,7 +315,7 @@ async fn a_registry_that_is_slow_costs_its_deadline_and_no_pins() {
     )
     .code(2);
     assert!(
-        outcome.stdout.contains("was not done within 1 s;"),
+        outcome.stdout.contains("timed out after 1 s waiting for"),
         "{outcome:#?}"
     );
     assert!(

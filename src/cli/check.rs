@@ -11,6 +11,7 @@ use nix_oci_hashes::table::Table;
 use nix_oci_hashes::version::Version;
 
 use super::files::Files;
+use super::remedy;
 
 /// Check both files: well-formed, canonical, consistent
 ///
@@ -24,7 +25,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let Files { images, digests } = &arguments.files;
-    let tracked = images::read(images)?;
+    let tracked = images::read(images, remedy::IMAGES)?;
     let (table, digest) = arguments.files.existing_table()?;
     let mut faults = faults(&tracked, &table);
     let canonical = Digest::of_written(|out| table.write(out))?;

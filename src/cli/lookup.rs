@@ -8,6 +8,8 @@ use nix_oci_hashes::lookup::Query;
 use nix_oci_hashes::platform::Platform;
 use nix_oci_hashes::table::{LazyTable, Table};
 
+use super::remedy;
+
 const DEFAULT_TABLE: &str = "digests.json";
 
 /// Print the pinned reference that builtins.ociHash would answer with
@@ -56,14 +58,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
 /// All of the table that is named, or that of the folder, or the built-in one.
 pub(super) fn table(path: Option<&Path>) -> Result<Table> {
     Ok(match path_of(path) {
-        Some(path) => Table::read(path)?,
+        Some(path) => Table::read(path, remedy::TABLE)?,
         None => Table::built_in()?,
     })
 }
 
 fn lazy_table(path: Option<&Path>) -> Result<LazyTable> {
     Ok(match path_of(path) {
-        Some(path) => LazyTable::open(path)?,
+        Some(path) => LazyTable::open(path, remedy::TABLE)?,
         None => LazyTable::built_in(),
     })
 }

@@ -9,6 +9,7 @@ use nix_oci_hashes::merge::Merge;
 use nix_oci_hashes::table::Table;
 
 use super::files::{check_apart, check_folder};
+use super::remedy;
 
 /// Join the tables that several runs of 'refresh --shard' have written
 #[derive(Debug, clap::Args)]
@@ -43,11 +44,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     };
     let mut merge = Merge::default();
     for path in &arguments.file {
-        merge.add(&super::name_of(&path), Table::read(path)?)?;
+        merge.add(&super::name_of(&path), Table::read(path, remedy::TABLE)?)?;
     }
     let table = merge.finish();
     if let Some(path) = &arguments.images {
-        let tracked = images::read(path)?;
+        let tracked = images::read(path, remedy::IMAGES)?;
         let missing = tracked
             .iter()
             .filter(|entry| !table.images.contains_key(&entry.image));

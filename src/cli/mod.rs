@@ -14,6 +14,7 @@ mod merge;
 mod network;
 mod progress;
 mod refresh;
+mod remedy;
 mod remove;
 mod report;
 mod resolve;
@@ -108,7 +109,7 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => {
             let bad = clap::builder::Styles::styled();
             let (bad, plain) = (bad.get_error().render(), bad.get_error().render_reset());
-            anstream::eprintln!("{bad}error:{plain} {error:#}");
+            anstream::eprintln!("{bad}error:{plain} {}", remedy::error(&error));
             ExitCode::from(FAILED)
         }
     }

@@ -53,14 +53,14 @@ impl Progress for Bars {
         }
     }
 
-    fn asked(&self, registry: &str) {
+    fn answered(&self, registry: &str) {
         if let Some(Bar { bar, unlisted }) = self.registries.borrow().get(registry) {
             bar.inc(1);
             bar.set_message(left_to_list(*unlisted));
         }
     }
 
-    fn waits(&self, registry: &str, left: Duration) {
+    fn paused(&self, registry: &str, left: Duration) {
         if let Some(Bar { bar, .. }) = self.registries.borrow().get(registry) {
             bar.set_message(format!("waits {} s, as it asks", left.as_secs() + 1));
         }

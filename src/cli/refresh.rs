@@ -12,6 +12,7 @@ use nix_oci_hashes::refresh::{Options, Scope, Shard, refresh};
 use super::files::{Files, check_apart, check_folder, read_table};
 use super::network::{self, Network};
 use super::progress::Bars;
+use super::remedy;
 use super::report::{self, Outcome};
 
 /// `--check`: the table is not up to date.
@@ -88,7 +89,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     }
     // Before anything is read: what is read must be what is there in the end.
     let lock = (!arguments.check).then(|| Lock::take(target)).transpose()?;
-    let images = images::read(&arguments.files.images)?;
+    let images = images::read(&arguments.files.images, remedy::IMAGES)?;
     let options = Options {
         scope: scope(arguments, &images)?,
         all: arguments.all,

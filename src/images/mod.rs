@@ -98,12 +98,13 @@ pub fn parse(content: &[u8], origin: &str) -> Result<Vec<TrackedImage>, FileErro
 /// Reads the file at `path`.
 ///
 /// # Errors
-/// Where it cannot be read or is not well-formed.
-pub fn read(path: &Path) -> Result<Vec<TrackedImage>, FileError> {
+/// Where it is missing, for which `missing` is the remedy, cannot be read, or is
+/// malformed.
+pub fn read(path: &Path, missing: &str) -> Result<Vec<TrackedImage>, FileError> {
     let remedy = if path.exists() {
         "see that it is a file that you may read"
     } else {
-        "create it with 'nix-oci-hashes add docker.io/nextcloud' or the like, or name it with --images FILE"
+        missing
     };
     parse(&json::read_file(path, remedy)?, &path.display().to_string())
 }

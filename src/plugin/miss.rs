@@ -10,7 +10,7 @@ use crate::json::FileError;
 use crate::lookup::{LookupError, Question};
 use crate::name::{ImageName, Reference};
 use crate::resolve::{
-    Cache, Found, Limits, ResolveError, Subject, WithinError, answer, ask_within,
+    BlockingError, Cache, Found, Limits, ResolveError, Subject, answer, resolve_blocking,
 };
 use crate::text::Quoted;
 
@@ -43,13 +43,22 @@ pub(super) enum MissError {
         miss: Box<LookupError>,
         error: Box<ResolveError>,
     },
-    #[error("{miss}. 'oci-hash-resolve' is set: {error}")]
+    #[error("{miss}. 'oci-hash-resolve' is set: {error}{}", setting(error))]
     NotAsked {
         miss: Box<LookupError>,
-        error: WithinError,
+        error: BlockingError,
     },
     #[error(transparent)]
     NotFitting(#[from] Box<ResolveError>),
+}
+
+/// The setting that helps, as the end of the error's last sentence.
+fn setting(error: &BlockingError) -> &'static str {
+    match error {
+        BlockingError::Timeout(_) => ", or raise 'oci-hash-timeout' in nix.conf",
+        BlockingError::Offline => "; run Nix without --offline, or look the image up in a table that has it",
+        _ => "",
+    }
 }
 
 /// The pinned reference that the registry has for `question`, which was `miss`
@@ -75,23 +84,23 @@ pub(super) fn resolve(
         found
     } else {
         let limits = Limits {
-            time: Duration::from_secs(asking.timeout.into()),
-            age,
+            timeout: Duration::from_secs(asking.timeout.into()),
+            ttl: age,
             offline: asking.offline,
         };
         let cache = Cache::of_user();
-        let answered = ask_within(&subject, limits, cache.as_ref(), is_interrupted);
+        let answered = resolve_blocking(&subject, limits, cache.as_ref(), is_interrupted);
         let answered = answered.map_err(|error| {
             let miss = Box::new(miss.clone());
             match error {
-                WithinError::Resolve(error) => {
+                BlockingError::Resolve(error) => {
                     let error = Box::new(error);
                     MissError::NotResolved { miss, error }
                 }
                 error => MissError::NotAsked { miss, error },
             }
         })?;
-        warnings.extend(answered.not_kept.map(|error| not_kept(&error)));
+        warnings.extend(answered.cache_error.map(|error| not_kept(&error)));
         remember(&subject, &answered.found);
         answered.found
     };

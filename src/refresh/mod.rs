@@ -1,9 +1,12 @@
 //! A refresh: images.json, the old table and the registries in, a new table
 //! and a report out.
 
+mod backfill;
 mod choose;
-mod complete;
 mod decision;
+mod fetch;
+mod image;
+mod options;
 mod plan;
 mod report;
 mod run;
@@ -13,7 +16,8 @@ mod scope;
 mod tests;
 
 pub use decision::{Decision, Kept, Left, Taken};
+pub use options::{Options, Progress};
 pub use plan::{Plan, plan};
-pub use report::{Ambiguous, Change, ChangeKind, Gone, Lacking, Problem, Report};
-pub use run::{Options, Progress, refresh};
+pub use report::{Ambiguous, Change, ChangeKind, Gone, MissingPlatform, Problem, Report};
+pub use run::refresh;
 pub use scope::{Scope, Shard, ShardError};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::choose::choose;
 use super::decision::{Decision, Kept, Taken};
-use super::run::Options;
+use super::options::Options;
 use crate::images::TrackedImage;
 use crate::table::Pins;
 use crate::tag::Tag;

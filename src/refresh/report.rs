@@ -21,7 +21,7 @@ pub struct Report {
     pub gone: Vec<Gone>,
     /// Tracked platforms that pinned tags do not offer. Where the newest pin of
     /// an image lacks one, its manifest is asked for every time.
-    pub lacking: Vec<Lacking>,
+    pub missing_platforms: Vec<MissingPlatform>,
     /// Platforms that the index of a pinned tag lists more than once, with different
     /// manifests.
     pub ambiguous: Vec<Ambiguous>,
@@ -107,8 +107,8 @@ impl Report {
             .sort_by_cached_key(|change| order(&change.image, &change.tag));
         self.gone
             .sort_by_cached_key(|gone| order(&gone.image, &gone.tag));
-        self.lacking
-            .sort_by_cached_key(|lacking| (lacking.image.clone(), lacking.platform.clone()));
+        self.missing_platforms
+            .sort_by_cached_key(|missing| (missing.image.clone(), missing.platform.clone()));
         self.ambiguous
             .sort_by_cached_key(|of| (order(&of.image, &of.tag), of.platform.clone()));
         self.problems
@@ -137,7 +137,7 @@ pub struct Gone {
 
 /// A tracked platform that some tags do not offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lacking {
+pub struct MissingPlatform {
     /// The image.
     pub image: ImageName,
     /// The platform.

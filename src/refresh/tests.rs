@@ -58,10 +58,10 @@ async fn a_pause_that_a_registry_asks_for_is_told() {
 impl Progress for Clock {
     fn registry(&self, _: &str, _: usize) {}
     fn listed(&self, _: &str, _: usize) {}
-    fn waits(&self, registry: &str, left: Duration) {
+    fn paused(&self, registry: &str, left: Duration) {
         self.waits.lock().unwrap().push((registry.to_owned(), left));
     }
-    fn asked(&self, registry: &str) {
+    fn answered(&self, registry: &str) {
         let after = self.start.elapsed();
         self.asked
             .lock()

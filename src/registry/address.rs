@@ -1,9 +1,63 @@
-//! Where a request may go: which hosts are this machine, which ones a registry
-//! may point elsewhere to, and which ones belong together.
+//! Which hosts are this machine, which ones a registry may point to, and which
+//! ones belong to one site.
 
 use std::net::IpAddr;
 
 use reqwest::Url;
+
+#[cfg(feature = "resolve")]
+use crate::name::ImageName;
+
+/// The host that serves the images of `docker.io`.
+pub(super) const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
+
+/// Who chose the host of a URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ChosenBy {
+    /// The user, who wrote the registry's name.
+    User,
+    /// A registry, by a redirect, a token service or a next page. Such a host
+    /// must not resolve to an address within this machine's own network.
+    Registry,
+}
+
+/// Who chose the host of `url`, for the registry with the base URL `registry`.
+pub(super) fn chosen_by(url: &Url, registry: &Url) -> ChosenBy {
+    if url.host_str() == registry.host_str() {
+        ChosenBy::User
+    } else {
+        ChosenBy::Registry
+    }
+}
+
+/// The base URL of the API of `registry`, as images name it (OCI distribution
+/// spec, "Endpoints").
+pub(super) fn api_url(scheme: &str, registry: &str) -> String {
+    let host = match registry {
+        "docker.io" => DOCKER_HUB_HOST,
+        other => other,
+    };
+    format!("{scheme}://{host}/v2/")
+}
+
+/// The URL of the repository of `image`, under which its tag list and manifests are.
+/// On loopback it is an http URL, as a registry there may have no TLS.
+#[cfg(feature = "resolve")]
+pub fn repository_url(image: &ImageName) -> String {
+    let scheme = if is_loopback_registry(image.registry()) {
+        "http"
+    } else {
+        "https"
+    };
+    let base = api_url(scheme, image.registry());
+    format!("{base}{}/", image.repository())
+}
+
+/// The URL under which the manifests of `image` are, likewise.
+#[cfg(feature = "resolve")]
+pub fn manifests_url(image: &ImageName) -> String {
+    repository_url(image) + "manifests/"
+}
 
 /// Whether a registry's `host[:port]` is this machine.
 pub(super) fn is_loopback_registry(registry: &str) -> bool {
@@ -20,15 +74,15 @@ pub(super) fn is_loopback_url(url: &Url) -> bool {
     host == "localhost" || host.ends_with(".localhost") || ip_of(url).is_some_and(is_loopback)
 }
 
-/// Whether `url` names, by its address, a place that no registry elsewhere has
-/// any business pointing to: this machine, or the neighbours that only a
-/// machine itself should talk to, such as a cloud's metadata service.
-pub(super) fn is_private_place(url: &Url) -> bool {
+/// Whether the host of `url` is written as a private address: this machine, or a
+/// neighbour that only the machine itself may talk to, such as a cloud's metadata
+/// service. No registry elsewhere has a reason to point there.
+pub(super) fn is_private_host(url: &Url) -> bool {
     is_loopback_url(url) || ip_of(url).is_some_and(is_private_address)
 }
 
-/// Loopback, link-local, unspecified and multicast addresses, and the cloud
-/// metadata address that is none of these.
+/// Loopback, link-local, unspecified and multicast addresses, and the IPv6
+/// address of AWS's metadata service, which is none of these.
 pub(super) fn is_private_address(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {
@@ -48,7 +102,7 @@ pub(super) fn is_private_address(ip: IpAddr) -> bool {
     }
 }
 
-/// Whether two addresses are of one site: the same host, or hosts under one
+/// Whether two URLs are of one site: the same host, or hosts under one
 /// registrable domain (`registry-1.docker.io` and `auth.docker.io`), by the
 /// Public Suffix List.
 pub(super) fn same_site(a: &Url, b: &Url) -> bool {
@@ -67,8 +121,8 @@ pub(super) fn same_site(a: &Url, b: &Url) -> bool {
     }
 }
 
-/// `next` over https where only the scheme tells it from what `url` asks: a
-/// registry behind a proxy that speaks TLS for it may not know of that.
+/// `next` over https where it names the host of `url` over http: a registry behind
+/// a proxy that terminates TLS may not know that it is served over https.
 pub(super) fn upgraded(mut next: Url, url: &Url) -> Url {
     let is_same = next.host_str() == url.host_str() && next.port().is_none();
     if next.scheme() == "http" && url.scheme() == "https" && is_same {
@@ -79,8 +133,8 @@ pub(super) fn upgraded(mut next: Url, url: &Url) -> Url {
     next
 }
 
-/// `next` at the server of `url` where both name one host, by whatever scheme
-/// and port: likewise.
+/// `next` with the scheme and port of `url` where both name one host, for the same
+/// reason.
 pub(super) fn rebased(next: Url, url: &Url) -> Url {
     if next.host_str() != url.host_str() || !matches!(next.scheme(), "http" | "https") {
         return next;
@@ -146,10 +200,10 @@ mod tests {
             "https://[fd00:ec2::254]/",
             "https://0.0.0.0/",
         ] {
-            assert!(is_private_place(&url(place)), "{place}");
+            assert!(is_private_host(&url(place)), "{place}");
         }
         for place in ["https://ghcr.io/", "https://10.0.0.7/", "https://1.1.1.1/"] {
-            assert!(!is_private_place(&url(place)), "{place}");
+            assert!(!is_private_host(&url(place)), "{place}");
         }
     }
 

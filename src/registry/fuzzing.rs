@@ -1,9 +1,9 @@
-//! The parsers of what registries answer, for the fuzz targets.
+//! The parsers of what registries send, for the fuzz targets.
 
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LINK, WWW_AUTHENTICATE};
 
-use super::auth::{self, Challenge};
+use super::auth::{Challenge, parse_token, token_url};
 use super::manifest::{Manifest, platform_of_config};
 use super::pages::Page;
 
@@ -21,20 +21,23 @@ pub fn manifest(body: &[u8]) {
     let _ = platform_of_config(body);
 }
 
-/// The answer of a token service.
+/// The body of a token service.
 pub fn token(body: &[u8]) {
-    let _ = auth::bearer(body);
+    let _ = parse_token(body);
 }
 
 /// A `WWW-Authenticate` header.
 pub fn challenge(value: &[u8]) {
     let url = base();
-    if let Ok(Challenge::Bearer { realm, service, .. }) =
-        Challenge::of(&header(WWW_AUTHENTICATE, value), &url)
-        && auth::may_be_asked(&realm, &url).is_ok()
+    if let Some(Challenge::Bearer(service)) = Challenge::of(&header(WWW_AUTHENTICATE, value), &url)
+        && service.takes_credentials(&url).is_ok()
     {
-        let asked = auth::token_url(&realm, service.as_deref(), "repository:a:pull");
-        assert_eq!(asked.origin(), realm.origin());
+        let token = token_url(
+            &service.realm,
+            service.service.as_deref(),
+            "repository:a:pull",
+        );
+        assert_eq!(token.origin(), service.realm.origin());
     }
 }
 

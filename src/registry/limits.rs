@@ -1,21 +1,8 @@
-//! How long to wait before asking again, and how much may still be asked.
+//! What servers say of their limits: `Retry-After` and pull quotas.
 
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-
-/// The first wait; each further one is twice as long.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-/// The wait before try number `tried` + 1: twice the one before, of which half
-/// is left to chance, so that many clients do not come back all at once.
-pub(super) fn backoff(tried: u32) -> Duration {
-    let full = FIRST_WAIT
-        .saturating_mul(2_u32.saturating_pow(tried))
-        .min(LONGEST_WAIT);
-    full / 2 + (full / 2).mul_f64(fastrand::f64())
-}
 
 /// How long a `Retry-After` says to wait (RFC 9110, section 10.2.3): a number
 /// of seconds, or a date, of which `now` is the present.
@@ -29,20 +16,20 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// What a registry says may still be pulled within a window of time, as Docker
-/// Hub does: `ratelimit-remaining: 76;w=21600`.
+/// The pulls that a registry still allows within a window of time. Docker Hub
+/// sends it as `ratelimit-remaining: 76;w=21600`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
     /// Pulls that are left.
     pub remaining: u64,
-    /// Pulls that there are in all, where the registry says so.
+    /// Pulls of a whole window, where the registry sends them.
     pub limit: Option<u64>,
     /// The window, in seconds.
     pub window: u64,
 }
 
 impl Quota {
-    /// The quota that an answer tells of, if it does.
+    /// The quota in the headers of a response.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let read = |name: &str| {
             let (count, parameters) = headers.get(name)?.to_str().ok()?.split_once(';')?;
@@ -73,35 +60,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_and_differ() {
-        for tried in 0..40 {
-            let full = Duration::from_secs(1 << tried.min(6)).min(LONGEST_WAIT);
-            let waits: Vec<Duration> = (0..50).map(|_| backoff(tried)).collect();
-            assert!(waits.iter().all(|wait| *wait >= full / 2 && *wait <= full));
-            assert!(waits.iter().any(|wait| *wait != waits[0]));
-        }
-    }
-
-    #[test]
-    fn both_forms_of_retry_after() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-        for (value, seconds) in [
-            ("120", Some(120)),
-            (" 0 ", Some(0)),
-            ("Sun, 06 Nov 1994 08:51:37 GMT", Some(120)),
-            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
-            ("soon", None),
-            ("-1", None),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, value.parse().unwrap());
-            let expected = seconds.map(Duration::from_secs);
-            assert_eq!(retry_after(&headers, now), expected, "{value}");
-        }
-        assert_eq!(retry_after(&HeaderMap::new(), now), None);
-    }
-
-    #[test]
     fn a_quota_is_left_before_it_is_spent() {
         let quota = |remaining: &str, limit: Option<&str>| {
             let mut headers = HeaderMap::new();
@@ -125,5 +83,24 @@ mod tests {
         for other in ["76", "x;w=1", "76;w=", ""] {
             assert_eq!(quota(other, None), None, "{other}");
         }
+    }
+
+    #[test]
+    fn both_forms_of_retry_after() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        for (value, seconds) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("Sun, 06 Nov 1994 08:51:37 GMT", Some(120)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("soon", None),
+            ("-1", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, value.parse().unwrap());
+            let expected = seconds.map(Duration::from_secs);
+            assert_eq!(retry_after(&headers, now), expected, "{value}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }
 }

@@ -1,9 +1,8 @@
-//! Manifests: which platforms a digest stands for (OCI image spec, "Image
-//! Index" and "Image Manifest"; Docker's schema 2 has the same shape).
+//! Manifests: the platforms of a digest (OCI image spec, "Image Index" and "Image
+//! Manifest"; Docker's schema 2 has the same shape).
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
 
 use oci_client::manifest::{
     IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, ImageIndexEntry,
@@ -16,18 +15,10 @@ use crate::digest::Digest;
 use crate::platform::Platform;
 
 /// The `Accept` header of a request for a manifest: every kind that is read.
-pub(super) fn accepted() -> &'static str {
-    static ACCEPTED: LazyLock<String> = LazyLock::new(|| {
-        [
-            OCI_IMAGE_INDEX_MEDIA_TYPE,
-            IMAGE_MANIFEST_LIST_MEDIA_TYPE,
-            OCI_IMAGE_MEDIA_TYPE,
-            IMAGE_MANIFEST_MEDIA_TYPE,
-        ]
-        .join(", ")
-    });
-    &ACCEPTED
-}
+pub(super) const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
+     application/vnd.docker.distribution.manifest.list.v2+json, \
+     application/vnd.oci.image.manifest.v1+json, \
+     application/vnd.docker.distribution.manifest.v2+json";
 
 /// The platforms of an index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,8 +30,8 @@ pub struct IndexPlatforms {
 }
 
 impl IndexPlatforms {
-    /// Adds a manifest; one that comes later than another of its platform does not
-    /// count, as runtimes take the first.
+    /// Adds a manifest. Of several for one platform the first counts, as for
+    /// runtimes.
     pub(super) fn add(&mut self, platform: Platform, manifest: Digest) {
         match self.manifests.entry(platform) {
             Entry::Vacant(entry) => {
@@ -53,6 +44,15 @@ impl IndexPlatforms {
         }
     }
 
+    /// The manifests of those `platforms` that it has.
+    pub fn of(&self, platforms: &BTreeSet<Platform>) -> BTreeMap<Platform, Digest> {
+        let manifests = self.manifests.iter();
+        let tracked = manifests.filter(|(platform, _)| platforms.contains(*platform));
+        tracked
+            .map(|(platform, manifest)| (platform.clone(), manifest.clone()))
+            .collect()
+    }
+
     /// Adds the platforms of an index within.
     pub(super) fn extend(&mut self, other: Self) {
         for (platform, manifest) in other.manifests {
@@ -62,7 +62,7 @@ impl IndexPlatforms {
     }
 }
 
-/// Whether an entry of an index is an image: attestations and artefacts may name a
+/// Whether an entry of an index is an image: attestations and artefacts may have a
 /// platform too.
 fn is_image(entry: &ImageIndexEntry) -> bool {
     let annotations = entry.annotations.iter().flatten();
@@ -75,17 +75,17 @@ fn is_image(entry: &ImageIndexEntry) -> bool {
         && !is_attestation
 }
 
-/// What is known of a manifest from its own bytes.
+/// What the bytes of a manifest say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Manifest {
     /// An index.
     Index {
         /// The manifest of each platform.
         platforms: IndexPlatforms,
-        /// The indexes within, whose platforms are told by them alone.
+        /// The indexes within it.
         nested: Vec<Digest>,
     },
-    /// One image, whose platform stands in its configuration.
+    /// One image. Its configuration has its platform.
     Image {
         /// The digest of the configuration.
         config: Digest,
@@ -131,7 +131,7 @@ impl Manifest {
                         &platform.architecture.to_string(),
                         platform.variant.as_deref().unwrap_or_default(),
                     );
-                    // Attestations stand in an index as platform unknown/unknown.
+                    // BuildKit lists attestations as the platform unknown/unknown.
                     let Some(platform) = platform else { continue };
                     let digest = entry.digest.parse().map_err(|e| format!("{e}"))?;
                     platforms.add(platform, digest);
@@ -146,7 +146,7 @@ impl Manifest {
     }
 }
 
-/// The platform that an image configuration is for, if it names one.
+/// The platform of an image configuration, if it has one.
 pub(super) fn platform_of_config(body: &[u8]) -> Result<Option<Platform>, String> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
@@ -180,6 +180,17 @@ mod tests {
         serde_json::json!({
             "mediaType": OCI_IMAGE_MEDIA_TYPE, "digest": digest(c), "size": 1, "platform": platform
         })
+    }
+
+    #[test]
+    fn all_kinds_of_manifests_are_accepted() {
+        let kinds = [
+            OCI_IMAGE_INDEX_MEDIA_TYPE,
+            IMAGE_MANIFEST_LIST_MEDIA_TYPE,
+            OCI_IMAGE_MEDIA_TYPE,
+            IMAGE_MANIFEST_MEDIA_TYPE,
+        ];
+        assert_eq!(ACCEPTED, kinds.join(", "));
     }
 
     #[test]
@@ -285,9 +296,32 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_input_panics(body: Vec<u8>) {
-            let _ = Manifest::parse(&body);
-            let _ = platform_of_config(&body);
+        fn an_index_offers_what_it_lists(
+            platforms in proptest::collection::btree_map("[a-z0-9]{1,8}", "[a-f0-9]", 0..8)
+        ) {
+            let entries: Vec<_> = platforms
+                .iter()
+                .map(|(arch, c)| entry("linux", arch, None, c.chars().next().unwrap()))
+                .collect();
+            let index = serde_json::json!({
+                "schemaVersion": 2, "mediaType": OCI_IMAGE_INDEX_MEDIA_TYPE, "manifests": entries,
+            });
+            let parsed = Manifest::parse(index.to_string().as_bytes());
+            let Ok(Manifest::Index { platforms: found, nested }) = parsed else {
+                panic!("an index");
+            };
+            prop_assert!(nested.is_empty() && found.ambiguous.is_empty());
+            let expected: Vec<_> = platforms
+                .iter()
+                .filter_map(|(arch, c)| {
+                    let platform = Platform::from_parts("linux", arch, "")?;
+                    Some((platform, digest(c.chars().next().unwrap()).parse().unwrap()))
+                })
+                .collect::<BTreeMap<Platform, Digest>>()
+                .into_iter()
+                .collect();
+            let found: Vec<_> = found.manifests.into_iter().collect();
+            prop_assert_eq!(found, expected);
         }
     }
 }

@@ -1,29 +1,36 @@
-//! The one module that speaks HTTP: what a refresh asks of a registry, by the
-//! OCI distribution spec.
+//! The one HTTP client: what a refresh requests from registries, by the OCI
+//! distribution spec.
 //!
-//! [`Client`] asks the questions, a connection to each registry holds what is
-//! remembered of it, and one small interface, `Transport`, is all that touches
-//! the network: a test puts a registry of its own behind it.
+//! A request goes down through the layers, each a `Transport` over the one below,
+//! and its response comes back up:
+//!
+//! | layer | what it does |
+//! | --- | --- |
+//! | `api` | the verbs: tags, digest, manifest, blob; sizes, pages, digests |
+//! | `throttle` | concurrency, retries, rate limits, circuit breaker, deadline, pull quota |
+//! | `auth` | challenges, tokens, passwords; which credential goes where |
+//! | `redirect` | redirects |
+//! | `network` | TLS, proxies, DNS |
+//!
+//! Tests put a registry of their own in the place of `network`.
 //!
 //! oci-client gives the manifests their types. Its requests are not used: it
-//! asks `/v2/` again before each of them where a registry wants no token,
-//! follows no `Link` of a tag list, knows no `Retry-After`, reads a body of any
-//! size, and sends a credential to whatever token service is named.
+//! requests `/v2/` again before each of them where a registry wants no token,
+//! follows no `Link` of a tag list, ignores `Retry-After`, reads a body of any size,
+//! and sends a credential to whatever token service a registry names.
 
-mod access;
 mod address;
+mod api;
 mod auth;
 mod client;
-mod connection;
-mod credentials;
 mod error;
-mod exchange;
-mod helper;
 mod limits;
+mod lock;
 mod manifest;
-mod names;
-mod pace;
+mod network;
 mod pages;
+mod redirect;
+mod throttle;
 mod transport;
 
 #[cfg(fuzzing)]
@@ -31,10 +38,13 @@ pub mod fuzzing;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use client::{Client, Options, TagSet};
 #[cfg(feature = "resolve")]
-pub use connection::{manifests_url, repository_url};
-pub use error::RegistryError;
+pub use address::{manifests_url, repository_url};
+pub use api::{Blob, TagSet};
+pub use client::{Client, Options};
+pub use error::{
+    AuthProblem, Cause, ConnectProblem, Content, Login, RedirectProblem, RegistryError, SetupError,
+};
 pub use limits::Quota;
 pub use manifest::IndexPlatforms;
-pub use names::Names;
+pub use network::Dns;

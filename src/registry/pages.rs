@@ -11,19 +11,15 @@ use serde::{Deserialize, Deserializer};
 use super::address::rebased;
 use crate::tag::Tag;
 
-/// Tags asked for a page. Registries may send fewer, or all of them at once.
+/// Tags to request for a page. Registries may send fewer, or all of them at once.
 pub(super) const PAGE_SIZE: usize = 1000;
 
-/// The tags on one page, and what the next one needs to know of it.
-pub(super) struct Page {
-    pub(super) tags: Vec<Tag>,
-    pub(super) names: usize,
-    last: Option<String>,
-}
+/// One page of a tag list.
+pub(super) struct Page(Names);
 
 impl Page {
-    /// Parses a page. Names that are no tags are left out: nothing could ask
-    /// for them, and they may be there to do harm.
+    /// Parses a page. It leaves out names that are no tags: they cannot be requested,
+    /// and may be there to do harm.
     pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct TagList {
@@ -34,25 +30,30 @@ impl Page {
         }
         let list: TagList =
             serde_json::from_slice(body).map_err(|_| "it is not a list of tags".to_owned())?;
-        let Names { tags, count, last } = list.tags.unwrap_or_default();
-        Ok(Self {
-            tags,
-            names: count,
-            last,
-        })
+        Ok(Self(list.tags.unwrap_or_default()))
     }
 
-    /// Where the list goes on: where the `Link` header says, or behind the last
-    /// name where a page of just the size asked for has no such header.
+    /// How many names the page has, those that are no tags too.
+    pub(super) fn names(&self) -> usize {
+        self.0.count
+    }
+
+    pub(super) fn into_tags(self) -> Vec<Tag> {
+        self.0.tags
+    }
+
+    /// The next page: the target of the `Link` header or, for a page of exactly the
+    /// requested size without such a header, the page after its last name.
     pub(super) fn next(&self, url: &Url, headers: &HeaderMap) -> Result<Option<Next>, String> {
         if let Some(target) = next_link(headers) {
             let next = url
                 .join(&target)
-                .map_err(|error| format!("its next page '{target}' is no address: {error}"))?;
+                .map_err(|error| format!("its next page '{target}' is no URL: {error}"))?;
             return Ok(Some(Next::Link(rebased(next, url))));
         }
-        // More names than asked for are all there are: `n` was not heeded.
-        let Some(last) = self.last.as_deref().filter(|_| self.names == PAGE_SIZE) else {
+        // A page of another size is the last one, or the registry ignores `n`.
+        let last = self.0.last.as_deref();
+        let Some(last) = last.filter(|_| self.names() == PAGE_SIZE) else {
             return Ok(None);
         };
         let mut next = url.clone();
@@ -64,7 +65,7 @@ impl Page {
     }
 }
 
-/// The names of a page; only those that are valid tags are kept.
+/// The names of a page, of which those that are tags are kept.
 #[derive(Default)]
 struct Names {
     tags: Vec<Tag>,
@@ -96,11 +97,11 @@ impl<'de> Deserialize<'de> for Names {
     }
 }
 
-/// The address of the next page.
+/// The URL of the next page.
 pub(super) enum Next {
-    /// As the registry says.
+    /// The registry's link.
     Link(Url),
-    /// As the specification says, for a registry that sends no links.
+    /// The specification's `last` parameter, for a registry that sends no links.
     Guess(Url),
 }
 
@@ -159,12 +160,14 @@ mod tests {
             br#"{"name":"a","tags":["1.2","../../etc/passwd","\u001b[31mred","","a b","latest"]}"#,
         )
         .unwrap();
-        let tags: Vec<&str> = page.tags.iter().map(Tag::as_str).collect();
+        assert_eq!(page.names(), 6);
+        let tags = page.into_tags();
+        let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
         assert_eq!(tags, ["1.2", "latest"]);
         assert!(
             Page::parse(br#"{"name":"a","tags":null}"#)
                 .unwrap()
-                .tags
+                .into_tags()
                 .is_empty()
         );
         for other in [
@@ -178,9 +181,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_input_panics(body: Vec<u8>, link in "[ -~]{0,60}") {
-            let _ = Page::parse(&body);
-            let _ = next(&link);
+        fn every_tag_of_a_page_is_read(tags in proptest::collection::vec("[a-z0-9_][a-z0-9._-]{0,20}", 0..20)) {
+            let body = serde_json::json!({ "name": "a", "tags": tags }).to_string();
+            let found = Page::parse(body.as_bytes()).unwrap().into_tags();
+            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+            prop_assert_eq!(found, tags);
+        }
+
+        #[test]
+        fn a_link_is_found_among_others(
+            target in "/[a-z0-9/?=&_]{0,40}", other in "[a-z]{1,8}", is_quoted: bool,
+        ) {
+            let rel = if is_quoted { "\"next\"" } else { "next" };
+            let link = format!("<{target}>; rel={rel}, </x>; rel=\"{other}x\"");
+            prop_assert_eq!(next(&link), Some(target));
         }
     }
 }

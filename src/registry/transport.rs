@@ -1,239 +1,249 @@
-//! One exchange over the network: TLS, proxies, names to addresses. Everything
-//! above it is the same in the tests, which put their own registry here.
+//! The interface between the layers: a request goes down, a response comes up.
 
-use std::error::Error;
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{BoxStream, StreamExt as _};
-use reqwest::header::HeaderMap;
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, Method, StatusCode, Url};
-use tokio::sync::OnceCell;
+use futures_util::stream::{self, BoxStream};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode, Url};
 
-use super::error::RegistryError;
-use super::names::{Finder, LeadsInwards, Names, check_proxies, proxy_hosts};
-use crate::text::Plain;
+use super::address::ChosenBy;
+use super::error::{Cause, Content, Login};
+use super::limits::retry_after;
+use crate::name::ImageName;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest silence within an answer.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
-const USER_AGENT: &str = concat!("nix-oci-hashes/", env!("CARGO_PKG_VERSION"));
+/// Largest body of an error response that is read, in bytes.
+const LARGEST_ERROR_BODY: usize = 16 << 10;
 
-/// How a request is sent on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Route {
-    /// To this machine, past any proxy, which could not reach it.
-    Loopback,
-    /// To a registry that images.json names.
-    Home,
-    /// To a host that a registry has pointed to. Its name must not lead back
-    /// into this machine.
-    Away,
-}
-
-/// A request as it goes out.
-#[derive(Debug)]
-pub(super) struct Request {
-    pub(super) route: Route,
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) headers: HeaderMap,
-    /// The fields of a form, sent as the body.
-    pub(super) form: Option<Vec<(&'static str, String)>>,
-}
-
-/// An answer, whose body comes as it is read.
-pub(super) struct Response {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: BoxStream<'static, Result<Bytes, Failure>>,
-}
-
-/// No answer.
-#[derive(Debug, Clone)]
-pub(super) struct Failure {
-    pub(super) kind: FailureKind,
-    /// What the network said.
-    pub(super) reason: String,
-}
-
-/// Which failures a second try could mend, and which not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FailureKind {
-    /// No connection, silence, or an answer that broke off.
-    Passing,
-    /// The other side speaks no TLS.
-    NotTls,
-    /// The certificate is of an authority that is not known.
-    UnknownAuthority,
-    /// The certificate is not good for this server now.
-    Certificate,
-    /// A name leads into this machine's own network, where it must not.
-    Inwards,
-    /// There is no such host.
-    NoSuchHost,
-}
-
-/// What carries requests to registries.
+/// Sends requests. Each layer is one over the layer below.
 pub(super) trait Transport: Send + Sync {
-    /// Sends `request`, follows no redirect, and gives the answer's head.
-    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>>;
+    /// Sends `request`. The response may have any status; an error is what the
+    /// layer or one below it refused, or could not do.
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Cause>>;
 }
 
-/// The real network. Each client reads the system's certificates, which takes some
-/// milliseconds; most runs need one or two.
-pub(super) struct Network {
-    home: reqwest::Client,
-    loopback: OnceCell<reqwest::Client>,
-    away: OnceCell<reqwest::Client>,
-    names: Names,
-    certificates: Vec<Certificate>,
+impl<T: Transport + ?Sized> Transport for Arc<T> {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Cause>> {
+        (**self).send(request)
+    }
 }
 
-impl Network {
-    pub(super) fn new(names: Names) -> Result<Self, RegistryError> {
-        // An error means that a provider is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        check_proxies().map_err(RegistryError::Setup)?;
-        let certificates = extra_certificates()?;
-        let home = client(Route::Home, names, &certificates);
-        Ok(Self {
-            home: home.map_err(|error| RegistryError::Setup(innermost(&error)))?,
-            loopback: OnceCell::new(),
-            away: OnceCell::new(),
-            names,
-            certificates,
-        })
+/// A request for something of one image.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    image: ImageName,
+    content: Content,
+    method: Method,
+    url: Url,
+    chosen_by: ChosenBy,
+    headers: HeaderMap,
+    form: Option<Vec<(&'static str, String)>>,
+    limit: Option<usize>,
+    is_pull: bool,
+}
+
+impl Request {
+    /// A request for `content` of `image`, at a host that the user chose.
+    pub(super) fn new(image: &ImageName, content: Content, method: Method, url: Url) -> Self {
+        Self {
+            image: image.clone(),
+            content,
+            method,
+            url,
+            chosen_by: ChosenBy::User,
+            headers: HeaderMap::new(),
+            form: None,
+            limit: None,
+            is_pull: false,
+        }
     }
 
-    async fn client(&self, route: Route) -> reqwest::Result<&reqwest::Client> {
-        let cell = match route {
-            Route::Home => return Ok(&self.home),
-            Route::Loopback => &self.loopback,
-            Route::Away => &self.away,
+    /// The same request at `url`, whose host was chosen by `chosen_by`.
+    pub(super) fn at(mut self, url: Url, chosen_by: ChosenBy) -> Self {
+        self.url = url;
+        self.chosen_by = chosen_by;
+        self
+    }
+
+    pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// The request with an `Authorization` header, or without any.
+    pub(super) fn with_authorization(mut self, value: Option<HeaderValue>) -> Self {
+        match value {
+            Some(value) => self.headers.insert(AUTHORIZATION, value),
+            None => self.headers.remove(AUTHORIZATION),
         };
-        let build = || async { client(route, self.names, &self.certificates) };
-        cell.get_or_try_init(build).await
+        self
+    }
+
+    /// Sends `fields` as the body (`application/x-www-form-urlencoded`).
+    pub(super) fn with_form(mut self, fields: Vec<(&'static str, String)>) -> Self {
+        self.form = Some(fields);
+        self
+    }
+
+    /// Reads the body of a success whole, at most `bytes` of it, before the
+    /// response comes back. Without a limit it is a stream.
+    pub(super) fn with_limit(mut self, bytes: usize) -> Self {
+        self.limit = Some(bytes);
+        self
+    }
+
+    /// Marks a request that registries count as a pull.
+    pub(super) fn with_pull(mut self) -> Self {
+        self.is_pull = true;
+        self
+    }
+
+    pub(super) fn image(&self) -> &ImageName {
+        &self.image
+    }
+
+    pub(super) fn content(&self) -> Content {
+        self.content
+    }
+
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    pub(super) fn chosen_by(&self) -> ChosenBy {
+        self.chosen_by
+    }
+
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    pub(super) fn form(&self) -> Option<&[(&'static str, String)]> {
+        self.form.as_deref()
+    }
+
+    pub(super) fn limit(&self) -> Option<usize> {
+        self.limit
+    }
+
+    pub(super) fn is_pull(&self) -> bool {
+        self.is_pull
     }
 }
 
-fn client(
-    route: Route,
-    names: Names,
-    certificates: &[Certificate],
-) -> reqwest::Result<reqwest::Client> {
-    let guarded = (route == Route::Away).then(proxy_hosts);
-    let builder = reqwest::Client::builder()
-        .dns_resolver(Arc::new(Finder { names, guarded }))
-        .user_agent(USER_AGENT)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(READ_TIMEOUT)
-        .redirect(Policy::none())
-        .tls_certs_merge(certificates.iter().cloned());
-    if route == Route::Loopback {
-        builder.no_proxy().build()
-    } else {
-        builder.build()
-    }
+/// The body of a response, as it arrives.
+pub(super) type Body = BoxStream<'static, Result<Bytes, Cause>>;
+
+/// A response with its body still to be read.
+pub(super) struct Response {
+    status: StatusCode,
+    url: Url,
+    headers: HeaderMap,
+    body: Body,
+    login: Login,
 }
 
-impl Transport for Network {
-    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>> {
-        Box::pin(async move {
-            let client = self.client(request.route).await;
-            let mut builder = client
-                .map_err(|error| failure(&error))?
-                .request(request.method, request.url)
-                .headers(request.headers);
-            if let Some(form) = request.form {
-                builder = builder.form(&form);
+impl Response {
+    /// A response that came from `url`.
+    pub(super) fn new(status: StatusCode, url: Url, headers: HeaderMap, body: Body) -> Self {
+        Self {
+            status,
+            url,
+            headers,
+            body,
+            login: Login::default(),
+        }
+    }
+
+    /// Records what became of the user's login for this request.
+    pub(super) fn with_login(mut self, login: Login) -> Self {
+        self.login = login;
+        self
+    }
+
+    /// Replaces the body by what `wrap` makes of it.
+    pub(super) fn map_body(mut self, wrap: impl FnOnce(Body) -> Body) -> Self {
+        self.body = wrap(self.body);
+        self
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Where the response came from, after all redirects.
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    pub(super) fn login(&self) -> &Login {
+        &self.login
+    }
+
+    /// The length that `Content-Length` declares, in bytes.
+    pub(super) fn content_length(&self) -> Option<u64> {
+        let value = self.headers.get(CONTENT_LENGTH)?;
+        value.to_str().ok()?.parse().ok()
+    }
+
+    pub(super) fn into_body(self) -> Body {
+        self.body
+    }
+
+    /// Reads the body, which `content` names in the error for one that is longer
+    /// than `limit` bytes.
+    pub(super) async fn read(&mut self, content: Content, limit: usize) -> Result<Vec<u8>, Cause> {
+        let too_large = || Cause::TooLarge { content, limit };
+        let declared = self.content_length().unwrap_or_default();
+        if usize::try_from(declared).map_or(true, |declared| declared > limit) {
+            return Err(too_large());
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.body.next().await {
+            let chunk = chunk?;
+            if bytes.len() + chunk.len() > limit {
+                return Err(too_large());
             }
-            let response = builder.send().await.map_err(|error| failure(&error))?;
-            Ok(Response {
-                status: response.status(),
-                headers: response.headers().clone(),
-                body: response
-                    .bytes_stream()
-                    .map(|chunk| chunk.map_err(|error| failure(&error)))
-                    .boxed(),
-            })
-        })
-    }
-}
-
-/// The certificates of `NIX_SSL_CERT_FILE`, which come on top of the system's.
-/// `SSL_CERT_FILE` and `SSL_CERT_DIR`, which are read elsewhere, replace those.
-fn extra_certificates() -> Result<Vec<Certificate>, RegistryError> {
-    const VARIABLE: &str = "NIX_SSL_CERT_FILE";
-    /// What Nix sets where there are no certificates.
-    const NO_FILE: &str = "/no-cert-file.crt";
-    let Some(path) = std::env::var_os(VARIABLE).filter(|path| !path.is_empty() && path != NO_FILE)
-    else {
-        return Ok(Vec::new());
-    };
-    let setup = |reason: &str| {
-        let file = path.to_string_lossy();
-        RegistryError::Setup(format!("{VARIABLE}: {}: {}", Plain(&file), Plain(reason)))
-    };
-    let bundle = std::fs::read(&path).map_err(|error| setup(&crate::json::plain(&error)))?;
-    let certificates = Certificate::from_pem_bundle(&bundle).map_err(|e| setup(&innermost(&e)))?;
-    if certificates.is_empty() {
-        return Err(setup("it holds no certificate"));
-    }
-    Ok(certificates)
-}
-
-fn failure(error: &reqwest::Error) -> Failure {
-    let mut reason = innermost(error);
-    let kind = match tls_error(error) {
-        Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
-            FailureKind::UnknownAuthority
+            bytes.extend_from_slice(&chunk);
         }
-        Some(rustls::Error::InvalidCertificate(_)) => FailureKind::Certificate,
-        Some(rustls::Error::InvalidMessage(_)) => FailureKind::NotTls,
-        _ if reason.contains("Name or service not known") => FailureKind::NoSuchHost,
-        _ if causes(error).any(<dyn Error>::is::<LeadsInwards>) => FailureKind::Inwards,
-        _ => FailureKind::Passing,
-    };
-    if error.is_timeout() {
-        "it does not answer in time".clone_into(&mut reason);
+        Ok(bytes)
     }
-    Failure { kind, reason }
-}
 
-/// An error, what it is from, and so on; an I/O error hides what it is made of.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
-        let error: &'a (dyn Error + 'static) = *error;
-        match error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-        {
-            Some(inner) => Some(inner),
-            None => error.source(),
+    /// Reads the body now, so that a broken one is noticed here.
+    pub(super) async fn buffered(mut self, content: Content, limit: usize) -> Result<Self, Cause> {
+        let bytes = Bytes::from(self.read(content, limit).await?);
+        Ok(self.map_body(|_| stream::iter([Ok(bytes)]).boxed()))
+    }
+
+    /// How long `Retry-After` says to wait.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        retry_after(&self.headers, SystemTime::now())
+    }
+
+    /// The message of an error response (OCI distribution spec, "Error Codes").
+    pub(super) async fn error_message(&mut self) -> Option<String> {
+        #[derive(serde::Deserialize)]
+        struct Errors {
+            errors: Vec<Error>,
         }
-    })
-}
-
-/// What TLS said.
-fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    causes(error).find_map(|cause| cause.downcast_ref())
-}
-
-/// The cause that says most, without the address that the outer ones repeat.
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    let text = causes(error)
-        .last()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    let text = match text.split_once(" (os error") {
-        Some((message, _)) => message.to_lowercase(),
-        None => text,
-    };
-    let known = text.strip_prefix("failed to lookup address information: ");
-    Plain(known.unwrap_or(&text)).to_string()
+        #[derive(serde::Deserialize)]
+        struct Error {
+            message: String,
+        }
+        let body = self.read(Content::Error, LARGEST_ERROR_BODY).await.ok()?;
+        let errors: Errors = serde_json::from_slice(&body).ok()?;
+        let first = errors.errors.into_iter().next()?;
+        Some(first.message)
+    }
 }

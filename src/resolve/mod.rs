@@ -1,12 +1,12 @@
 //! One reference, answered by its registry instead of the table.
 
+#[cfg(feature = "resolve")]
+mod blocking;
 mod cache;
-#[cfg(feature = "resolve")]
-mod within;
 
-pub use cache::Cache;
 #[cfg(feature = "resolve")]
-pub use within::{Limits, WithinError, ask_within};
+pub use blocking::{BlockingError, Limits, Resolved, resolve_blocking};
+pub use cache::Cache;
 
 use std::fmt;
 

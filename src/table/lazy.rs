@@ -12,7 +12,7 @@ use memchr::memmem::Finder;
 
 use super::canonical::read_pins;
 use super::text::Text;
-use super::{Pins, READ_REMEDY, REMEDY, Table, head};
+use super::{Pins, REMEDY, Table, head};
 use crate::json::{self, FileError};
 use crate::name::ImageName;
 
@@ -72,20 +72,17 @@ impl LazyTable {
     /// The table of the file at `path`, whatever kind of file it is.
     ///
     /// # Errors
-    /// Where it cannot be read.
-    pub fn open(path: &Path) -> Result<Self, FileError> {
+    /// Where it cannot be read, for which `remedy` says what to do.
+    pub fn open(path: &Path, remedy: &str) -> Result<Self, FileError> {
         let origin = path.display().to_string();
         // A pipe can be read but once.
         match std::fs::metadata(path) {
             Ok(there) if there.is_file() => {
                 let file = File::open(path);
-                let failed = |error| FileError::new(&origin, json::plain(&error), READ_REMEDY);
+                let failed = |error| FileError::new(&origin, json::plain(&error), remedy);
                 Self::from_file(file.map_err(failed)?, &origin)
             }
-            _ => Ok(Self::from_text(
-                json::read_file(path, READ_REMEDY)?,
-                &origin,
-            )),
+            _ => Ok(Self::from_text(json::read_file(path, remedy)?, &origin)),
         }
     }
 

@@ -36,8 +36,6 @@ pub type Pins = BTreeMap<Tag, Arc<Pin>>;
 pub type Platforms = LiteMap<Platform, Digest>;
 
 const REMEDY: &str = "mend the file, or take its last good version from git";
-const READ_REMEDY: &str =
-    "run 'nix-oci-hashes refresh' where images.json is, or name the table with --digests FILE";
 /// The highest version of a table. One whose pins record no version is of 1.
 const VERSION: u64 = 2;
 
@@ -213,9 +211,9 @@ impl Table {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// Where it cannot be read or is not well-formed.
-    pub fn read(path: &Path) -> Result<Self, FileError> {
-        let content = json::read_file(path, READ_REMEDY)?;
+    /// Where it cannot be read, for which `remedy` says what to do, or is malformed.
+    pub fn read(path: &Path, remedy: &str) -> Result<Self, FileError> {
+        let content = json::read_file(path, remedy)?;
         Self::parse(&content, &path.display().to_string())
     }
 

@@ -4,6 +4,7 @@ use nix_oci_hashes::refresh::{Change, ChangeKind, Problem, Report};
 use serde_json::{Map, Value, json};
 
 use super::{Outcome, counts, decisions, word};
+use crate::cli::remedy;
 
 /// The version of the schema.
 const VERSION: u64 = 1;
@@ -22,8 +23,8 @@ pub(in crate::cli) fn render(report: &Report, table: &str, outcome: Outcome) -> 
         .collect();
     let gone = report.gone.iter();
     let gone = gone.map(|gone| json!({ "image": gone.image.as_str(), "tag": gone.tag.as_str(), "pinned": gone.pinned }));
-    let lacking = report.lacking.iter().map(|lacking| {
-        json!({ "image": lacking.image.as_str(), "platform": lacking.platform.as_str(), "pins": lacking.pins })
+    let missing = report.missing_platforms.iter().map(|missing| {
+        json!({ "image": missing.image.as_str(), "platform": missing.platform.as_str(), "pins": missing.pins })
     });
     let ambiguous = report.ambiguous.iter().map(|of| {
         json!({ "image": of.image.as_str(), "tag": of.tag.as_str(), "platform": of.platform.as_str() })
@@ -35,7 +36,7 @@ pub(in crate::cli) fn render(report: &Report, table: &str, outcome: Outcome) -> 
             | Problem::NoSuchTag(tag)
             | Problem::NoPlatform { tag, .. } => Some(tag.as_str()),
         };
-        json!({ "image": image.as_str(), "tag": tag, "message": problem.to_string() })
+        json!({ "image": image.as_str(), "tag": tag, "message": remedy::problem(problem) })
     });
     let quotas = report.quotas.iter().map(|(registry, quota)| {
         json!({
@@ -53,7 +54,7 @@ pub(in crate::cli) fn render(report: &Report, table: &str, outcome: Outcome) -> 
         "counts": counts,
         "changes": report.changes.iter().map(change).collect::<Vec<_>>(),
         "gone": gone.collect::<Vec<_>>(),
-        "lacking": lacking.collect::<Vec<_>>(),
+        "lacking": missing.collect::<Vec<_>>(),
         "ambiguous": ambiguous.collect::<Vec<_>>(),
         "problems": problems.collect::<Vec<_>>(),
         "quotas": quotas.collect::<Vec<_>>(),

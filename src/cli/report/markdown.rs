@@ -7,6 +7,7 @@ use nix_oci_hashes::name::ImageName;
 use nix_oci_hashes::refresh::{Change, ChangeKind, Report};
 
 use super::{lost_words, platforms, sum, versions, word};
+use crate::cli::remedy;
 
 /// From how many rows on a table is folded away.
 const LONG: usize = 12;
@@ -41,7 +42,7 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
     let failed = report
         .problems
         .iter()
-        .map(|(image, problem)| [link(image), code(&problem.to_string())]);
+        .map(|(image, problem)| [link(image), code(&remedy::problem(problem))]);
     let failed: Vec<_> = failed.collect();
     table(&mut text, "failed", &["image", "why"], &failed, LONGEST);
     let others: Vec<_> = of("moved")
@@ -95,18 +96,18 @@ fn notices(text: &mut String, report: &Report) {
         &gone.collect::<Vec<_>>(),
         LONGEST,
     );
-    let lacking = report.lacking.iter().map(|lacking| {
+    let missing = report.missing_platforms.iter().map(|missing| {
         [
-            link(&lacking.image),
-            code(lacking.platform.as_str()),
-            lacking.pins.to_string(),
+            link(&missing.image),
+            code(missing.platform.as_str()),
+            missing.pins.to_string(),
         ]
     });
     table(
         text,
         "without a tracked platform",
         &["image", "platform", "pins"],
-        &lacking.collect::<Vec<_>>(),
+        &missing.collect::<Vec<_>>(),
         LONGEST,
     );
     let ambiguous = report.ambiguous.iter().map(|of| {

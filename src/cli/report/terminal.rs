@@ -10,6 +10,7 @@ use nix_oci_hashes::tag::Tag;
 
 use super::{decisions, lost_words, platforms, sum, versions, word};
 use crate::cli::columns::{Cell, align};
+use crate::cli::remedy;
 
 const YELLOW: Style = AnsiColor::Yellow.on_default();
 
@@ -26,13 +27,13 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
             format!("no longer in the registry{pin}"),
         )
     }));
-    rows.extend(report.lacking.iter().map(|lacking| {
+    rows.extend(report.missing_platforms.iter().map(|missing| {
         let how = format!(
             "{} of its pins lack {}; 'refresh --all' asks for it anew, and if none should have it, take \
              it out of 'platforms' in images.json",
-            lacking.pins, lacking.platform
+            missing.pins, missing.platform
         );
-        row("notice", YELLOW, lacking.image.to_string(), how)
+        row("notice", YELLOW, missing.image.to_string(), how)
     }));
     rows.extend(report.ambiguous.iter().map(|of| {
         let how = format!(
@@ -50,7 +51,7 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
     }));
     rows.extend(report.problems.iter().map(|(image, problem)| {
         let style = AnsiColor::Red.on_default().bold();
-        row("failed", style, image.to_string(), problem.to_string())
+        row("failed", style, image.to_string(), remedy::problem(problem))
     }));
     let mut text = align(&rows);
     // Writing to a string does not fail.

@@ -12,9 +12,10 @@ use insta::assert_snapshot;
 use nix_oci_hashes::digest::{Algorithm, Digest};
 use nix_oci_hashes::name::ImageName;
 use nix_oci_hashes::refresh::{
-    Ambiguous, Change, ChangeKind, Decision, Gone, Kept, Lacking, Left, Problem, Report, Taken,
+    Ambiguous, Change, ChangeKind, Decision, Gone, Kept, Left, MissingPlatform, Problem, Report,
+    Taken,
 };
-use nix_oci_hashes::registry::{Quota, RegistryError};
+use nix_oci_hashes::registry::{Cause, Content, Quota, RegistryError};
 use nix_oci_hashes::tag::Tag;
 use nix_oci_hashes::version::Precision;
 
@@ -97,7 +98,7 @@ fn report() -> Report {
             tag: tag("34"),
             platform: "linux/arm64".parse().unwrap(),
         }],
-        lacking: vec![Lacking {
+        missing_platforms: vec![MissingPlatform {
             image: image("docker.io/nextcloud"),
             platform: "linux/arm/v7".parse().unwrap(),
             pins: 2,
@@ -107,7 +108,10 @@ fn report() -> Report {
                 image("docker.io/redis"),
                 Problem::Tag {
                     tag: tag("8"),
-                    error: RegistryError::NoSuchImage(image("docker.io/redis")),
+                    error: RegistryError {
+                        image: image("docker.io/redis"),
+                        cause: Box::new(Cause::NoSuchImage),
+                    },
                 },
             ),
             (
@@ -234,9 +238,12 @@ fn a_very_long_report_still_fits_a_pull_request() {
 /// mention, a link or an escape of the terminal.
 #[test]
 fn nothing_a_registry_says_steers_the_reader() {
-    let error = RegistryError::ForeignPage {
+    let error = RegistryError {
         image: image("r.example/a"),
-        next: "https://evil.example/\u{1b}[31m|`x``y` @you <script> #1\n| a |".to_owned(),
+        cause: Box::new(Cause::Malformed {
+            content: Content::TagList,
+            reason: "https://evil.example/\u{1b}[31m|`x``y` @you <script> #1\n| a |".to_owned(),
+        }),
     };
     let report = Report {
         problems: vec![(image("r.example/a"), Problem::Image(error))],
@@ -246,7 +253,7 @@ fn nothing_a_registry_says_steers_the_reader() {
     let row = markdown.lines().find(|line| line.contains("evil")).unwrap();
     let cells = row.replace("\\|", "");
     assert_eq!(cells.matches('|').count(), 3, "{row}");
-    assert!(row.contains("| ```the tag list"), "{row}");
+    assert!(row.contains("| ```the registry sent a tag list"), "{row}");
     assert!(row.ends_with("``` |"), "{row}");
     let terminal = plain(&terminal::render(&report, "x"));
     for text in [&terminal, &markdown] {

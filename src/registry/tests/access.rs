@@ -1,10 +1,10 @@
 //! Tokens, passwords, redirects: who is told what.
 
 use super::fake::{Fake, Said, digest, image, refused, tag};
+use crate::registry::address::ChosenBy;
+use crate::registry::auth::{Credential, Credentials};
 use crate::registry::client::Options;
-use crate::registry::credentials::{Credential, Credentials};
-use crate::registry::error::RegistryError;
-use crate::registry::transport::Route;
+use crate::registry::error::{Cause, ConnectProblem};
 
 fn password() -> Credential {
     Credential::Password {
@@ -173,8 +173,8 @@ async fn a_token_service_elsewhere_is_told_nothing() {
     assert_eq!(to_evil.len(), 1);
     assert_eq!(to_evil[0].authorization, None);
     assert_eq!(
-        to_evil[0].route,
-        Route::Away,
+        to_evil[0].chosen_by,
+        ChosenBy::Registry,
         "its name must not lead inwards"
     );
     let client = fake.client_as("r.example", Credential::IdentityToken("mine".to_owned()));
@@ -196,7 +196,7 @@ async fn a_token_service_that_must_not_be_asked_is_not() {
         let fake = wants_token(realm);
         let client = fake.client_as("r.example", password());
         let error = refused(&client).await;
-        assert!(matches!(error, RegistryError::Denied { .. }), "{error}");
+        assert!(matches!(*error.cause, Cause::Denied { .. }), "{error}");
         assert_eq!(
             fake.lines(),
             ["GET https://r.example/v2/app/tags/list"],
@@ -231,7 +231,7 @@ async fn hostile_tokens_are_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_password_does_not_go_out_without_tls() {
     let fake = Fake::new(|asked, _, _| match asked.url.scheme() {
-        "https" => Said::failure(crate::registry::transport::FailureKind::NotTls),
+        "https" => Said::failure(ConnectProblem::NotTls),
         _ => Said::status(401).header("www-authenticate", "Basic realm=\"r\""),
     });
     let options = Options {
@@ -272,7 +272,7 @@ async fn a_redirect_to_another_host_carries_nothing() {
     assert_eq!(fake.told(), ["https://r.example"]);
     let last = fake.asked().pop().unwrap();
     assert_eq!(last.line(), "HEAD https://cdn.example/blob");
-    assert_eq!(last.route, Route::Away);
+    assert_eq!(last.chosen_by, ChosenBy::Registry);
 }
 
 #[tokio::test(start_paused = true)]
@@ -326,7 +326,7 @@ async fn redirects_that_lead_astray_are_not_followed() {
             "within this machine's own network",
         ),
         ("file:///etc/passwd", "it does not lead to https"),
-        ("https://", "where it leads is no address"),
+        ("https://", "its Location is no URL"),
     ] {
         let reason = reason.replace("within", "into");
         let fake = Fake::new(move |_, _, _| Said::redirect(to));
@@ -362,10 +362,7 @@ async fn a_next_page_on_another_host_is_not_asked() {
         });
         let client = fake.client_as("r.example", password());
         let error = refused(&client).await;
-        assert!(
-            matches!(error, RegistryError::ForeignPage { .. }),
-            "{error}"
-        );
+        assert!(matches!(*error.cause, Cause::ForeignPage { .. }), "{error}");
         assert_eq!(fake.asked().len(), 2, "{next}");
     }
 }
@@ -477,7 +474,7 @@ async fn a_login_that_was_not_sent_is_not_said_to_be() {
         .to_string();
     assert!(
         error.contains(
-            "its token service answers 403 Forbidden to your stored login, and it was asked without"
+            "its token service answers 403 Forbidden to your stored login, and gave a token without it"
         ),
         "{error}"
     );
@@ -560,7 +557,7 @@ async fn a_list_goes_on_where_a_redirect_has_led() {
 #[tokio::test(start_paused = true)]
 async fn a_registry_on_this_machine_may_not_point_to_its_neighbours_either() {
     let fake = Fake::new(|asked, _, _| match asked.url.scheme() {
-        "https" => Said::failure(crate::registry::transport::FailureKind::NotTls),
+        "https" => Said::failure(ConnectProblem::NotTls),
         _ => Said::redirect("http://169.254.169.254/latest/meta-data"),
     });
     let error = fake

@@ -1,5 +1,5 @@
-//! The registry itself: a function from requests to answers, and a record of
-//! what it was asked.
+//! A registry in the place of the network: a function from requests to responses,
+//! and a record of the requests.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,10 +13,11 @@ use reqwest::{Method, StatusCode, Url};
 
 use crate::digest::{Algorithm, Digest};
 use crate::name::ImageName;
+use crate::registry::address::ChosenBy;
+use crate::registry::auth::{Credential, Credentials};
 use crate::registry::client::{Client, Options};
-use crate::registry::credentials::{Credential, Credentials};
-use crate::registry::error::RegistryError;
-use crate::registry::transport::{Failure, FailureKind, Request, Response, Route, Transport};
+use crate::registry::error::{Cause, ConnectProblem, RegistryError};
+use crate::registry::transport::{Request, Response, Transport};
 use crate::tag::Tag;
 
 /// What it answers.
@@ -34,7 +35,7 @@ enum Body {
     Endless,
     /// No answer at all, ever.
     Never,
-    Failure(FailureKind),
+    Failure(ConnectProblem),
 }
 
 impl Said {
@@ -92,16 +93,16 @@ impl Said {
         }
     }
 
-    pub(in crate::registry) fn failure(kind: FailureKind) -> Self {
+    pub(in crate::registry) fn failure(problem: ConnectProblem) -> Self {
         Self {
-            body: Body::Failure(kind),
+            body: Body::Failure(problem),
             ..Self::status(200)
         }
     }
 
     /// No connection.
     pub(crate) fn down() -> Self {
-        Self::failure(FailureKind::Passing)
+        Self::failure(ConnectProblem::Transient)
     }
 
     pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -127,7 +128,7 @@ pub(crate) struct Asked {
     pub(crate) url: Url,
     pub(crate) authorization: Option<String>,
     pub(crate) form: Option<String>,
-    pub(in crate::registry) route: Route,
+    pub(in crate::registry) chosen_by: ChosenBy,
 }
 
 impl Asked {
@@ -194,7 +195,7 @@ impl Fake {
         options: Options,
         credentials: Credentials,
     ) -> Client {
-        Client::over(Box::new(self.clone()), credentials, options)
+        Client::over(Arc::new(self.clone()), credentials, options)
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
@@ -224,14 +225,14 @@ impl Fake {
 }
 
 impl Transport for Fake {
-    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>> {
-        let authorization = request.headers.get(AUTHORIZATION);
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Cause>> {
+        let authorization = request.headers().get(AUTHORIZATION);
         let asked = Asked {
-            method: request.method,
+            method: request.method().clone(),
             authorization: authorization.map(|value| value.to_str().unwrap().to_owned()),
-            form: request.form.map(|form| format!("{form:?}")),
-            route: request.route,
-            url: request.url,
+            form: request.form().map(|form| format!("{form:?}")),
+            chosen_by: request.chosen_by(),
+            url: request.url().clone(),
         };
         let said = {
             let mut before = self.asked.lock().unwrap();
@@ -254,14 +255,16 @@ impl Transport for Fake {
                 headers.append(HeaderName::from_static(name), value.parse().unwrap());
             }
             let served = Arc::clone(&self.served);
-            let failure = |kind| Failure {
-                kind,
-                reason: "the test says so".to_owned(),
+            let host = asked.url.host_str().unwrap_or_default().to_owned();
+            let failure = |problem| Cause::Unreachable {
+                host,
+                problem,
+                message: "the test says so".to_owned(),
             };
             let body = match said.body {
                 Body::Whole(body) => stream::iter([Ok(Bytes::from(body))]).boxed(),
                 Body::Cut(body) => {
-                    let broken = failure(FailureKind::Passing);
+                    let broken = failure(ConnectProblem::Transient);
                     stream::iter([Ok(Bytes::from(body)), Err(broken)]).boxed()
                 }
                 Body::Endless => stream::repeat_with(move || {
@@ -270,13 +273,10 @@ impl Transport for Fake {
                 })
                 .boxed(),
                 Body::Never => std::future::pending().await,
-                Body::Failure(kind) => return Err(failure(kind)),
+                Body::Failure(problem) => return Err(failure(problem)),
             };
-            Ok(Response {
-                status: StatusCode::from_u16(said.status).unwrap(),
-                headers,
-                body,
-            })
+            let status = StatusCode::from_u16(said.status).unwrap();
+            Ok(Response::new(status, asked.url, headers, body))
         })
     }
 }

@@ -7,10 +7,9 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::fake::{Fake, Said, digest, image, index, refused, tag};
+use crate::registry::auth::Credentials;
 use crate::registry::client::Options;
-use crate::registry::credentials::Credentials;
-use crate::registry::error::RegistryError;
-use crate::registry::transport::FailureKind;
+use crate::registry::error::{Cause, ConnectProblem};
 
 #[tokio::test(start_paused = true)]
 async fn passing_faults_are_tried_again_after_growing_waits() {
@@ -22,7 +21,7 @@ async fn passing_faults_are_tried_again_after_growing_waits() {
         (|| Said::status(429).header("retry-after", "0"), 12),
         (|| Said::status(408), 7),
         (|| Said::cut("{\"tags\":"), 7),
-        (|| Said::failure(FailureKind::Passing), 7),
+        (|| Said::failure(ConnectProblem::Transient), 7),
     ] {
         let fake = Fake::new(move |_, _, nth| if nth < 3 { fault() } else { Said::tags(&["1"]) });
         let start = Instant::now();
@@ -41,8 +40,8 @@ async fn what_another_try_cannot_mend_is_not_tried_again() {
     for fault in [
         || Said::status(403),
         || Said::status(400),
-        || Said::failure(FailureKind::Certificate),
-        || Said::failure(FailureKind::NoSuchHost),
+        || Said::failure(ConnectProblem::Certificate),
+        || Said::failure(ConnectProblem::NoSuchHost),
     ] {
         let fake = Fake::new(move |_, _, _| fault());
         refused(&fake.client()).await;
@@ -116,11 +115,12 @@ async fn a_registry_that_has_had_enough_is_left_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_registry_that_is_down_is_not_asked_for_every_image() {
-    let fake = Fake::new(|_, _, _| Said::failure(FailureKind::Passing));
+    let fake = Fake::new(|_, _, _| Said::failure(ConnectProblem::Transient));
     let client = fake.client();
     for name in ["a", "b", "c", "d"] {
         let error = client.tags(&image(&format!("r.example/{name}"))).await;
-        assert!(matches!(error, Err(RegistryError::Unreachable { .. })));
+        let cause = error.unwrap_err().cause;
+        assert!(matches!(*cause, Cause::Unreachable { .. }), "{cause:?}");
     }
     assert_eq!(fake.asked().len(), 10, "two requests and their retries");
 }
@@ -168,8 +168,9 @@ async fn a_deadline_ends_whatever_the_registry_does() {
         let late = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
         let late: Vec<String> = late.map(ToString::to_string).collect();
         assert!(
-            late.iter()
-                .any(|e| e.contains("r.example was not done within 90 s;") || e.contains("500")),
+            late.iter().any(
+                |e| e.contains("timed out after 90 s waiting for r.example;") || e.contains("500")
+            ),
             "{late:?}"
         );
     }
@@ -375,10 +376,7 @@ async fn when_pulls_are_refused_the_rest_goes_on() {
         client.tags(&image).await.unwrap();
         client.digest(&image, &tag("1")).await.unwrap();
         let error = client.platforms(&image, &digest("x")).await.unwrap_err();
-        assert!(
-            matches!(error, RegistryError::RateLimited { .. }),
-            "{error}"
-        );
+        assert!(error.cause.is_rate_limited(), "{error}");
     }
     let pulls = fake
         .lines()

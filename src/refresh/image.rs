@@ -1,0 +1,272 @@
+//! Refreshes one image.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::backfill::Backfill;
+use super::decision::Decision;
+use super::fetch::{self, Indexes};
+use super::options::{Options, Progress};
+use super::plan::plan;
+use super::report::Problem;
+use crate::digest::Digest;
+use crate::images::TrackedImage;
+use crate::name::ImageName;
+use crate::platform::Platform;
+use crate::registry::{Client, IndexPlatforms, RegistryError};
+use crate::table::{Pin, Pins, Table};
+use crate::tag::Tag;
+
+/// What a refresh has found for an image.
+pub(super) struct RefreshedImage {
+    pub(super) image: ImageName,
+    pub(super) pins: Pins,
+    /// The platforms that images.json lists.
+    pub(super) platforms: BTreeSet<Platform>,
+    /// Tags that are full versions.
+    pub(super) full: BTreeSet<Tag>,
+    pub(super) decisions: BTreeMap<Tag, Decision>,
+    /// Tags that the registry no longer has.
+    pub(super) gone: BTreeSet<Tag>,
+    /// Tracked platforms that some pins do not have, and how many.
+    pub(super) missing_platforms: Vec<(Platform, usize)>,
+    /// Platforms that the index of a tag lists more than once.
+    pub(super) ambiguous: Vec<(Tag, Platform)>,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl RefreshedImage {
+    fn new(tracked: &TrackedImage) -> Self {
+        Self {
+            image: tracked.image.clone(),
+            pins: Pins::new(),
+            platforms: tracked.platforms.clone(),
+            full: BTreeSet::new(),
+            decisions: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            missing_platforms: Vec::new(),
+            ambiguous: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+}
+
+/// Refreshes an image. What fails keeps its pin of the `old` table.
+pub(super) async fn refresh_image(
+    tracked: &TrackedImage,
+    old: &Table,
+    client: &Client,
+    options: &Options,
+    progress: &impl Progress,
+) -> RefreshedImage {
+    let image = &tracked.image;
+    let registry = image.registry();
+    let old_pins = old
+        .images
+        .get(image)
+        .map(|pins| prune(pins, tracked))
+        .unwrap_or_default();
+    let mut refreshed = RefreshedImage::new(tracked);
+    let listed = match client.tags(image).await {
+        Ok(listed) => listed,
+        Err(error) => {
+            progress.listed(registry, 0);
+            refreshed.pins = old_pins;
+            record_versions(&mut refreshed.pins, tracked);
+            refreshed.problems.push(Problem::Image(error));
+            return refreshed;
+        }
+    };
+    let plan = plan(tracked, &old_pins, &listed, options);
+    // It may be large, and others wait for its permit.
+    drop(listed);
+    let requested: BTreeSet<&Tag> = plan.ask().collect();
+    progress.listed(registry, requested.len());
+    refreshed.gone = plan.gone().cloned().collect();
+    let kept = plan.keep().filter_map(|tag| old_pins.get_key_value(tag));
+    let kept = kept.filter(|(_, pin)| is_tracked(pin, tracked));
+    refreshed
+        .pins
+        .extend(kept.map(|(tag, pin)| (tag.clone(), pin.clone())));
+
+    let digests = fetch::digests(client, image, requested, progress).await;
+    let stale = Stale {
+        old_pins: &old_pins,
+        tracked,
+        all: options.all,
+    };
+    let unknown = digests.iter().filter_map(|(tag, digest)| match digest {
+        Ok(Some(digest)) if stale.is(tag, digest) => Some(digest),
+        _ => None,
+    });
+    let read = fetch::indexes(client, image, unknown.collect()).await;
+    for (tag, digest) in digests {
+        stale.pin(tag, digest, &read, &mut refreshed);
+    }
+    let backfill = Backfill {
+        client,
+        tracked,
+        old_pins: &old_pins,
+        gone: &refreshed.gone,
+        read: &read,
+    };
+    let problems = backfill.run(&mut refreshed.pins).await;
+    refreshed.problems.extend(problems);
+    record_versions(&mut refreshed.pins, tracked);
+    refreshed.missing_platforms = missing_platforms(&refreshed.pins, tracked);
+    refreshed.full = plan.full;
+    if options.explain {
+        refreshed.decisions = plan.decisions;
+    }
+    refreshed
+}
+
+/// Decides which old pins still hold.
+struct Stale<'a> {
+    old_pins: &'a Pins,
+    tracked: &'a TrackedImage,
+    all: bool,
+}
+
+impl Stale<'_> {
+    /// Whether the index of `digest` has to be read for `tag`.
+    fn is(&self, tag: &Tag, digest: &Digest) -> bool {
+        let platforms = &self.tracked.platforms;
+        let Some(pin) = self.old_pins.get(tag) else {
+            return true;
+        };
+        let is_known = pin.is_complete(platforms) || (pin.has_any(platforms) && !self.all);
+        pin.digest != *digest || !is_known
+    }
+
+    /// Adds the pin of `tag`, by the digest that the registry has for it and the
+    /// indexes that were `read`.
+    fn pin(
+        &self,
+        tag: &Tag,
+        digest: Result<Option<Digest>, RegistryError>,
+        read: &Indexes,
+        refreshed: &mut RefreshedImage,
+    ) {
+        let tracked = self.tracked;
+        let old_pin = self.old_pins.get(tag);
+        let pin = match digest {
+            Ok(Some(digest)) => match read.get(&digest) {
+                Some(index) if self.is(tag, &digest) => {
+                    new_pin(tracked, tag, digest, index).map(|pin| Some(Arc::new(pin)))
+                }
+                _ => Ok(old_pin.cloned()),
+            },
+            Ok(None) if old_pin.is_none() && tracked.tags.contains(tag) => {
+                Err(Problem::NoSuchTag(tag.clone()))
+            }
+            Ok(None) => {
+                refreshed.gone.insert(tag.clone());
+                Ok(old_pin.filter(|pin| is_tracked(pin, tracked)).cloned())
+            }
+            Err(error) => Err(Problem::Tag {
+                tag: tag.clone(),
+                error,
+            }),
+        };
+        if let Ok(Some(pin)) = &pin
+            && let Some(Ok(index)) = read.get(&pin.digest)
+        {
+            refreshed.ambiguous.extend(ambiguous(tag, pin, index));
+        }
+        let pin = match pin {
+            Ok(pin) => pin,
+            Err(problem) => {
+                // A response, unlike a failure, says that nothing is left of the pin.
+                let is_response = matches!(problem, Problem::NoPlatform { .. });
+                refreshed.problems.push(problem);
+                old_pin
+                    .filter(|pin| !is_response || is_tracked(pin, tracked))
+                    .cloned()
+            }
+        };
+        refreshed.pins.extend(pin.map(|pin| (tag.clone(), pin)));
+    }
+}
+
+/// The platforms of a pin that its index lists more than once.
+fn ambiguous(tag: &Tag, pin: &Pin, index: &IndexPlatforms) -> Vec<(Tag, Platform)> {
+    let of_pin = |platform: &&Platform| pin.platforms.contains_key(*platform);
+    let platforms = index.ambiguous.iter().filter(of_pin);
+    platforms
+        .map(|platform| (tag.clone(), platform.clone()))
+        .collect()
+}
+
+/// The pin of a tag that points to `digest`.
+fn new_pin(
+    tracked: &TrackedImage,
+    tag: &Tag,
+    digest: Digest,
+    index: &Result<IndexPlatforms, RegistryError>,
+) -> Result<Pin, Problem> {
+    let index = index.as_ref().map_err(|error| Problem::Tag {
+        tag: tag.clone(),
+        error: error.clone(),
+    })?;
+    let platforms = index.of(&tracked.platforms);
+    if platforms.is_empty() {
+        return Err(Problem::NoPlatform {
+            tag: tag.clone(),
+            offered: index.manifests.keys().cloned().collect(),
+        });
+    }
+    Ok(Pin::new(digest, platforms))
+}
+
+/// The pins without the tags that images.json ignores, and without the platforms
+/// that it no longer lists. A pin with no other platform stays as it is until the
+/// registry has said what its tag offers.
+fn prune(pins: &Pins, tracked: &TrackedImage) -> Pins {
+    let mut pins = pins.clone();
+    pins.retain(|tag, _| !tracked.ignores(tag));
+    let is_fitting = |pin: &Pin| {
+        let mut platforms = pin.platforms.keys();
+        platforms.all(|platform| tracked.platforms.contains(platform))
+    };
+    for pin in pins.values_mut() {
+        if is_tracked(pin, tracked) && !is_fitting(pin) {
+            Arc::make_mut(pin)
+                .platforms
+                .retain(|platform, _| tracked.platforms.contains(platform));
+        }
+    }
+    pins
+}
+
+/// Records in each pin what the patterns of images.json read from its tag.
+fn record_versions(pins: &mut Pins, tracked: &TrackedImage) {
+    for (tag, pin) in pins {
+        let version = tracked.recorded_version(tag).map(Box::new);
+        if pin.version != version {
+            Arc::make_mut(pin).version = version;
+        }
+    }
+}
+
+/// Whether a pin has a platform that images.json lists, or none as yet.
+fn is_tracked(pin: &Pin, tracked: &TrackedImage) -> bool {
+    let mut platforms = pin.platforms.keys();
+    pin.platforms.is_empty() || platforms.any(|platform| tracked.platforms.contains(platform))
+}
+
+/// Each tracked platform that some verified pins do not have, and how many.
+fn missing_platforms(pins: &Pins, tracked: &TrackedImage) -> Vec<(Platform, usize)> {
+    let incomplete: Vec<&Arc<Pin>> = pins
+        .values()
+        .filter(|pin| !pin.platforms.is_empty() && !pin.is_complete(&tracked.platforms))
+        .collect();
+    let count = |platform: &Platform| {
+        let missing = incomplete
+            .iter()
+            .filter(|pin| !pin.platforms.contains_key(platform));
+        (platform.clone(), missing.count())
+    };
+    let counts = tracked.platforms.iter().map(count);
+    counts.filter(|(_, count)| *count > 0).collect()
+}

@@ -1,0 +1,188 @@
+//! Digests and manifests (OCI distribution spec, "Pulling manifests").
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+use reqwest::{Method, StatusCode};
+
+use super::Api;
+use crate::digest::{Algorithm, Digest};
+use crate::name::ImageName;
+use crate::registry::error::{Cause, Content};
+use crate::registry::lock::lock;
+use crate::registry::manifest::{ACCEPTED, IndexPlatforms, Manifest, platform_of_config};
+use crate::registry::transport::{Request, Response};
+use crate::tag::Tag;
+
+/// Largest manifest or image configuration, in bytes (registries set this limit).
+const LARGEST_MANIFEST: usize = 4 << 20;
+/// Most indexes that are read for one digest.
+const MAX_INDEXES: usize = 32;
+const DIGEST_HEADER: &str = "docker-content-digest";
+
+impl Api {
+    /// The digest of `tag`; `None` where there is no such tag. Costs a HEAD, which
+    /// registries do not count as a pull.
+    pub(in crate::registry) async fn digest(
+        &self,
+        image: &ImageName,
+        tag: &Tag,
+    ) -> Result<Option<Digest>, Cause> {
+        let path = format!("manifests/{tag}");
+        let head = if self.has_no_head.load(Ordering::Relaxed) {
+            Head::Unusable(None)
+        } else {
+            self.head(image, &path).await?
+        };
+        let refusal = match head {
+            Head::NoSuchTag => return Ok(None),
+            Head::Digest(digest) => return Ok(Some(digest)),
+            Head::Unusable(refusal) => refusal,
+        };
+        let is_unsupported = refusal.as_ref().is_some_and(Cause::is_unsupported_method);
+        let response = match self.send(self.get_manifest(image, &path)?).await {
+            Ok(response) => response,
+            Err(cause) if cause.is_unsupported_method() => return Err(refusal.unwrap_or(cause)),
+            Err(cause) => return Err(cause),
+        };
+        if is_unsupported {
+            self.has_no_head.store(true, Ordering::Relaxed);
+        }
+        let Some(mut response) = response else {
+            return Ok(None);
+        };
+        let bytes = response.read(Content::Manifest, LARGEST_MANIFEST).await?;
+        let digest = Digest::of(Algorithm::Sha256, &bytes);
+        let key = (image.clone(), digest.clone());
+        let manifest = Manifest::parse(&bytes).map_err(malformed(Content::Manifest))?;
+        lock(&self.manifests).insert(key, manifest);
+        Ok(Some(digest))
+    }
+
+    async fn head(&self, image: &ImageName, path: &str) -> Result<Head, Cause> {
+        let url = self.url(image, path)?;
+        let head = Self::request(image, Content::Manifest, Method::HEAD, url, ACCEPTED);
+        let refused = match self.send(head.with_limit(LARGEST_MANIFEST)).await {
+            Ok(None) => return Ok(Head::NoSuchTag),
+            Ok(Some(response)) => {
+                return Ok(match digest_header(&response) {
+                    Some(digest) => Head::Digest(digest),
+                    None => Head::Unusable(None),
+                });
+            }
+            Err(cause) => cause,
+        };
+        match &refused {
+            Cause::Denied { .. } => Ok(Head::Unusable(Some(refused))),
+            Cause::Status { status, .. }
+                if *status != StatusCode::TOO_MANY_REQUESTS
+                    && (status.is_client_error() || refused.is_unsupported_method()) =>
+            {
+                Ok(Head::Unusable(Some(refused)))
+            }
+            _ => Err(refused),
+        }
+    }
+
+    /// The bytes of the manifest or index of this digest, checked against it.
+    pub(in crate::registry) async fn manifest(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> Result<Vec<u8>, Cause> {
+        let get = self.get_manifest(image, &format!("manifests/{digest}"))?;
+        self.content(get, digest).await
+    }
+
+    /// The image manifest of each platform of the index, or image, of this digest,
+    /// those of indexes within it too.
+    pub(in crate::registry) async fn platforms(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> Result<IndexPlatforms, Cause> {
+        let mut found = IndexPlatforms::default();
+        let mut requested = BTreeSet::from([digest.clone()]);
+        let mut open = vec![digest.clone()];
+        while let Some(digest) = open.pop() {
+            match self.parsed_manifest(image, &digest).await? {
+                Manifest::Index { platforms, nested } => {
+                    found.extend(platforms);
+                    for index in nested.into_iter().rev() {
+                        if requested.insert(index.clone()) {
+                            open.push(index);
+                        }
+                        if requested.len() > MAX_INDEXES {
+                            let reason = format!("it holds more than {MAX_INDEXES} indexes");
+                            return Err(malformed(Content::Manifest)(reason));
+                        }
+                    }
+                }
+                Manifest::Image { config } => {
+                    let config = self.configuration(image, &config).await?;
+                    let platform =
+                        platform_of_config(&config).map_err(malformed(Content::Configuration))?;
+                    if let Some(platform) = platform {
+                        found.add(platform, digest);
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn parsed_manifest(&self, image: &ImageName, digest: &Digest) -> Result<Manifest, Cause> {
+        let key = (image.clone(), digest.clone());
+        let known = lock(&self.manifests).get(&key).cloned();
+        if let Some(manifest) = known {
+            return Ok(manifest);
+        }
+        let bytes = self.manifest(image, digest).await?;
+        Manifest::parse(&bytes).map_err(malformed(Content::Manifest))
+    }
+
+    async fn configuration(&self, image: &ImageName, digest: &Digest) -> Result<Vec<u8>, Cause> {
+        let url = self.url(image, &format!("blobs/{digest}"))?;
+        let get = Self::request(image, Content::Configuration, Method::GET, url, "*/*");
+        self.content(get.with_limit(LARGEST_MANIFEST), digest).await
+    }
+
+    fn get_manifest(&self, image: &ImageName, path: &str) -> Result<Request, Cause> {
+        let url = self.url(image, path)?;
+        let get = Self::request(image, Content::Manifest, Method::GET, url, ACCEPTED);
+        Ok(get.with_limit(LARGEST_MANIFEST).with_pull())
+    }
+
+    /// The bytes that `request` gets, checked against `digest`.
+    async fn content(&self, request: Request, digest: &Digest) -> Result<Vec<u8>, Cause> {
+        let content = request.content();
+        let response = self.send(request).await?;
+        let mut response = response.ok_or_else(|| Cause::NoSuchDigest(digest.clone()))?;
+        let bytes = response.read(content, LARGEST_MANIFEST).await?;
+        if !digest.matches(&bytes) {
+            return Err(Cause::WrongDigest {
+                expected: digest.clone(),
+                found: Digest::of(digest.algorithm(), &bytes),
+            });
+        }
+        Ok(bytes)
+    }
+}
+
+/// What a HEAD for a tag says.
+enum Head {
+    NoSuchTag,
+    Digest(Digest),
+    /// Nothing, or an error that a GET may not have: the method and the header are
+    /// optional in practice.
+    Unusable(Option<Cause>),
+}
+
+fn digest_header(response: &Response) -> Option<Digest> {
+    let header = response.headers().get(DIGEST_HEADER)?;
+    header.to_str().ok()?.parse().ok()
+}
+
+fn malformed(content: Content) -> impl Fn(String) -> Cause {
+    move |reason| Cause::Malformed { content, reason }
+}

@@ -1,0 +1,124 @@
+//! The verbs of one registry (OCI distribution spec, "Endpoints"): tags, digest,
+//! manifest, blob. They check what comes back: sizes, pages, digests.
+
+mod blobs;
+mod manifests;
+mod scheme;
+mod tags;
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, StatusCode, Url};
+use tokio::sync::Semaphore;
+
+pub use self::blobs::Blob;
+pub use self::tags::TagSet;
+use super::auth::{Auth, Credentials};
+use super::error::{Cause, Content};
+use super::limits::Quota;
+use super::manifest::Manifest;
+use super::redirect::Redirect;
+use super::throttle::{Deadline, Throttle};
+use super::transport::{Request, Response, Transport};
+use crate::digest::Digest;
+use crate::name::ImageName;
+
+/// The layers below the verbs.
+type Layers = Throttle<Auth<Redirect<Arc<dyn Transport>>>>;
+
+/// How the registry of a name is reached.
+pub(super) struct Settings {
+    /// Requests at once.
+    pub(super) jobs: usize,
+    /// Retries of a request.
+    pub(super) retries: u32,
+    /// Whether the registry may be reached by plain http, where it has no https.
+    pub(super) may_be_http: bool,
+}
+
+/// One registry.
+pub(super) struct Api {
+    layers: Layers,
+    base: Url,
+    /// Whether the registry supports GET where it does not support HEAD.
+    has_no_head: AtomicBool,
+    large_lists: Arc<Semaphore>,
+    /// Manifests that came with the digest of a tag, which need no further request.
+    manifests: Mutex<HashMap<(ImageName, Digest), Manifest>>,
+}
+
+impl Api {
+    /// Connects the layers to the registry of `image`.
+    ///
+    /// # Errors
+    /// Where the name makes no URL, or the deadline has passed.
+    pub(super) async fn connect(
+        image: &ImageName,
+        settings: Settings,
+        deadline: Deadline,
+        network: Arc<dyn Transport>,
+        credentials: Arc<Credentials>,
+    ) -> Result<Self, Cause> {
+        let find = scheme::base_url(image, settings.may_be_http, &network);
+        let base = deadline.limit(find).await?;
+        let redirect = Redirect::new(network, base.clone());
+        let auth = Auth::new(redirect, base.clone(), credentials);
+        Ok(Self {
+            layers: Throttle::new(auth, settings.jobs, settings.retries, deadline),
+            base,
+            has_no_head: AtomicBool::new(false),
+            large_lists: tags::large_lists(),
+            manifests: Mutex::default(),
+        })
+    }
+
+    /// The pull quota that the registry says is left.
+    pub(super) fn quota(&self) -> Option<Quota> {
+        self.layers.quota()
+    }
+
+    /// How long the registry is paused from now on.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        self.layers.pause()
+    }
+
+    /// The URL of `path` within the repository of `image`.
+    fn url(&self, image: &ImageName, path: &str) -> Result<Url, Cause> {
+        let path = format!("{}/{path}", image.repository());
+        let url = self.base.join(&path);
+        url.map_err(|error| Cause::NoUrl(error.to_string()))
+    }
+
+    /// A request for `content` at `url`.
+    fn request(
+        image: &ImageName,
+        content: Content,
+        method: Method,
+        url: Url,
+        accept: &'static str,
+    ) -> Request {
+        let request = Request::new(image, content, method, url);
+        request.with_header(ACCEPT, HeaderValue::from_static(accept))
+    }
+
+    /// The response to `request`: a success that is no web page, or `None` for 404.
+    async fn send(&self, request: Request) -> Result<Option<Response>, Cause> {
+        let content = request.content();
+        let response = self.layers.send(request).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let content_type = response.headers().get(CONTENT_TYPE);
+        if content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html")) {
+            return Err(Cause::Malformed {
+                content,
+                reason: "it is a web page; is this a registry?".to_owned(),
+            });
+        }
+        Ok(Some(response))
+    }
+}

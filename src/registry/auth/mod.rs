@@ -1,0 +1,271 @@
+//! Answers the challenges of registries (RFC 9110, section 11, and distribution's
+//! token authentication specification), and decides which credential goes where.
+//!
+//! The user's login goes to its registry, or to a token service of the registry's
+//! own site, over TLS or within this machine. A token goes to the host that sent
+//! the challenge.
+
+mod challenge;
+mod credential;
+mod credential_file;
+mod credentials;
+mod helper;
+mod logins;
+mod slot;
+mod token;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::BoxFuture;
+use reqwest::{StatusCode, Url};
+
+#[cfg(not(fuzzing))]
+use self::challenge::Challenge;
+#[cfg(fuzzing)]
+pub(super) use self::challenge::Challenge;
+pub(super) use self::credential::Credential;
+pub(super) use self::credentials::Credentials;
+use self::logins::Logins;
+use self::slot::{Authorization, Slot};
+use self::token::{Refusal, TokenRequest};
+#[cfg(fuzzing)]
+pub(super) use self::token::{parse as parse_token, url as token_url};
+use super::address::{ChosenBy, chosen_by};
+use super::error::{AuthProblem, Cause, Login};
+use super::lock::lock;
+use super::transport::{Request, Response, Transport};
+use crate::name::ImageName;
+
+/// How many challenges are answered for one request: the registry's, and those of
+/// hosts that it redirects to.
+const MAX_CHALLENGES: usize = 3;
+
+/// Authenticates the requests of one registry to the layer below.
+pub(super) struct Auth<T> {
+    below: T,
+    registry: Url,
+    logins: Logins,
+    /// The registry's last challenge: once there is one, new repositories
+    /// authenticate up front.
+    challenge: Mutex<Option<Challenge>>,
+    /// Where the `Authorization` of each repository is kept.
+    slots: Mutex<HashMap<String, Arc<Slot>>>,
+}
+
+impl<T: Transport> Auth<T> {
+    /// `registry` is the base URL of the registry that is being spoken to.
+    pub(super) fn new(below: T, registry: Url, credentials: Arc<Credentials>) -> Self {
+        Self {
+            below,
+            logins: Logins::new(credentials, registry.clone()),
+            registry,
+            challenge: Mutex::default(),
+            slots: Mutex::default(),
+        }
+    }
+
+    async fn authenticate(&self, mut request: Request) -> Result<Response, Cause> {
+        let image = request.image().clone();
+        let slot = self.slot(&image);
+        let mut sent = if self.is_registry(request.url()) {
+            self.up_front(&slot, request.url(), &image).await?
+        } else {
+            None
+        };
+        // The URL whose challenge `sent` answers.
+        let mut answered: Option<Url> = None;
+        let mut challenges = 0;
+        loop {
+            let header = sent.as_ref().map(|sent| sent.header.clone());
+            let attempt = request.clone().with_authorization(header);
+            let response = self.below.send(attempt).await?;
+            let from = response.url().clone();
+            let is_registry = self.is_registry(&from);
+            let login = match &sent {
+                Some(sent) if is_registry => self.outcome(&slot, sent, response.status()).await,
+                _ => Login::None,
+            };
+            if response.status() != StatusCode::UNAUTHORIZED {
+                return Ok(response.with_login(login));
+            }
+            if is_registry && answered.is_none() && sent.take_if(|sent| sent.is_basic()).is_some() {
+                // Sent before there was a challenge: it may work without.
+                continue;
+            }
+            let challenge = match Challenge::of(response.headers(), &from) {
+                Some(challenge)
+                    if answered.as_ref() != Some(&from) && challenges < MAX_CHALLENGES =>
+                {
+                    challenge
+                }
+                _ => return Ok(response.with_login(login)),
+            };
+            challenges += 1;
+            sent = Some(if is_registry {
+                self.renew(&slot, sent, challenge, &from, &image).await?
+            } else {
+                self.answer(&challenge, &from, &image).await?
+            });
+            request = request.at(from.clone(), chosen_by(&from, &self.registry));
+            answered = Some(from);
+        }
+    }
+
+    /// What became of the login that `sent` was made with, by the registry's response.
+    async fn outcome(&self, slot: &Slot, sent: &Authorization, status: StatusCode) -> Login {
+        let has_access = status.is_success() || status == StatusCode::NOT_FOUND;
+        match &sent.credential {
+            Some(credential) if has_access => self.logins.confirm(credential),
+            Some(credential) if status == StatusCode::UNAUTHORIZED && sent.is_basic() => {
+                slot.forget(sent).await;
+                if self.logins.refuse(credential) {
+                    return Login::Refused;
+                }
+            }
+            _ => {}
+        }
+        sent.login.clone()
+    }
+
+    fn is_registry(&self, url: &Url) -> bool {
+        url.origin() == self.registry.origin()
+    }
+
+    fn slot(&self, image: &ImageName) -> Arc<Slot> {
+        Arc::clone(lock(&self.slots).entry(image.repository()).or_default())
+    }
+
+    /// The `Authorization` of a request that the registry has not sent a challenge
+    /// for yet.
+    async fn up_front(
+        &self,
+        slot: &Slot,
+        url: &Url,
+        image: &ImageName,
+    ) -> Result<Option<Authorization>, Cause> {
+        let Some(challenge) = lock(&self.challenge).clone() else {
+            return Ok(slot.current().await);
+        };
+        let answer = self.answer(&challenge, url, image);
+        match slot.replace(None, answer).await {
+            Ok(authorization) => Ok(Some(authorization)),
+            Err(cause) if cause.is_transient() => Err(cause),
+            // A repository may need no authorization where another does.
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Replaces the `Authorization` that the registry has refused by an answer to its
+    /// challenge.
+    async fn renew(
+        &self,
+        slot: &Slot,
+        refused: Option<Authorization>,
+        challenge: Challenge,
+        url: &Url,
+        image: &ImageName,
+    ) -> Result<Authorization, Cause> {
+        *lock(&self.challenge) = Some(challenge.clone());
+        let answer = self.answer(&challenge, url, image);
+        slot.replace(refused, answer).await
+    }
+
+    /// The `Authorization` that answers `challenge` of the host of `from`.
+    async fn answer(
+        &self,
+        challenge: &Challenge,
+        from: &Url,
+        image: &ImageName,
+    ) -> Result<Authorization, Cause> {
+        let (credential, login) = self.logins.for_host(from, image).await;
+        let service = match challenge {
+            Challenge::Basic => return basic(credential, login),
+            Challenge::Bearer(service) => service,
+        };
+        let takes_credentials =
+            service
+                .takes_credentials(from)
+                .map_err(|problem| Cause::Denied {
+                    problem,
+                    login: Login::None,
+                })?;
+        let (credential, login) = match credential {
+            Some(_) if !takes_credentials => (None, Login::OtherSite),
+            credential => (credential, login),
+        };
+        let is_registry = self.is_registry(from);
+        let request = TokenRequest {
+            image,
+            service,
+            scope: service.scope_for(image, is_registry),
+            chosen_by: if is_registry && takes_credentials {
+                ChosenBy::User
+            } else {
+                ChosenBy::Registry
+            },
+        };
+        match request.send(&self.below, credential.as_ref()).await {
+            Ok(header) => Ok(Authorization {
+                header,
+                login,
+                credential,
+            }),
+            Err(refusal) => match (refusal, credential) {
+                // Without the login, there may still be a token.
+                (Refusal::Login(status), Some(credential)) => {
+                    self.without_login(&request, status, &credential).await
+                }
+                (refusal, _) => Err(refusal.into_cause(login)),
+            },
+        }
+    }
+
+    /// Fetches a token without the login that the token service answered with `status`.
+    async fn without_login(
+        &self,
+        request: &TokenRequest<'_>,
+        status: StatusCode,
+        credential: &Credential,
+    ) -> Result<Authorization, Cause> {
+        let login = if status == StatusCode::UNAUTHORIZED && self.logins.refuse(credential) {
+            Login::Refused
+        } else {
+            Login::Ignored(status)
+        };
+        match request.send(&self.below, None).await {
+            Ok(header) => Ok(Authorization {
+                header,
+                login,
+                credential: None,
+            }),
+            Err(refusal) => Err(refusal.into_cause(login)),
+        }
+    }
+}
+
+/// The answer to a challenge that takes a password.
+fn basic(credential: Option<Credential>, login: Login) -> Result<Authorization, Cause> {
+    let header = credential.as_ref().and_then(token::basic);
+    let login = match login {
+        Login::Sent if header.is_none() => Login::NoPassword,
+        login => login,
+    };
+    match header {
+        Some(header) => Ok(Authorization {
+            header,
+            login,
+            credential,
+        }),
+        None => Err(Cause::Denied {
+            problem: AuthProblem::NeedsPassword,
+            login,
+        }),
+    }
+}
+
+impl<T: Transport> Transport for Auth<T> {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Cause>> {
+        Box::pin(self.authenticate(request))
+    }
+}

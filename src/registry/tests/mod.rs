@@ -4,4 +4,5 @@
 mod access;
 mod answers;
 pub(crate) mod fake;
+mod layers;
 mod patience;

@@ -1,0 +1,204 @@
+//! Each layer alone, over a fake of the one below.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
+use reqwest::header::HeaderValue;
+use reqwest::{Method, StatusCode, Url};
+
+use super::fake::{Fake, Said, digest, image};
+use crate::digest::{Algorithm, Digest};
+use crate::registry::auth::{Auth, Credential, Credentials};
+use crate::registry::client::Options;
+use crate::registry::error::{Cause, Content, Login, RedirectProblem};
+use crate::registry::redirect::Redirect;
+use crate::registry::throttle::{Deadline, Throttle};
+use crate::registry::transport::{Request, Transport as _};
+
+const REGISTRY: &str = "https://r.example/v2/";
+
+fn url(text: &str) -> Url {
+    text.parse().unwrap()
+}
+
+fn get(path: &str) -> Request {
+    let url = url(REGISTRY).join(path).unwrap();
+    Request::new(&image("r.example/app"), Content::Blob, Method::GET, url)
+}
+
+#[tokio::test]
+async fn redirect_drops_credentials_at_another_origin_for_good() {
+    let fake = Fake::new(|asked, at, _| match (asked.url.host_str(), at) {
+        (Some("r.example"), "app/1") => Said::redirect("/v2/app/2"),
+        (Some("r.example"), "app/2") => Said::redirect("https://cdn.example/back"),
+        (Some("cdn.example"), _) => Said::redirect("https://r.example/v2/app/3"),
+        _ => Said::body("x"),
+    });
+    let redirect = Redirect::new(fake.clone(), url(REGISTRY));
+    let header = Some(HeaderValue::from_static("Bearer secret"));
+    let request = get("app/1").with_authorization(header);
+    let response = redirect.send(request).await.unwrap();
+    assert_eq!(response.url().as_str(), "https://r.example/v2/app/3");
+    let with_header: Vec<bool> = fake
+        .asked()
+        .iter()
+        .map(|asked| asked.authorization.is_some())
+        .collect();
+    assert_eq!(with_header, [true, true, false, false]);
+}
+
+#[tokio::test]
+async fn redirect_passes_on_what_is_no_redirect() {
+    for status in [200, 304, 404, 500] {
+        let fake = Fake::new(move |_, _, _| Said::status(status));
+        let redirect = Redirect::new(fake.clone(), url(REGISTRY));
+        let response = redirect.send(get("app/1")).await.unwrap();
+        assert_eq!(response.status().as_u16(), status);
+    }
+    let fake = Fake::new(|_, _, _| Said::redirect("https://r.example/v2/app/1"));
+    let redirect = Redirect::new(fake.clone(), url(REGISTRY));
+    let error = redirect.send(get("app/1")).await.err().unwrap();
+    let problem = RedirectProblem::TooMany;
+    assert!(
+        matches!(error, Cause::Redirect { problem: p, .. } if p == problem),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn auth_answers_a_bounded_number_of_challenges() {
+    // Each host redirects to a new one, which sends a challenge of its own.
+    let fake = Fake::new(|asked, _, _| {
+        let host = asked.url.host_str().unwrap();
+        if asked.url.path() == "/token" {
+            return Said::body(r#"{"token":"good"}"#);
+        }
+        match &asked.authorization {
+            Some(_) => Said::redirect(&format!("https://a{host}/v2/app/1")),
+            None => Said::challenge(&format!("https://{host}/token")),
+        }
+    });
+    let redirect = Redirect::new(fake.clone(), url(REGISTRY));
+    let auth = Auth::new(redirect, url(REGISTRY), Arc::default());
+    let response = auth.send(get("app/1")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        fake.asked().len(),
+        3 * 3 + 1,
+        "challenge, token, redirect: {:?}",
+        fake.lines()
+    );
+}
+
+#[tokio::test]
+async fn auth_says_what_became_of_the_login() {
+    let fake = Fake::new(|asked, _, _| match asked.authorization {
+        Some(_) => Said::status(403),
+        None => Said::status(401).header("www-authenticate", "Basic realm=\"r\""),
+    });
+    let credential = Credential::Password {
+        user: "me".to_owned(),
+        password: "secret".to_owned(),
+    };
+    let credentials = Arc::new(Credentials::of([("r.example", credential)]));
+    let auth = Auth::new(fake, url(REGISTRY), credentials);
+    let response = auth.send(get("app/1")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    assert_eq!(*response.login(), Login::Sent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_requests_one_fetches_the_token_that_fails() {
+    let fake = Fake::new(|asked, _, _| match asked.url.path() {
+        "/token" => Said::status(503).after(Duration::from_millis(50)),
+        _ => Said::challenge("https://r.example/token"),
+    });
+    let auth = Auth::new(fake.clone(), url(REGISTRY), Arc::default());
+    let outcomes = join_all((0..20).map(|_| auth.send(get("app/1")))).await;
+    for outcome in outcomes {
+        let cause = outcome.err().unwrap();
+        assert!(matches!(cause, Cause::TokenService { .. }), "{cause:?}");
+    }
+    let tokens = fake.lines();
+    let tokens = tokens.iter().filter(|line| line.ends_with("/token"));
+    assert_eq!(tokens.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttle_counts_a_stream_until_it_has_been_read() {
+    let fake = Fake::new(|_, _, _| Said::body("content"));
+    let deadline = Deadline::after(Duration::from_secs(60));
+    let throttle = Throttle::new(fake.clone(), 1, 0, deadline);
+    let first = throttle.send(get("app/1")).await.unwrap();
+    let waiting = tokio::time::timeout(Duration::from_secs(1), throttle.send(get("app/2")));
+    assert!(waiting.await.is_err(), "the only permit is taken");
+    let mut body = first.into_body();
+    while body.next().await.is_some() {}
+    drop(body);
+    throttle.send(get("app/2")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_manifest_comes_as_the_bytes_of_its_digest() {
+    let body = r#"{"schemaVersion":2,  "any": "spacing"}"#;
+    let fake = Fake::holding(vec![body.to_owned()]);
+    let client = fake.client();
+    let app = image("r.example/app");
+    let bytes = client.manifest(&app, &digest(body)).await.unwrap();
+    assert_eq!(bytes, body.as_bytes());
+    let other = client.manifest(&app, &digest("other")).await.unwrap_err();
+    assert!(matches!(*other.cause, Cause::NoSuchDigest(_)), "{other}");
+    let fake = Fake::new(|_, _, _| Said::body("something else"));
+    let wrong = fake.client().manifest(&app, &digest(body)).await;
+    let wrong = wrong.unwrap_err();
+    assert!(matches!(*wrong.cause, Cause::WrongDigest { .. }), "{wrong}");
+}
+
+#[tokio::test]
+async fn a_blob_is_checked_while_it_streams() {
+    let app = image("r.example/app");
+    for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+        let expected = Digest::of(algorithm, b"layer");
+        let fake = Fake::new(|_, _, _| Said::body("layer").header("content-length", "5"));
+        let mut blob = fake.client().blob(&app, &expected).await.unwrap();
+        assert_eq!(blob.size(), Some(5));
+        assert_eq!(blob.chunk().await.unwrap().unwrap(), "layer");
+        assert_eq!(blob.chunk().await.unwrap(), None);
+        assert_eq!(blob.chunk().await.unwrap(), None);
+
+        let fake = Fake::new(|_, _, _| Said::body("lawyer"));
+        let mut blob = fake.client().blob(&app, &expected).await.unwrap();
+        blob.chunk().await.unwrap();
+        let error = blob.chunk().await.unwrap_err();
+        assert!(matches!(*error.cause, Cause::WrongDigest { .. }), "{error}");
+    }
+    let fake = Fake::new(|_, _, _| Said::cut("lay"));
+    let mut blob = fake.client().blob(&app, &digest("layer")).await.unwrap();
+    blob.chunk().await.unwrap();
+    let error = blob.chunk().await.unwrap_err();
+    assert!(matches!(*error.cause, Cause::Unreachable { .. }), "{error}");
+    let fake = Fake::new(|_, _, _| Said::status(404));
+    let error = fake.client().blob(&app, &digest("layer")).await;
+    let error = error.err().unwrap();
+    assert!(matches!(*error.cause, Cause::NoSuchDigest(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_blob_without_end_is_in_memory_a_chunk_at_a_time() {
+    let fake = Fake::new(|_, _, _| Said::endless());
+    let options = Options {
+        jobs: NonZeroUsize::MIN,
+        ..Options::default()
+    };
+    let client = fake.client_by(options);
+    let app = image("r.example/app");
+    let mut blob = client.blob(&app, &digest("x")).await.unwrap();
+    for _ in 0..3 {
+        blob.chunk().await.unwrap().unwrap();
+    }
+    let served = fake.served.load(std::sync::atomic::Ordering::SeqCst);
+    assert!(served <= 4 << 20, "{served}");
+}

@@ -75,7 +75,7 @@ mod plugin {
             .file("cpp/running_nix.c")
             .std("c11")
             .compile("running_nix");
-        let mut bridge = cxx_build::bridge("src/plugin.rs");
+        let mut bridge = cxx_build::bridge("src/plugin/bridge.rs");
         of_nix(&mut bridge);
         // System headers: their warnings are not ours to mend.
         for folder in &nix.include_paths {

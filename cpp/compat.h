@@ -14,6 +14,7 @@
 #include "nix/expr/eval.hh"
 #include "nix/expr/primops.hh"
 #include "nix/store/globals.hh"
+#include "nix/store/store-api.hh"
 #include "nix/util/config-global.hh"
 #include "nix/util/logging.hh"
 #include "nix/util/signals.hh"
@@ -34,6 +35,7 @@
 #include "globals.hh"
 #include "logging.hh"
 #include "primops.hh"
+#include "store-api.hh"
 #include "util.hh"
 // 2.18: own headers for evaluation's settings.
 #if NIX_AT_LEAST(2, 18)
@@ -200,6 +202,20 @@ inline bool is_pure([[maybe_unused]] nix::EvalState &state) {
 #else
   return nix::evalSettings.pureEval;
 #endif
+}
+
+// Whether evaluation may read only some files.
+inline bool is_restricted([[maybe_unused]] nix::EvalState &state) {
+#if NIX_AT_LEAST(2, 24)
+  return state.settings.pureEval || state.settings.restrictEval;
+#else
+  return nix::evalSettings.pureEval || nix::evalSettings.restrictEval;
+#endif
+}
+
+// Whether `path` is within the store, where nothing changes.
+inline bool is_in_store(nix::EvalState &state, std::string_view path) {
+  return state.store->isInStore(std::string(path));
 }
 
 // Whether Nix is to do without a network, because of `--offline` or because it

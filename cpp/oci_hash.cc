@@ -1,6 +1,6 @@
-// builtins.ociHash: takes the argument apart with Nix's own functions, and asks
-// Rust for the answer. Values are forced here and never within Rust, so that
-// what they throw passes through C++ alone.
+// builtins.ociHash: forces the argument and its attributes with Nix's own
+// functions, and calls Rust for the answer. No value is forced within Rust, so
+// that exceptions of Nix pass through C++ alone.
 #include "oci_hash.h"
 
 #include "compat.h"
@@ -9,6 +9,9 @@
 #include "tables.h"
 
 #include <exception>
+#include <set>
+#include <utility>
+#include <vector>
 
 namespace oci_hash {
 namespace {
@@ -58,13 +61,13 @@ std::string_view plain_string(nix::EvalState &state, Position pos,
   return text_of(value);
 }
 
-// Fails where restricted evaluation may not fetch what would be asked for.
+// Fails where restricted evaluation may not fetch the URL of the registry.
 void check_uri(nix::EvalState &state, Position pos, const Answer &answer) {
   try {
-    state.checkURI(std::string(answer.url));
+    state.checkURI(std::string(answer.registry_url()));
   } catch (nix::Error &error) {
     throw_error(state, pos,
-                "builtins.ociHash: " + std::string(answer.miss) +
+                "builtins.ociHash: " + std::string(answer.text()) +
                     ". Its registry was not asked: " +
                     std::string(one_line(bytes(message_of(error)))) +
                     "; the setting 'allowed-uris' allows it");
@@ -72,23 +75,21 @@ void check_uri(nix::EvalState &state, Position pos, const Answer &answer) {
 }
 
 // Asks the registry, where the user allows it.
-std::string resolve(nix::EvalState &state, Position pos, const Pending &query,
-                    const Shared &table, const Answer &answer) {
+std::string resolve_miss(nix::EvalState &state, Position pos,
+                         const Answer &answer) {
   const auto &set = settings();
-  if (answer.url.empty() || !set.resolve || is_pure(state))
-    throw_error(state, pos, "builtins.ociHash: " + std::string(answer.miss));
   check_uri(state, pos, answer);
-  Asking asking;
+  ResolveSettings resolve_settings;
   for (const auto &registry : set.registries.get())
-    asking.registries.push_back(rust::String::lossy(registry));
-  asking.timeout = set.timeout;
-  asking.ttl = tarball_ttl();
-  asking.offline = is_offline();
+    resolve_settings.registries.push_back(rust::String::lossy(registry));
+  resolve_settings.timeout = set.timeout;
+  resolve_settings.ttl = tarball_ttl();
+  resolve_settings.offline = is_offline();
   try {
-    auto resolved = query.resolve(table, asking);
-    for (const auto &warning : resolved.warnings)
+    auto resolution = resolve(answer, std::move(resolve_settings));
+    for (const auto &warning : resolution.warnings)
       warn(std::string(warning));
-    return std::string(resolved.pinned);
+    return std::string(resolution.pinned);
   } catch (rust::Error &) {
     if (is_interrupted())
       throw nix::Interrupted("interrupted by the user");
@@ -96,26 +97,46 @@ std::string resolve(nix::EvalState &state, Position pos, const Pending &query,
   }
 }
 
+// The attributes that a lookup takes, with the names that users write.
+constexpr std::pair<AttributeName, const char *> attribute_names[] = {
+    {AttributeName::Image, "image"},
+    {AttributeName::Version, "version"},
+    {AttributeName::Variant, "variant"},
+    {AttributeName::Platform, "platform"},
+};
+
+// Fails for the first attribute, by name, that the set does not take.
+void check_names(nix::EvalState &state, Position pos, nix::Value &set) {
+  std::set<std::string> unknown;
+  each_attribute(state, set, [&](const std::string &name, nix::Value &) {
+    for (const auto &known : attribute_names)
+      if (name == known.second)
+        return;
+    if (name != "digests")
+      unknown.insert(name);
+  });
+  if (!unknown.empty())
+    throw_error(state, pos,
+                "builtins.ociHash: " +
+                    std::string(unknown_attribute(bytes(*unknown.begin()))));
+}
+
 std::string answer(nix::EvalState &state, Position pos, nix::Value &argument) {
   state.forceValue(argument, pos);
-  auto query = new_query();
+  std::vector<Attribute> attributes;
   nix::Value *digests = nullptr;
   if (argument.type() == nix::nString) {
     auto reference = plain_string(state, pos, argument, "the argument");
-    query->set_reference(bytes(reference));
+    attributes.push_back({AttributeName::Image, bytes(reference)});
   } else if (argument.type() == nix::nAttrs) {
-    // Nix has them in an order of its own, which must not decide what is said
-    // to be wrong.
-    each_attribute(state, argument, [&](const std::string &name, nix::Value &) {
-      query->check_attribute(bytes(name));
-    });
+    check_names(state, pos, argument);
     digests = attribute(state, argument, "digests");
-    for (const char *name : {"image", "version", "variant", "platform"})
-      if (auto *value = attribute(state, argument, name))
-        query->set_attribute(
-            bytes(name),
-            bytes(plain_string(state, pos, *value,
-                               std::string("the attribute '") + name + "'")));
+    for (const auto &[name, text] : attribute_names)
+      if (auto *value = attribute(state, argument, text))
+        attributes.push_back(
+            {name, bytes(plain_string(state, pos, *value,
+                                      std::string("the attribute '") + text +
+                                          "'"))});
   } else {
     throw_error(state, pos,
                 "builtins.ociHash: the argument is " + type_of(argument) +
@@ -125,10 +146,14 @@ std::string answer(nix::EvalState &state, Position pos, nix::Value &argument) {
   }
   auto table =
       digests ? table_of(state, pos, *digests) : default_table(state, pos);
-  auto answer = query->look_up(*table);
-  if (!answer.pinned.empty())
-    return std::string(answer.pinned);
-  return resolve(state, pos, *query, *table, answer);
+  auto answer = look_up(*table, {attributes.data(), attributes.size()});
+  auto outcome = oci_hash::outcome(*answer);
+  if (outcome == Outcome::Pinned)
+    return std::string(answer->text());
+  if (outcome == Outcome::ResolvableMiss && settings().resolve &&
+      !is_pure(state))
+    return resolve_miss(state, pos, *answer);
+  throw_error(state, pos, "builtins.ociHash: " + std::string(answer->text()));
 }
 
 void oci_hash(nix::EvalState &state, Position pos, nix::Value &argument,

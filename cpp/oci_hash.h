@@ -1,6 +1,8 @@
 // What Rust calls.
 #pragma once
 
+#include "root.h"
+
 namespace oci_hash {
 
 // Makes `builtins.ociHash` and its settings known to the Nix that is loading

@@ -2,16 +2,11 @@
 
 #include "settings.h"
 
-#include <deque>
-#include <mutex>
+#include <memory>
+#include <utility>
 
 namespace oci_hash {
 namespace {
-
-// An evaluation, where Rust has to tell one from another.
-size_t id_of(const nix::EvalState &state) {
-  return reinterpret_cast<size_t>(&state);
-}
 
 // Calls one of Nix's builtins, which keep to pure and restricted evaluation and
 // build what a string's context names. What they throw is about the table, and
@@ -33,63 +28,56 @@ nix::Value &try_builtin(nix::EvalState &state, Position pos,
   }
 }
 
-// The table of the file at `path`, which `value` makes. Read again within an
-// evaluation only where the file has changed: an evaluation looks up many
-// images in one table.
+// The table of the file at `path`, which `value` makes. It is read again only
+// where the file has changed.
 template <typename F>
-rust::Box<Shared>
-table_of_file(nix::EvalState &state, Position pos, std::string_view path,
-              F value, const std::string &what, const std::string &remedy) {
-  auto slot = find_file(id_of(state), is_pure(state), bytes(path));
-  if (slot->is_filled())
-    return slot->table();
-  nix::Value &file = value();
-  // Whether this evaluation may read it; if not, reading it says why.
-  if (is_true(try_builtin(state, pos, "pathExists", file, what, remedy)))
-    slot->open_if_large();
-  if (!slot->is_filled())
-    slot->fill(bytes(
-        text_of(try_builtin(state, pos, "readFile", file, what, remedy))));
-  return slot->table();
+rust::Box<Table> table_of_path(nix::EvalState &state, Position pos,
+                               std::string_view path, F value,
+                               const std::string &what,
+                               const std::string &remedy) {
+  auto file = table_file(bytes(path), is_in_store(state, path));
+  bool may_read = file->is_read() && !is_restricted(state);
+  if (may_read)
+    return table_of_file(*file);
+  nix::Value &input = value();
+  // Restricted evaluation may not read every file. Where it may not, reading the
+  // file says why.
+  may_read =
+      is_true(try_builtin(state, pos, "pathExists", input, what, remedy));
+  if (may_read && file->is_read())
+    return table_of_file(*file);
+  if (may_read)
+    file->open_if_large();
+  if (!may_read || !file->is_read())
+    file->set_text(bytes(
+        text_of(try_builtin(state, pos, "readFile", input, what, remedy))));
+  return table_of_file(*file);
 }
 
-// Parsed sets are told apart by the attributes they share, which are kept
-// from the garbage collector so that no other set takes their place.
-struct ParsedSet {
-  const nix::Bindings *attributes;
-  nix::RootValue keep;
-  rust::Box<Shared> table;
+struct ValueRoot : Root {
+  nix::RootValue value;
+  explicit ValueRoot(nix::RootValue value) : value(std::move(value)) {}
 };
-
-constexpr size_t most_parsed_sets = 8;
 
 // Sets within sets that stand for a path.
 constexpr int deepest_path = 32;
 
-rust::Box<Shared> table_of_set(nix::EvalState &state, Position pos,
-                               nix::Value &set, const std::string &remedy) {
-  // Never destroyed: the collector may be gone by then.
-  static std::mutex &mutex = *new std::mutex;
-  static std::deque<ParsedSet> &known = *new std::deque<ParsedSet>;
-  auto attributes = attributes_of(set);
-  {
-    std::lock_guard<std::mutex> lock(mutex);
-    for (const auto &parsed : known)
-      if (parsed.attributes == attributes)
-        return parsed.table->share();
-  }
-  // What the user's own expressions throw is thrown here, as it is.
+// The table of a parsed set, which is known by its attributes.
+rust::Box<Table> table_of_attributes(nix::EvalState &state, Position pos,
+                                     nix::Value &set,
+                                     const std::string &remedy) {
+  auto parsed = table_set(reinterpret_cast<size_t>(attributes_of(set)));
+  if (parsed->is_read())
+    return table_of_set(*parsed);
+  // What the user's own expressions throw is thrown here, unchanged.
   state.forceValueDeep(set);
-  auto table = parse_set(bytes(text_of(try_builtin(
-      state, pos, "toJSON", set, "the attribute 'digests'", remedy))));
+  auto &json = try_builtin(state, pos, "toJSON", set, "the attribute 'digests'",
+                           remedy);
   auto *copy = state.allocValue();
   *copy = set;
-  auto keep = nix::allocRootValue(copy);
-  std::lock_guard<std::mutex> lock(mutex);
-  if (known.size() == most_parsed_sets)
-    known.pop_front();
-  known.push_back({attributes, keep, table->share()});
-  return table;
+  set_json(*parsed, bytes(text_of(json)),
+           std::make_unique<ValueRoot>(nix::allocRootValue(copy)));
+  return table_of_set(*parsed);
 }
 
 } // namespace
@@ -98,7 +86,7 @@ rust::Slice<const uint8_t> bytes(std::string_view text) {
   return {reinterpret_cast<const uint8_t *>(text.data()), text.size()};
 }
 
-rust::Box<Shared> table_of(nix::EvalState &state, Position pos,
+rust::Box<Table> table_of(nix::EvalState &state, Position pos,
                            nix::Value &digests) {
   static const std::string what = "the attribute 'digests'";
   static const std::string remedy =
@@ -111,7 +99,7 @@ rust::Box<Shared> table_of(nix::EvalState &state, Position pos,
        depth++) {
     auto *inner = attribute(state, *path, "outPath");
     if (!inner && depth == 0)
-      return table_of_set(state, pos, digests, remedy);
+      return table_of_attributes(state, pos, digests, remedy);
     if (!inner)
       break;
     path = inner;
@@ -119,9 +107,9 @@ rust::Box<Shared> table_of(nix::EvalState &state, Position pos,
   }
   auto value = [&]() -> nix::Value & { return *path; };
   if (path->type() == nix::nPath)
-    return table_of_file(state, pos, path_of(*path), value, what, remedy);
+    return table_of_path(state, pos, path_of(*path), value, what, remedy);
   if (path->type() == nix::nString)
-    return table_of_file(state, pos, text_of(*path), value, what, remedy);
+    return table_of_path(state, pos, text_of(*path), value, what, remedy);
   throw_error(state, pos,
               "builtins.ociHash: " + what +
                   (path == &digests ? " is " : " has an outPath that is ") +
@@ -129,7 +117,7 @@ rust::Box<Shared> table_of(nix::EvalState &state, Position pos,
                   "; write the path of a digests.json, or its parsed set");
 }
 
-rust::Box<Shared> default_table(nix::EvalState &state, Position pos) {
+rust::Box<Table> default_table(nix::EvalState &state, Position pos) {
   const std::string &path = settings().digests.get();
   if (path.empty() || is_pure(state))
     return built_in();
@@ -142,7 +130,7 @@ rust::Box<Shared> default_table(nix::EvalState &state, Position pos) {
     make_string(state, text, path);
     return text;
   };
-  return table_of_file(state, pos, path, value, what, remedy);
+  return table_of_path(state, pos, path, value, what, remedy);
 }
 
 } // namespace oci_hash

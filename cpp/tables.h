@@ -3,7 +3,7 @@
 #pragma once
 
 #include "compat.h"
-#include "nix-oci-hashes/src/plugin.rs.h"
+#include "nix-oci-hashes/src/plugin/bridge.rs.h"
 #include "rust/cxx.h"
 
 namespace oci_hash {
@@ -13,11 +13,11 @@ rust::Slice<const uint8_t> bytes(std::string_view text);
 
 // The table that `digests`, the argument's attribute, names: a path, a string
 // or a derivation, or a parsed table.
-rust::Box<Shared> table_of(nix::EvalState &state, Position pos,
+rust::Box<Table> table_of(nix::EvalState &state, Position pos,
                            nix::Value &digests);
 
 // The table of the setting oci-hash-digests, or where it does not count, that
 // of the plugin.
-rust::Box<Shared> default_table(nix::EvalState &state, Position pos);
+rust::Box<Table> default_table(nix::EvalState &state, Position pos);
 
 } // namespace oci_hash

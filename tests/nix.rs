@@ -264,12 +264,12 @@ fn bytes_that_are_no_text_are_a_clear_error() {
         (
             "a.nix",
             &b"builtins.ociHash \"a\xff\xfe\""[..],
-            "the reference is not UTF-8",
+            "the image is not UTF-8",
         ),
         (
             "b.nix",
             b"builtins.ociHash { image = \"a\xff\"; }",
-            "the attribute 'image' is not UTF-8",
+            "the image is not UTF-8",
         ),
         (
             "c.nix",

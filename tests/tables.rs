@@ -8,12 +8,14 @@
 
 mod support;
 
+use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::json;
 use support::Outcome;
-use support::nix::{Nix, Repl};
+use support::nix::{Nix, Repl, literal, loader};
 
 fn digest(digit: char) -> String {
     format!("sha256:{}", digit.to_string().repeat(64))
@@ -230,4 +232,80 @@ fn a_flakes_own_table_goes_with_the_flake_and_the_bare_builtin_with_the_plugin()
     assert_eq!(build(&none, &[], "bare"), Ok(bare));
     let error = build(&none, &["--no-eval-cache"], "bare").unwrap_err();
     assert!(error.contains("attribute 'ociHash' missing"), "{error}");
+}
+
+/// A plugin that opens evaluations within one process, built for the Nix of `nix`.
+fn evaluations(nix: &Nix) -> PathBuf {
+    let version = nix.version();
+    let mut numbers = version.split('.');
+    let (major, minor) = (numbers.next().unwrap(), numbers.next().unwrap());
+    let library = nix.home().join("evaluations.so");
+    let flags = Outcome::of(Command::new("pkg-config").args(["--cflags", "nix-expr"]));
+    let outcome = Outcome::of(
+        Command::new("c++")
+            .current_dir(support::project())
+            .args(flags.code(0).stdout.split_whitespace())
+            .arg(match minor.parse::<u32>().unwrap() {
+                ..18 => "-std=c++17",
+                18..31 => "-std=c++20",
+                _ => "-std=c++23",
+            })
+            .args(["-shared", "-fPIC", "-I", "cpp", "-o"])
+            .arg(&library)
+            .arg("tests/nix/evaluations.cc")
+            .args([
+                format!("-DOCI_HASH_NIX_MAJOR={major}"),
+                format!("-DOCI_HASH_NIX_MINOR={minor}"),
+            ]),
+    );
+    outcome.code(0);
+    library
+}
+
+/// Many evaluations have one address one after the other; none gets the table that
+/// another was allowed to read, or that another made.
+#[test]
+fn an_evaluation_at_the_address_of_another_gets_nothing_of_it() {
+    let plain = Nix::without_plugin();
+    let plugins = format!("{} {}", loader().display(), evaluations(&plain).display());
+    let nix = Nix::without_plugin().set("plugin-files", plugins);
+    let file = nix.home().join("digests.json");
+    write(&file, &table('1'));
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    let lookup =
+        |digests: &str| format!("builtins.ociHash {{ image = \"a:1\"; digests = {digests}; }}");
+    let of_file = lookup(&file.display().to_string());
+    let mut expected = Vec::new();
+    let calls: Vec<String> = (0..60)
+        .map(|i| {
+            let (restrict, expression, answer) = match i % 3 {
+                0 => (false, of_file.clone(), Some(pinned('1'))),
+                1 => (true, of_file.clone(), None),
+                _ => {
+                    let digit = char::from(b'0' + (i / 3 % 10) as u8);
+                    let set = format!("(builtins.fromJSON {})", literal(&table(digit)));
+                    (i % 2 == 0, lookup(&set), Some(pinned(digit)))
+                }
+            };
+            expected.push(answer);
+            format!(
+                "(builtins.inNewEvaluation {{ restrict = {restrict}; expression = {}; }})",
+                literal(&expression)
+            )
+        })
+        .collect();
+    let answers = nix.value(&format!("[ {} ]", calls.join(" ")));
+    let mut addresses = HashSet::new();
+    for (answer, expected) in answers.as_array().unwrap().iter().zip(&expected) {
+        let (address, answer) = answer.as_str().unwrap().split_once(' ').unwrap();
+        addresses.insert(address.to_owned());
+        match expected {
+            Some(expected) => assert_eq!(answer, expected),
+            None => assert!(answer.starts_with("error: builtins.ociHash: "), "{answer}"),
+        }
+    }
+    assert!(
+        addresses.len() < expected.len(),
+        "no address was used again"
+    );
 }

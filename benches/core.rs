@@ -14,9 +14,9 @@ use std::io::Write as _;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use nix_oci_hashes::images;
 use nix_oci_hashes::lookup::Query;
+use nix_oci_hashes::reference::Tag;
 use nix_oci_hashes::refresh::{Options, plan};
 use nix_oci_hashes::table::{LazyTable, Pins, Table};
-use nix_oci_hashes::tag::Tag;
 
 #[path = "support/tables.rs"]
 mod tables;

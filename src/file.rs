@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use crate::json::{self, FileError};
+use crate::json;
+pub use crate::json::{FileError, plain};
 
 /// Characters by which the names of new files differ.
 const RANDOM: usize = 6;

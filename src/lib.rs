@@ -19,30 +19,21 @@
 //! Modules point one way: `refresh` uses `registry`, both use the table and the
 //! lookup, and these know neither Nix, nor HTTP, nor the terminal.
 
-pub mod digest;
 pub mod file;
 pub mod images;
 #[cfg(feature = "import")]
 pub mod import;
-pub mod json;
+mod json;
+mod lock;
 pub mod lookup;
-pub mod merge;
-pub mod name;
-pub mod pattern;
-pub mod platform;
 #[cfg(feature = "plugin")]
 mod plugin;
-pub mod propose;
+pub mod reference;
 #[cfg(feature = "refresh")]
 pub mod refresh;
 #[cfg(feature = "refresh")]
 pub mod registry;
-pub mod requirement;
 #[cfg(feature = "refresh")]
 pub mod resolve;
-pub mod suggest;
 pub mod table;
-pub mod tag;
 pub mod text;
-pub mod variant;
-pub mod version;

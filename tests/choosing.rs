@@ -11,10 +11,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nix_oci_hashes::images;
+use nix_oci_hashes::reference::{Tag, VariantPattern, by_version};
 use nix_oci_hashes::refresh::{Decision, Options, Plan, Taken, plan};
 use nix_oci_hashes::table::Pins;
-use nix_oci_hashes::tag::{Tag, by_version};
-use nix_oci_hashes::variant::VariantPattern;
 use serde_json::{Value, json};
 
 /// What an entry with `fields` asks for, of the tags that `project` has.

@@ -10,11 +10,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nix_oci_hashes::images;
+use nix_oci_hashes::reference::{HexBuilds, Tag, VariantPattern, Version, by_version};
 use nix_oci_hashes::refresh::{Options, plan};
 use nix_oci_hashes::table::Pins;
-use nix_oci_hashes::tag::{Tag, by_version};
-use nix_oci_hashes::variant::VariantPattern;
-use nix_oci_hashes::version::{HexBuilds, Version};
 use serde_json::{Value, json};
 
 const RELEASE: &str = "RELEASE.{major}-{minor}-{patch}T{build}-{build}-{build}Z";

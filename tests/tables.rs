@@ -282,7 +282,7 @@ fn an_evaluation_at_the_address_of_another_gets_nothing_of_it() {
                 0 => (false, of_file.clone(), Some(pinned('1'))),
                 1 => (true, of_file.clone(), None),
                 _ => {
-                    let digit = char::from(b'0' + (i / 3 % 10) as u8);
+                    let digit = char::from_digit(i / 3 % 10, 10).unwrap();
                     let set = format!("(builtins.fromJSON {})", literal(&table(digit)));
                     (i % 2 == 0, lookup(&set), Some(pinned(digit)))
                 }

@@ -1,7 +1,7 @@
 //! Tables of any size, of images with ten tags each, in canonical form. The
 //! digests are of what they are for, and no registry's.
 
-use nix_oci_hashes::digest::{Algorithm, Digest};
+use nix_oci_hashes::reference::{Algorithm, Digest};
 use nix_oci_hashes::table::{Pin, Platforms, Table};
 
 /// Tags of an image.

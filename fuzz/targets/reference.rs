@@ -2,9 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nix_oci_hashes::digest::Digest;
-use nix_oci_hashes::name::{ImageName, Reference};
-use nix_oci_hashes::platform::Platform;
+use nix_oci_hashes::reference::{Digest, ImageName, Platform, Reference};
 
 fuzz_target!(|text: &str| {
     if let Ok(reference) = text.parse::<Reference>() {

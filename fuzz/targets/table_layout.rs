@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nix_oci_hashes::digest::{Algorithm, Digest};
+use nix_oci_hashes::reference::{Algorithm, Digest};
 use nix_oci_hashes::lookup::Query;
 use nix_oci_hashes::table::{LazyTable, Pin, Table};
 

@@ -2,11 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nix_oci_hashes::pattern::Pattern;
-use nix_oci_hashes::requirement::Requirement;
-use nix_oci_hashes::tag::Tag;
-use nix_oci_hashes::variant::VariantPattern;
-use nix_oci_hashes::version::Version;
+use nix_oci_hashes::reference::{Pattern, Requirement, Tag, VariantPattern, Version};
 
 fuzz_target!(|text: &str| {
     // A requirement and a tag, a line each.

@@ -4,21 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
 use futures_util::future::join_all;
-use nix_oci_hashes::digest::Digest;
 use nix_oci_hashes::file;
 use nix_oci_hashes::images::default_platforms;
 use nix_oci_hashes::images::edit::Editor;
+use nix_oci_hashes::images::propose::{Listing, Proposal};
 use nix_oci_hashes::lookup::TagList;
-use nix_oci_hashes::name::ImageName;
-use nix_oci_hashes::platform::Platform;
-use nix_oci_hashes::propose::{Listing, Proposal};
+use nix_oci_hashes::reference::{Digest, ImageName, Platform, Tag};
 use nix_oci_hashes::refresh::{Options, Scope, refresh};
 use nix_oci_hashes::registry::{Client, TagSet};
-use nix_oci_hashes::tag::Tag;
 
 use super::choice;
 use super::files::{Files, read_table};
 use super::network::{self, Network};
+use super::output;
 use super::progress::Bars;
 use super::report::{self, Outcome};
 
@@ -86,7 +84,7 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
     ));
     bars.finish();
     if table.images.get(&image).is_none_or(BTreeMap::is_empty) {
-        super::print(&report::terminal::render(&report, "nothing written"))?;
+        output::print(&report::terminal::render(&report, "nothing written"))?;
         bail!("{image} has no tag that could be pinned; see above");
     }
     // Read anew: people edit the file while a registry takes its time.
@@ -97,14 +95,14 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
     file::write(&files.digests, table.to_json().as_bytes()).with_context(|| {
         format!(
             "{image} stands in {} now, without pins",
-            super::name_of(&files.images)
+            output::name_of(&files.images)
         )
     })?;
     drop(locks);
     let entry = editor.entry(&image).unwrap_or_default();
     let mut text = format!(
         "{}:\n  {entry}\n{evidence}\n",
-        super::name_of(&files.images)
+        output::name_of(&files.images)
     );
     text.push_str(&choice::render(&tracked, &listed));
     if !others.is_empty() {
@@ -113,19 +111,19 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
             others.join(", ")
         ));
     }
-    let outcome = format!("{} {}", super::name_of(&files.digests), Outcome::Written);
+    let outcome = format!("{} {}", output::name_of(&files.digests), Outcome::Written);
     text.push_str(&report::terminal::render(&report, &outcome));
-    super::print(&text)?;
+    output::print(&text)?;
     Ok(if report.problems.is_empty() {
-        super::DONE
+        output::DONE
     } else {
-        super::SOME_FAILED
+        output::SOME_FAILED
     })
 }
 
 fn check_new(editor: &Editor, image: &ImageName, files: &Files) -> Result<()> {
     if editor.has(image) {
-        let file = super::name_of(&files.images);
+        let file = output::name_of(&files.images);
         bail!(
             "{image} is tracked already; change its entry in {file}, then run 'nix-oci-hashes refresh'"
         );

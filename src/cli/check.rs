@@ -3,14 +3,12 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use nix_oci_hashes::digest::Digest;
 use nix_oci_hashes::images::{self, TrackedImage};
-use nix_oci_hashes::name::ImageName;
-use nix_oci_hashes::platform::Platform;
+use nix_oci_hashes::reference::{Digest, ImageName, Platform, Version};
 use nix_oci_hashes::table::Table;
-use nix_oci_hashes::version::Version;
 
 use super::files::Files;
+use super::output;
 use super::remedy;
 
 /// Check both files: well-formed, canonical, consistent
@@ -32,7 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     if digest.is_some_and(|digest| digest != canonical) {
         faults.push(format!(
             "{}: not in canonical form; run 'nix-oci-hashes merge {0} --output {0}'",
-            super::name_of(&digests)
+            output::name_of(&digests)
         ));
     }
     let waiting = waiting(&tracked, &table);
@@ -66,11 +64,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             "not all is well"
         }
     ));
-    super::print(&out)?;
+    output::print(&out)?;
     Ok(if faults.is_empty() {
-        super::DONE
+        output::DONE
     } else {
-        super::FAILED
+        output::FAILED
     })
 }
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anstyle::AnsiColor;
 use nix_oci_hashes::images::TrackedImage;
+use nix_oci_hashes::reference::{Tag, by_version};
 use nix_oci_hashes::refresh::{Decision, Left, Options, Taken, plan};
 use nix_oci_hashes::table::Pins;
-use nix_oci_hashes::tag::{Tag, by_version};
 
 use super::columns::{Cell, align};
 

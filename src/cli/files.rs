@@ -5,11 +5,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use nix_oci_hashes::digest::{Algorithm, Digest};
+use nix_oci_hashes::file::plain;
 use nix_oci_hashes::file::{self, Lock};
 use nix_oci_hashes::images::edit::Editor;
-use nix_oci_hashes::json::plain;
+use nix_oci_hashes::reference::{Algorithm, Digest};
 use nix_oci_hashes::table::Table;
+
+use super::output;
 
 /// How the table is usually called.
 const DIGESTS: &str = "digests.json";
@@ -31,7 +33,7 @@ impl Files {
     /// file yet.
     pub(super) fn editor(&self) -> Result<Editor> {
         let text = read(&self.images)?.unwrap_or_else(|| b"[]\n".to_vec());
-        Ok(Editor::new(&text, &super::name_of(&self.images))?)
+        Ok(Editor::new(&text, &output::name_of(&self.images))?)
     }
 
     /// The table and the digest of its text. That it is not there yet is an error only
@@ -41,7 +43,7 @@ impl Files {
         if digest.is_none() && self.digests != Path::new(DIGESTS) {
             bail!(
                 "{}: there is no such file; name the table with --digests FILE, or make it with 'nix-oci-hashes refresh'",
-                super::name_of(&self.digests)
+                output::name_of(&self.digests)
             );
         }
         Ok((table, digest))
@@ -65,7 +67,7 @@ pub(super) fn check_apart(files: &[(&str, &Path)]) -> Result<()> {
         if let Some((other, _)) = same {
             bail!(
                 "{other} and {flag} both name {}; name two files",
-                super::name_of(&path)
+                output::name_of(&path)
             );
         }
     }
@@ -93,7 +95,7 @@ pub(super) fn check_folder(path: &Path) -> Result<()> {
     if !folder.as_os_str().is_empty() && !folder.is_dir() {
         bail!(
             "{}: its folder does not exist; create it first",
-            super::name_of(&path)
+            output::name_of(&path)
         );
     }
     Ok(())
@@ -109,7 +111,7 @@ pub(super) fn read_table(path: &Path) -> Result<(Table, Option<Digest>)> {
     let Some(text) = read(path)? else {
         return Ok((Table::default(), None));
     };
-    let table = Table::parse(&text, &super::name_of(&path))?;
+    let table = Table::parse(&text, &output::name_of(&path))?;
     Ok((table, Some(Digest::of(Algorithm::Sha256, &text))))
 }
 
@@ -120,7 +122,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => bail!(
             "{}: {}; see that it is a file that you may read",
-            super::name_of(&path),
+            output::name_of(&path),
             plain(&error)
         ),
     }

@@ -9,13 +9,12 @@ use nix_oci_hashes::file;
 use nix_oci_hashes::images::edit::Editor;
 use nix_oci_hashes::images::{self, TrackedImage};
 use nix_oci_hashes::import::{self, Found, Imported};
-use nix_oci_hashes::name::{ImageName, Reference};
+use nix_oci_hashes::reference::{ImageName, Reference, Tag, VariantPattern};
 use nix_oci_hashes::table::{Pin, Platforms, Table};
-use nix_oci_hashes::tag::Tag;
-use nix_oci_hashes::variant::VariantPattern;
 
 use super::columns::{Cell, align};
 use super::files::{Files, read_table};
+use super::output;
 
 /// Track and pin the images of compose files, Dockerfiles, Kubernetes manifests and Nix files
 ///
@@ -64,7 +63,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     for (path, imported) in &read {
         work.take_entries(path, imported);
     }
-    let origin = super::name_of(&files.images);
+    let origin = output::name_of(&files.images);
     let tracked = images::parse(work.editor.text().as_bytes(), &origin)?;
     work.tracked = tracked
         .into_iter()
@@ -92,8 +91,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             file::write(&files.digests, work.table.to_json().as_bytes())?;
         }
         let (images, digests) = (
-            super::name_of(&files.images),
-            super::name_of(&files.digests),
+            output::name_of(&files.images),
+            output::name_of(&files.digests),
         );
         if work.taken > 0 {
             format!(
@@ -109,11 +108,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         "{} taken, {} left: {outcome}\n",
         work.taken, work.left
     ));
-    super::print(&text)?;
+    output::print(&text)?;
     Ok(if failed {
-        super::SOME_FAILED
+        output::SOME_FAILED
     } else {
-        super::DONE
+        output::DONE
     })
 }
 
@@ -144,7 +143,7 @@ impl Work {
         let mut new = Vec::new();
         let mut names = BTreeSet::new();
         for (image, entry) in &imported.entries {
-            let place = super::name_of(&path);
+            let place = output::name_of(&path);
             if self.editor.has(image) || !names.insert(image) {
                 self.leave(place, image.to_string(), "tracked already");
             } else {
@@ -161,13 +160,13 @@ impl Work {
             self.take_reference(path, found);
         }
         for left in imported.left {
-            let place = format!("{}:{}", super::name_of(&path), left.line);
+            let place = format!("{}:{}", output::name_of(&path), left.line);
             self.leave(place, left.text, &left.reason);
         }
     }
 
     fn take_reference(&mut self, path: &Path, Found { line, reference }: Found) {
-        let place = format!("{}:{line}", super::name_of(&path));
+        let place = format!("{}:{line}", output::name_of(&path));
         let text = reference.to_string();
         let Reference { image, tag, digest } = reference;
         let tag = match (tag, &digest) {

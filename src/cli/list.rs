@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use nix_oci_hashes::lookup::LookupError;
-use nix_oci_hashes::name::ImageName;
-use nix_oci_hashes::platform::Platform;
+use nix_oci_hashes::reference::{ImageName, Platform, Tag, by_version};
 use nix_oci_hashes::table::{Pin, Pins, Table};
-use nix_oci_hashes::tag::{Tag, by_version};
 use serde_json::{Map, Value, json};
 
 use super::columns::{Cell, align};
+use super::output;
 
 /// Show the images of the table, or the tags of one
 #[derive(Debug, clap::Args)]
@@ -44,8 +43,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             }
         }
     };
-    super::print(&text)?;
-    Ok(super::DONE)
+    output::print(&text)?;
+    Ok(output::DONE)
 }
 
 fn images(table: &Table) -> String {

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use nix_oci_hashes::lookup::Query;
-use nix_oci_hashes::platform::Platform;
+use nix_oci_hashes::reference::Platform;
 use nix_oci_hashes::table::{LazyTable, Table};
 
+use super::output;
 use super::remedy;
 
 const DEFAULT_TABLE: &str = "digests.json";
@@ -51,8 +52,8 @@ impl Asked {
 pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let query = arguments.asked.query()?;
     let table = lazy_table(arguments.digests.as_deref())?;
-    super::print(&format!("{}\n", query.answer_lazily(&table)??))?;
-    Ok(super::DONE)
+    output::print(&format!("{}\n", query.answer_lazily(&table)??))?;
+    Ok(output::DONE)
 }
 
 /// All of the table that is named, or that of the folder, or the built-in one.

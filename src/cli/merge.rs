@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use nix_oci_hashes::file::{self, Lock};
 use nix_oci_hashes::images;
-use nix_oci_hashes::merge::Merge;
 use nix_oci_hashes::table::Table;
+use nix_oci_hashes::table::merge::Merge;
 
 use super::files::{check_apart, check_folder};
+use super::output;
 use super::remedy;
 
 /// Join the tables that several runs of 'refresh --shard' have written
@@ -44,7 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     };
     let mut merge = Merge::default();
     for path in &arguments.file {
-        merge.add(&super::name_of(&path), Table::read(path, remedy::TABLE)?)?;
+        merge.add(&output::name_of(&path), Table::read(path, remedy::TABLE)?)?;
     }
     let table = merge.finish();
     if let Some(path) = &arguments.images {
@@ -62,8 +63,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         }
     }
     match &arguments.output {
-        None => super::print(&table.to_json())?,
+        None => output::print(&table.to_json())?,
         Some(path) => file::write(path, table.to_json().as_bytes())?,
     }
-    Ok(super::DONE)
+    Ok(output::DONE)
 }

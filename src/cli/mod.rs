@@ -12,6 +12,7 @@ mod lookup;
 mod manual;
 mod merge;
 mod network;
+mod output;
 mod progress;
 mod refresh;
 mod remedy;
@@ -20,20 +21,11 @@ mod report;
 mod resolve;
 mod review;
 
-use std::io::{ErrorKind, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use clap::{Parser, Subcommand};
-use nix_oci_hashes::text::Plain;
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-/// Everything was done.
-const DONE: u8 = 0;
-/// A bad flag, a file that cannot be read or written, no answer.
-const FAILED: u8 = 1;
-/// Some images failed; the rest was written.
-const SOME_FAILED: u8 = 2;
+use output::{DONE, FAILED};
 
 /// Pinned OCI image references for Nix: one table of digests, kept fresh.
 #[derive(Debug, Parser)]
@@ -60,26 +52,6 @@ enum Verb {
     Manual(manual::Arguments),
 }
 
-/// The name of a file as it is printed: a terminal does not act on it.
-fn name_of(path: &impl AsRef<Path>) -> String {
-    Plain(&path.as_ref().display().to_string()).to_string()
-}
-
-/// Prints on standard output, without colour where it is no terminal. That
-/// nobody reads on (`| head`) is no error.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut stdout = anstream::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to standard output")
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Runs the command line of this process.
 pub(crate) fn main() -> ExitCode {
     let command = match Command::try_parse() {
@@ -101,8 +73,8 @@ pub(crate) fn main() -> ExitCode {
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Merge(arguments) => merge::run(&arguments),
         Verb::Review(arguments) => review::run(&arguments),
-        Verb::Completions(arguments) => completions::run(&arguments),
-        Verb::Manual(arguments) => manual::run(&arguments),
+        Verb::Completions(arguments) => completions::run(&arguments, Command::command()),
+        Verb::Manual(arguments) => manual::run(&arguments, Command::command()),
     };
     match result {
         Ok(code) => ExitCode::from(code),
@@ -117,9 +89,7 @@ pub(crate) fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
-    use super::Command;
+    use super::*;
 
     #[test]
     fn the_definition_of_the_command_line_holds() {

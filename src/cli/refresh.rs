@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use nix_oci_hashes::digest::{Algorithm, Digest};
 use nix_oci_hashes::file::{self, Lock};
 use nix_oci_hashes::images::{self, TrackedImage};
-use nix_oci_hashes::name::ImageName;
+use nix_oci_hashes::reference::{Algorithm, Digest, ImageName};
 use nix_oci_hashes::refresh::{Options, Scope, Shard, refresh};
 
 use super::files::{Files, check_apart, check_folder, read_table};
 use super::network::{self, Network};
+use super::output;
 use super::progress::Bars;
 use super::remedy;
 use super::report::{self, Outcome};
@@ -124,7 +124,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     drop(lock);
     // A report of many changes takes as much memory as the tables did.
     drop((old, table, images));
-    let name = super::name_of(&target);
+    let name = output::name_of(&target);
     let summarized = match &arguments.summary {
         Some(path) => {
             let text = report::markdown::render(&report, &format!("`{name}` {outcome}"));
@@ -137,7 +137,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     } else {
         report::terminal::render(&report, &format!("{name} {outcome}"))
     };
-    let printed = super::print(&text);
+    let printed = output::print(&text);
     written?;
     if let (Some(shard), Outcome::Written) = (arguments.shard, outcome) {
         anstream::eprintln!(
@@ -149,9 +149,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     Ok(if stale && arguments.check {
         WOULD_WRITE
     } else if report.problems.is_empty() {
-        super::DONE
+        output::DONE
     } else {
-        super::SOME_FAILED
+        output::SOME_FAILED
     })
 }
 
@@ -168,7 +168,7 @@ fn scope(arguments: &Arguments, images: &[TrackedImage]) -> Result<Scope> {
     }
     for image in &arguments.image {
         if !images.iter().any(|tracked| tracked.image == *image) {
-            let file = super::name_of(&arguments.files.images);
+            let file = output::name_of(&arguments.files.images);
             bail!("{image} is not in {file}; add it with 'nix-oci-hashes add {image}'");
         }
     }

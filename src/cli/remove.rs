@@ -2,9 +2,10 @@
 
 use anyhow::{Result, bail};
 use nix_oci_hashes::file;
-use nix_oci_hashes::name::ImageName;
+use nix_oci_hashes::reference::ImageName;
 
 use super::files::{Files, read_table};
+use super::output;
 
 /// Take an image and its pins out of both files
 #[derive(Debug, clap::Args)]
@@ -34,6 +35,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     }
     drop(locks);
     let pins = pins.map_or(0, |pins| pins.len());
-    super::print(&format!("{image}: removed, with {pins} pins\n"))?;
-    Ok(super::DONE)
+    output::print(&format!("{image}: removed, with {pins} pins\n"))?;
+    Ok(output::DONE)
 }

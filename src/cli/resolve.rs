@@ -5,6 +5,7 @@ use nix_oci_hashes::resolve::resolve;
 
 use super::lookup::Asked;
 use super::network::{self, Network};
+use super::output;
 
 /// Ask the registry what a reference points to now, and print it pinned
 #[derive(Debug, clap::Args)]
@@ -20,6 +21,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let client = arguments.network.client()?;
     let query = arguments.asked.query()?;
     let pinned = network::runtime()?.block_on(resolve(&client, &query))?;
-    super::print(&format!("{pinned}\n"))?;
-    Ok(super::DONE)
+    output::print(&format!("{pinned}\n"))?;
+    Ok(output::DONE)
 }

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
-use nix_oci_hashes::digest::Digest;
-use nix_oci_hashes::json::plain;
-use nix_oci_hashes::name::ImageName;
-use nix_oci_hashes::platform::Platform;
-use nix_oci_hashes::tag::Tag;
+use nix_oci_hashes::file::plain;
+use nix_oci_hashes::reference::{Digest, ImageName, Platform, Tag};
 use serde::Deserialize;
+
+use super::output;
 
 /// Something has to be seen by a person.
 const TO_REVIEW: u8 = 3;
@@ -63,7 +62,7 @@ enum Kind {
 pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let mut lines = Vec::new();
     for path in &arguments.file {
-        let name = super::name_of(&path);
+        let name = output::name_of(&path);
         let text = match std::fs::read(path) {
             Ok(text) => text,
             Err(error) => bail!("{name}: {}; name a file that you may read", plain(&error)),
@@ -78,9 +77,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         }
         lines.extend(report.changes.iter().filter_map(line));
     }
-    super::print(&lines.concat())?;
+    output::print(&lines.concat())?;
     Ok(if lines.is_empty() {
-        super::DONE
+        output::DONE
     } else {
         TO_REVIEW
     })

@@ -8,8 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{Strategy, TrackedImage, default_variants, parse};
 use crate::json::FileError;
-use crate::name::ImageName;
-use crate::version::Precision;
+use crate::reference::{ImageName, Precision};
 
 /// From this length on an entry is written with a field a line, in characters.
 const LONG: usize = 96;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use wildmatch::WildMatch;
 
-use crate::tag::Tag;
+use crate::reference::Tag;
 use crate::text::{Quoted, deserialize_as_text};
 
 /// A tag, or many: `*` stands for any characters, `?` for one.

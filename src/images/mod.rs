@@ -2,6 +2,7 @@
 
 pub mod edit;
 mod glob;
+pub mod propose;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,15 +13,11 @@ use serde::de::{Deserializer, Error, SeqAccess};
 pub use glob::{GlobError, TagGlob};
 
 use crate::json::{self, FileError, Object};
-use crate::name::ImageName;
-use crate::pattern::Pattern;
-use crate::platform::Platform;
-use crate::requirement::Requirement;
-use crate::tag::Tag;
-use crate::variant::VariantPattern;
 #[cfg(feature = "refresh")]
-use crate::version::HexBuilds;
-use crate::version::{Precision, Version};
+use crate::reference::HexBuilds;
+use crate::reference::{
+    ImageName, Pattern, Platform, Precision, Requirement, Tag, VariantPattern, Version,
+};
 
 const REMEDY: &str = "correct the file there";
 /// How many of the newest releases a strategy of `true` takes.

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Imported, expand};
+use super::imported::Imported;
+use super::variables::expand;
 
 type Arguments = BTreeMap<String, String>;
 

@@ -8,8 +8,8 @@ use rnix::SyntaxKind::{
     TOKEN_STRING_END, TOKEN_STRING_START, TOKEN_WHITESPACE,
 };
 
-use super::Imported;
-use crate::name::Reference;
+use super::imported::Imported;
+use crate::reference::Reference;
 
 /// Deepest nesting of `${` that is read; each costs the tokens within it time.
 const DEEPEST: usize = 100;

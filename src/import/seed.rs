@@ -3,12 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Found, Imported};
+use super::imported::{Found, Imported};
 use crate::images::edit::Editor;
 use crate::json::{self, FileError, Object, UniqueMap};
-use crate::name::{ImageName, Reference};
+use crate::reference::{ImageName, Reference, Tag};
 use crate::table::Table;
-use crate::tag::Tag;
 
 const REMEDY: &str = "correct the file, or leave it out: of JSON, images.json and digests.json are read, compose files, and \
                       Kubernetes manifests";

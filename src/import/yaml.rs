@@ -8,8 +8,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
-use super::{Imported, expand};
-use crate::name::Reference;
+use super::imported::Imported;
+use super::variables::expand;
+use crate::reference::Reference;
 
 /// Deepest nesting that is read.
 const DEEPEST: usize = 128;

@@ -2,14 +2,11 @@
 
 use std::fmt;
 
-use crate::name::{ImageName, Reference};
-use crate::platform::Platform;
-use crate::requirement::Requirement;
-use crate::suggest;
+use super::suggest;
+use crate::reference::{
+    ImageName, Platform, Reference, Requirement, Tag, VariantPattern, Version, by_version,
+};
 use crate::table::{Pins, Table};
-use crate::tag::{Tag, by_version};
-use crate::variant::VariantPattern;
-use crate::version::Version;
 
 /// How many tags or variants an error names at most.
 const TAGS_SHOWN: usize = 10;

@@ -3,20 +3,19 @@
 
 mod error;
 mod newest;
+mod suggest;
 
 pub use error::{LookupError, TagList, VariantList, VariantPhrase};
 pub use newest::Newest;
 pub(crate) use newest::{Choices, NoVersion};
 
-use crate::digest::Digest;
 use crate::json::FileError;
-use crate::name::{ImageName, Reference, ReferenceError, Written};
-use crate::platform::{Platform, PlatformError};
-use crate::requirement::{Requirement, RequirementError};
+use crate::reference::{
+    Digest, ImageName, Platform, PlatformError, Reference, ReferenceError, Requirement,
+    RequirementError, Tag, TagError, VariantError, VariantPattern, Written,
+};
 use crate::table::{LazyTable, Pin, Pins, Table};
-use crate::tag::{Tag, TagError};
 use crate::text::Quoted;
-use crate::variant::{VariantError, VariantPattern};
 
 /// The attributes of a lookup by set. `digests` names the table, which whoever
 /// calls has to load; the others are for [`Query::from_attributes`].

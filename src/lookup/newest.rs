@@ -4,11 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::error::{VariantList, VariantPhrase};
-use crate::requirement::Requirement;
+use crate::reference::{HexBuilds, Requirement, Tag, VariantPattern, Version};
 use crate::table::Pins;
-use crate::tag::Tag;
-use crate::variant::VariantPattern;
-use crate::version::{HexBuilds, Version};
 
 /// The newest version that satisfies a requirement, in one variant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -139,10 +136,10 @@ impl Newest {
 mod tests {
     use proptest::prelude::*;
 
-    use crate::digest::{Algorithm, Digest};
     use crate::lookup::Query;
+    use crate::reference::Tag;
+    use crate::reference::{Algorithm, Digest};
     use crate::table::{Pin, Table};
-    use crate::tag::Tag;
 
     fn numbers(tag: &str) -> Vec<u64> {
         tag.split('.')

@@ -1,6 +1,6 @@
 //! One lookup: the attributes of the argument in, an answer out.
 
-use super::PluginError;
+use super::error::PluginError;
 use super::resolve::{self, Resolution, Settings};
 use crate::lookup::{LookupError, Query, QueryError, Question};
 use crate::registry::{manifests_url, repository_url};
@@ -11,7 +11,7 @@ pub(super) enum Answer {
     /// The pinned reference.
     Pinned(String),
     /// The table has no pin.
-    Miss(Miss),
+    Miss(Box<Miss>),
 }
 
 /// A lookup that the table has no pin for.
@@ -46,30 +46,25 @@ pub(super) fn look_up<'a>(
     let query = Query::from_attributes(texts)?;
     Ok(match query.answer_lazily(table)? {
         Ok(pinned) => Answer::Pinned(pinned.to_string()),
-        Err(error) => Answer::Miss(Miss {
+        Err(error) => Answer::Miss(Box::new(Miss {
             text: error.to_string(),
             question: query.question(table, &error)?,
             error,
-        }),
+        })),
     })
 }
 
 impl Answer {
     /// Whether a registry can be asked for what the table misses.
     pub(super) fn is_resolvable(&self) -> bool {
-        matches!(
-            self,
-            Self::Miss(Miss {
-                question: Some(_),
-                ..
-            })
-        )
+        matches!(self, Self::Miss(miss) if miss.question.is_some())
     }
 
     /// The pinned reference, or what is wrong with a miss.
     pub(super) fn text(&self) -> &str {
         match self {
-            Self::Pinned(text) | Self::Miss(Miss { text, .. }) => text,
+            Self::Pinned(text) => text,
+            Self::Miss(miss) => &miss.text,
         }
     }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::answer::{self, Answer, unknown_attribute};
+use super::error::{PluginError, guarded};
 use super::resolve::Settings;
 use super::tables::{self, TableFile, TableSet};
-use super::{PluginError, guarded};
 use crate::table::LazyTable;
 use crate::text::Plain;
 
@@ -187,8 +187,8 @@ fn look_up(table: &Table, attributes: &[ffi::Attribute<'_>]) -> Result<Box<Answe
 }
 
 impl ffi::AttributeName {
-    fn as_str(&self) -> &'static str {
-        match *self {
+    fn as_str(self) -> &'static str {
+        match self {
             Self::Version => "version",
             Self::Variant => "variant",
             Self::Platform => "platform",

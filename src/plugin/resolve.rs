@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::lock;
 use crate::json::FileError;
+use crate::lock::lock;
 use crate::lookup::{LookupError, Question};
-use crate::name::{ImageName, Reference};
+use crate::reference::{ImageName, Reference};
 use crate::resolve::{
     BlockingError, Cache, Found, Limits, ResolveError, Subject, answer, resolve_blocking,
 };

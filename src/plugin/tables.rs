@@ -13,7 +13,8 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{PluginError, lock};
+use super::error::PluginError;
+use crate::lock::lock;
 use crate::table::{LazyTable, Table};
 
 /// Tables in the cache; the oldest is read again.

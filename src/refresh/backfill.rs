@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use super::fetch::{self, Indexes};
 use super::report::Problem;
-use crate::digest::Digest;
 use crate::images::TrackedImage;
-use crate::platform::Platform;
+use crate::reference::{Digest, Platform, Tag};
 use crate::registry::{Cause, Client, RegistryError};
 use crate::table::{Pin, Pins};
-use crate::tag::Tag;
 
 /// What a backfill starts from.
 pub(super) struct Backfill<'a> {

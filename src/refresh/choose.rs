@@ -5,10 +5,7 @@ use std::sync::Arc;
 
 use super::decision::{Left, Taken};
 use crate::images::{Strategy, TrackedImage};
-use crate::requirement::Requirement;
-use crate::tag::Tag;
-use crate::variant::VariantPattern;
-use crate::version::{HexBuilds, Precision, Version};
+use crate::reference::{HexBuilds, Precision, Requirement, Tag, VariantPattern, Version};
 
 /// A listed tag that is a version of a tracked variant.
 #[derive(Clone)]

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::requirement::Requirement;
-use crate::version::Precision;
+use crate::reference::{Precision, Requirement};
 
 /// What becomes of one tag, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]

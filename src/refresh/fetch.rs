@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::stream::{self, StreamExt as _};
 
 use super::options::Progress;
-use crate::digest::Digest;
-use crate::name::ImageName;
+use crate::reference::{Digest, ImageName, Tag};
 use crate::registry::{Client, IndexPlatforms, RegistryError};
-use crate::tag::Tag;
 
 /// Requests for one image at once.
 const REQUESTS_AT_ONCE: usize = 32;

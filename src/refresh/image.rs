@@ -9,13 +9,10 @@ use super::fetch::{self, Indexes};
 use super::options::{Options, Progress};
 use super::plan::plan;
 use super::report::Problem;
-use crate::digest::Digest;
 use crate::images::TrackedImage;
-use crate::name::ImageName;
-use crate::platform::Platform;
+use crate::reference::{Digest, ImageName, Platform, Tag};
 use crate::registry::{Client, IndexPlatforms, RegistryError};
 use crate::table::{Pin, Pins, Table};
-use crate::tag::Tag;
 
 /// What a refresh has found for an image.
 pub(super) struct RefreshedImage {

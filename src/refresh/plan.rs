@@ -7,9 +7,8 @@ use super::choose::choose;
 use super::decision::{Decision, Kept, Taken};
 use super::options::Options;
 use crate::images::TrackedImage;
+use crate::reference::{HexBuilds, Precision, Tag, Version};
 use crate::table::Pins;
-use crate::tag::Tag;
-use crate::version::{HexBuilds, Precision, Version};
 
 /// What a refresh does with the tags of one image.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -145,7 +144,7 @@ fn full_versions(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::{Algorithm, Digest};
+    use crate::reference::{Algorithm, Digest};
     use crate::table::Pin;
 
     fn tags<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<Tag> {

@@ -3,12 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::decision::Decision;
-use crate::digest::Digest;
-use crate::name::ImageName;
-use crate::platform::{Offered, Platform};
+use crate::reference::{Digest, ImageName, Offered, Platform, Tag, by_version};
 use crate::registry::{Quota, RegistryError};
 use crate::table::{Pin, Pins, Table};
-use crate::tag::{Tag, by_version};
 
 /// What became of every tag that a refresh looked at.
 #[derive(Debug, Default)]
@@ -249,9 +246,9 @@ pub enum Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Algorithm;
+    use crate::reference::Algorithm;
+    use crate::reference::Version;
     use crate::table::Platforms;
-    use crate::version::Version;
 
     #[test]
     fn another_variant_of_the_same_version_is_told() {

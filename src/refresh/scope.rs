@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::name::ImageName;
+use crate::reference::ImageName;
 use crate::table::Table;
 use crate::text::Quoted;
 

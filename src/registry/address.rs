@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use reqwest::Url;
 
 #[cfg(feature = "resolve")]
-use crate::name::ImageName;
+use crate::reference::ImageName;
 
 /// The host that serves the images of `docker.io`.
 pub(super) const DOCKER_HUB_HOST: &str = "registry-1.docker.io";

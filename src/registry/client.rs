@@ -12,14 +12,12 @@ use super::api::{Api, Blob, Settings, TagSet};
 use super::auth::Credentials;
 use super::error::{Cause, RegistryError, SetupError};
 use super::limits::Quota;
-use super::lock::lock;
 use super::manifest::IndexPlatforms;
 use super::network::{Dns, Network};
 use super::throttle::Deadline;
 use super::transport::Transport;
-use crate::digest::Digest;
-use crate::name::ImageName;
-use crate::tag::Tag;
+use crate::lock::lock;
+use crate::reference::{Digest, ImageName, Tag};
 
 /// How a client sends requests.
 #[derive(Debug, Clone)]

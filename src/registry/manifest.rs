@@ -11,8 +11,7 @@ use oci_client::manifest::{
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::digest::Digest;
-use crate::platform::Platform;
+use crate::reference::{Digest, Platform};
 
 /// The `Accept` header of a request for a manifest: every kind that is read.
 pub(super) const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \

@@ -25,7 +25,6 @@ mod auth;
 mod client;
 mod error;
 mod limits;
-mod lock;
 mod manifest;
 mod network;
 mod pages;

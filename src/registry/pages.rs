@@ -9,7 +9,7 @@ use serde::de::SeqAccess;
 use serde::{Deserialize, Deserializer};
 
 use super::address::rebased;
-use crate::tag::Tag;
+use crate::reference::Tag;
 
 /// Tags to request for a page. Registries may send fewer, or all of them at once.
 pub(super) const PAGE_SIZE: usize = 1000;

@@ -13,7 +13,7 @@ use reqwest::{Method, StatusCode, Url};
 use super::address::ChosenBy;
 use super::error::{Cause, Content, Login};
 use super::limits::retry_after;
-use crate::name::ImageName;
+use crate::reference::ImageName;
 
 /// Largest body of an error response that is read, in bytes.
 const LARGEST_ERROR_BODY: usize = 16 << 10;

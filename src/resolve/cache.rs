@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::{Found, Subject, Which};
 use crate::file::{self, Lock};
 use crate::json::FileError;
+use crate::reference::Tag;
 use crate::table::Pin;
-use crate::tag::Tag;
 
 /// Answers of version 1 had no tag.
 const VERSION: u64 = 2;

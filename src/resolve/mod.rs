@@ -10,13 +10,10 @@ pub use cache::Cache;
 
 use std::fmt;
 
-use crate::digest::Digest;
 use crate::lookup::{Choices, Newest, NoVersion, Query, TagList, VariantList, Wanted};
-use crate::name::{ImageName, Reference};
-use crate::platform::{Offered, Platform};
+use crate::reference::{Digest, ImageName, Offered, Platform, Reference, Tag};
 use crate::registry::{Client, RegistryError};
 use crate::table::Pin;
-use crate::tag::Tag;
 
 /// Why a registry has no answer to a reference.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -5,8 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::{Pin, Pins, Platforms};
-use crate::tag::Tag;
-use crate::version::Version;
+use crate::reference::{Tag, Version};
 
 /// Reads `text`, the value of an image from its opening brace to its closing one.
 /// `None` where a byte of it is not as it is written: then it may still be JSON.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use foldhash::HashMap;
 use memchr::memmem::Finder;
@@ -14,7 +14,8 @@ use super::canonical::read_pins;
 use super::text::Text;
 use super::{Pins, REMEDY, Table, head};
 use crate::json::{self, FileError};
-use crate::name::ImageName;
+use crate::lock::lock;
+use crate::reference::ImageName;
 
 /// How the canonical text ends.
 const TAIL: &[u8] = b"\n  }\n}\n";
@@ -113,11 +114,11 @@ impl LazyTable {
     /// # Errors
     /// Where that cannot be told, because the table is not well-formed.
     pub(crate) fn pins(&self, image: &ImageName) -> Result<Option<Arc<Pins>>, FileError> {
-        let known = self.images().get(image).cloned();
+        let known = lock(&self.images).get(image).cloned();
         let read = known.unwrap_or_else(|| {
             // Nothing that can be read is no error: all of it is parsed then.
             let read = self.read(image).ok().flatten().map(Arc::new);
-            self.images().insert(image.clone(), read.clone());
+            lock(&self.images).insert(image.clone(), read.clone());
             read
         });
         if read.is_some() {
@@ -125,7 +126,7 @@ impl LazyTable {
         }
         let pins = self.whole()?.images.get(image).cloned().map(Arc::new);
         if pins.is_some() {
-            self.images().insert(image.clone(), pins.clone());
+            lock(&self.images).insert(image.clone(), pins.clone());
         }
         Ok(pins)
     }
@@ -215,10 +216,6 @@ impl LazyTable {
             Some(Box::from(&name[..quote]))
         })
     }
-
-    fn images(&self) -> MutexGuard<'_, HashMap<ImageName, Option<Arc<Pins>>>> {
-        self.images.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl From<Table> for LazyTable {
@@ -236,8 +233,8 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::digest::{Algorithm, Digest};
     use crate::lookup::{LookupError, Query};
+    use crate::reference::{Algorithm, Digest};
     use crate::table::{Pin, Platforms};
     use proptest::prelude::*;
 

@@ -2,6 +2,7 @@
 
 mod canonical;
 mod lazy;
+pub mod merge;
 mod text;
 
 use std::collections::BTreeMap;
@@ -19,13 +20,9 @@ use serde::{Deserialize, Deserializer};
 
 pub use lazy::LazyTable;
 
-use crate::digest::Digest;
 use crate::json::{self, FileError, Object, UniqueMap};
-use crate::name::ImageName;
-use crate::platform::Platform;
-use crate::tag::{Tag, by_version};
+use crate::reference::{Digest, ImageName, Platform, Tag, Version, by_version};
 use crate::text::Quoted;
-use crate::version::Version;
 
 /// The pins of one image, by tag. A refresh has two tables, which share what is the
 /// same in both.
@@ -342,7 +339,7 @@ fn write_object<W: Write + ?Sized, K: fmt::Display, V>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Algorithm;
+    use crate::reference::Algorithm;
     use proptest::prelude::*;
     use std::io::Seek as _;
 

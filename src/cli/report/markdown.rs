@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use nix_oci_hashes::digest::Digest;
-use nix_oci_hashes::name::ImageName;
+use nix_oci_hashes::reference::{Digest, ImageName};
 use nix_oci_hashes::refresh::{Change, ChangeKind, Report};
 
 use super::{lost_words, platforms, sum, versions, word};

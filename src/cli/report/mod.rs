@@ -6,10 +6,8 @@ pub(super) mod terminal;
 
 use std::fmt;
 
-use nix_oci_hashes::name::ImageName;
-use nix_oci_hashes::platform::Platform;
+use nix_oci_hashes::reference::{ImageName, Platform, Tag, by_version};
 use nix_oci_hashes::refresh::{ChangeKind, Decision, Report};
-use nix_oci_hashes::tag::{Tag, by_version};
 
 /// What became of the table.
 #[derive(Debug, Clone, Copy)]

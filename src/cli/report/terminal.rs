@@ -4,9 +4,8 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use nix_oci_hashes::name::ImageName;
+use nix_oci_hashes::reference::{ImageName, Tag};
 use nix_oci_hashes::refresh::{Change, ChangeKind, Report};
-use nix_oci_hashes::tag::Tag;
 
 use super::{decisions, lost_words, platforms, sum, versions, word};
 use crate::cli::columns::{Cell, align};

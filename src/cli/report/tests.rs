@@ -9,15 +9,12 @@
 use std::collections::BTreeMap;
 
 use insta::assert_snapshot;
-use nix_oci_hashes::digest::{Algorithm, Digest};
-use nix_oci_hashes::name::ImageName;
+use nix_oci_hashes::reference::{Algorithm, Digest, ImageName, Precision, Tag};
 use nix_oci_hashes::refresh::{
     Ambiguous, Change, ChangeKind, Decision, Gone, Kept, Left, MissingPlatform, Problem, Report,
     Taken,
 };
 use nix_oci_hashes::registry::{Cause, Content, Quota, RegistryError};
-use nix_oci_hashes::tag::Tag;
-use nix_oci_hashes::version::Precision;
 
 use super::{Outcome, json, markdown, terminal};
 

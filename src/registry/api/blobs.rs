@@ -5,8 +5,7 @@ use futures_util::StreamExt as _;
 use reqwest::Method;
 
 use super::Api;
-use crate::digest::{Digest, Hasher};
-use crate::name::ImageName;
+use crate::reference::{Digest, Hasher, ImageName};
 use crate::registry::error::{Cause, Content, RegistryError};
 use crate::registry::transport::Body;
 

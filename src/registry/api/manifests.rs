@@ -6,13 +6,11 @@ use std::sync::atomic::Ordering;
 use reqwest::{Method, StatusCode};
 
 use super::Api;
-use crate::digest::{Algorithm, Digest};
-use crate::name::ImageName;
+use crate::lock::lock;
+use crate::reference::{Algorithm, Digest, ImageName, Tag};
 use crate::registry::error::{Cause, Content};
-use crate::registry::lock::lock;
 use crate::registry::manifest::{ACCEPTED, IndexPlatforms, Manifest, platform_of_config};
 use crate::registry::transport::{Request, Response};
-use crate::tag::Tag;
 
 /// Largest manifest or image configuration, in bytes (registries set this limit).
 const LARGEST_MANIFEST: usize = 4 << 20;

@@ -24,8 +24,10 @@ use super::manifest::Manifest;
 use super::redirect::Redirect;
 use super::throttle::{Deadline, Throttle};
 use super::transport::{Request, Response, Transport};
-use crate::digest::Digest;
-use crate::name::ImageName;
+use crate::reference::{Digest, ImageName};
+
+/// Large tag lists of one registry that are in memory at once.
+const LARGE_LISTS: usize = 4;
 
 /// The layers below the verbs.
 type Layers = Throttle<Auth<Redirect<Arc<dyn Transport>>>>;
@@ -46,6 +48,7 @@ pub(super) struct Api {
     base: Url,
     /// Whether the registry supports GET where it does not support HEAD.
     has_no_head: AtomicBool,
+    /// Permits for large tag lists.
     large_lists: Arc<Semaphore>,
     /// Manifests that came with the digest of a tag, which need no further request.
     manifests: Mutex<HashMap<(ImageName, Digest), Manifest>>,
@@ -71,7 +74,7 @@ impl Api {
             layers: Throttle::new(auth, settings.jobs, settings.retries, deadline),
             base,
             has_no_head: AtomicBool::new(false),
-            large_lists: tags::large_lists(),
+            large_lists: Arc::new(Semaphore::new(LARGE_LISTS)),
             manifests: Mutex::default(),
         })
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reqwest::{Method, Url};
 
-use crate::name::ImageName;
+use crate::reference::ImageName;
 use crate::registry::address::api_url;
 use crate::registry::error::{Cause, ConnectProblem, Content};
 use crate::registry::transport::{Request, Transport};

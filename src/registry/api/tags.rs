@@ -5,15 +5,14 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use reqwest::{Method, Url};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Api;
-use crate::name::ImageName;
+use crate::reference::{ImageName, Tag};
 use crate::registry::address::chosen_by;
 use crate::registry::error::{Cause, Content};
 use crate::registry::pages::{Next, PAGE_SIZE, Page};
 use crate::registry::transport::Response;
-use crate::tag::Tag;
 
 /// Largest tag list of an image, all pages together, in bytes.
 const LARGEST_LIST: usize = 8 << 20;
@@ -23,8 +22,6 @@ const MAX_TAGS: usize = 100_000;
 const MAX_PAGES: usize = 10_000;
 /// From this size on, in bytes, a list is large.
 const LARGE_LIST: usize = 256 << 10;
-/// Large lists of one registry that are in memory at once.
-const LARGE_LISTS: usize = 4;
 
 /// The tags of an image. Few large sets of a registry are in memory at once: the
 /// next large list waits until one of them is dropped.
@@ -40,11 +37,6 @@ impl Deref for TagSet {
     fn deref(&self) -> &BTreeSet<Tag> {
         &self.tags
     }
-}
-
-/// The permits for large lists of one registry.
-pub(super) fn large_lists() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(LARGE_LISTS))
 }
 
 /// A tag list of which some pages have been read.

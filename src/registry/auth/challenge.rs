@@ -4,7 +4,7 @@ use http_auth::{ChallengeParser, ChallengeRef};
 use reqwest::Url;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
-use crate::name::ImageName;
+use crate::reference::ImageName;
 use crate::registry::address::{is_loopback_url, is_private_host, same_site, upgraded};
 use crate::registry::error::AuthProblem;
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::credential::Credential;
 use crate::json::{self, FileError};
-use crate::name::ImageName;
+use crate::reference::ImageName;
 use crate::text::Plain;
 
 const REMEDY: &str = "log in again with 'docker login' or 'podman login', or correct the file";

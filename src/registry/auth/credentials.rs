@@ -14,8 +14,8 @@ use super::credential::Credential;
 use super::credential_file::{AuthFile, Source};
 use super::helper;
 use crate::json::{self, FileError};
-use crate::name::ImageName;
-use crate::registry::lock::lock;
+use crate::lock::lock;
+use crate::reference::ImageName;
 use crate::text::Plain;
 
 /// Docker Hub's name for credential helpers.

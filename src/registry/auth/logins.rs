@@ -6,10 +6,10 @@ use reqwest::Url;
 
 use super::credential::Credential;
 use super::credentials::Credentials;
-use crate::name::ImageName;
+use crate::lock::lock;
+use crate::reference::ImageName;
 use crate::registry::address::is_loopback_url;
 use crate::registry::error::Login;
-use crate::registry::lock::lock;
 
 pub(super) struct Logins {
     credentials: Arc<Credentials>,

@@ -33,9 +33,9 @@ use self::token::{Refusal, TokenRequest};
 pub(super) use self::token::{parse as parse_token, url as token_url};
 use super::address::{ChosenBy, chosen_by};
 use super::error::{AuthProblem, Cause, Login};
-use super::lock::lock;
 use super::transport::{Request, Response, Transport};
-use crate::name::ImageName;
+use crate::lock::lock;
+use crate::reference::ImageName;
 
 /// How many challenges are answered for one request: the registry's, and those of
 /// hosts that it redirects to.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::challenge::TokenService;
 use super::credential::Credential;
-use crate::name::ImageName;
+use crate::reference::ImageName;
 use crate::registry::address::ChosenBy;
 use crate::registry::error::{AuthProblem, Cause, Content, Login};
 use crate::registry::transport::{Request, Transport};

@@ -8,7 +8,7 @@ use reqwest::{StatusCode, Url};
 use super::{
     AuthProblem, Cause, ConnectProblem, Content, Login, RedirectProblem, RegistryError, SetupError,
 };
-use crate::name::ImageName;
+use crate::reference::ImageName;
 use crate::registry::address::DOCKER_HUB_HOST;
 use crate::text::{Plain, Quoted};
 

@@ -8,9 +8,8 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode, Url};
 
 use super::limits::Quota;
-use crate::digest::Digest;
 use crate::json::FileError;
-use crate::name::ImageName;
+use crate::reference::{Digest, ImageName};
 
 /// Why a registry gave no usable answer for an image.
 #[derive(Debug, Clone)]

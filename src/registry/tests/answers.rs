@@ -4,8 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::fake::{Fake, Said, digest, image, index, refused, tag};
-use crate::digest::{Algorithm, Digest};
-use crate::name::ImageName;
+use crate::reference::{Algorithm, Digest, ImageName};
 use crate::registry::error::{Cause, ConnectProblem};
 
 #[tokio::test(start_paused = true)]

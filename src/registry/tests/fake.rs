@@ -11,14 +11,12 @@ use futures_util::stream::{self, StreamExt as _};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use reqwest::{Method, StatusCode, Url};
 
-use crate::digest::{Algorithm, Digest};
-use crate::name::ImageName;
+use crate::reference::{Algorithm, Digest, ImageName, Tag};
 use crate::registry::address::ChosenBy;
 use crate::registry::auth::{Credential, Credentials};
 use crate::registry::client::{Client, Options};
 use crate::registry::error::{Cause, ConnectProblem, RegistryError};
 use crate::registry::transport::{Request, Response, Transport};
-use crate::tag::Tag;
 
 /// What it answers.
 pub(crate) struct Said {

@@ -10,7 +10,7 @@ use reqwest::header::HeaderValue;
 use reqwest::{Method, StatusCode, Url};
 
 use super::fake::{Fake, Said, digest, image};
-use crate::digest::{Algorithm, Digest};
+use crate::reference::{Algorithm, Digest};
 use crate::registry::auth::{Auth, Credential, Credentials};
 use crate::registry::client::Options;
 use crate::registry::error::{Cause, Content, Login, RedirectProblem};

@@ -3,8 +3,8 @@
 
 use std::sync::Mutex;
 
+use crate::lock::lock;
 use crate::registry::error::Cause;
-use crate::registry::lock::lock;
 use crate::registry::transport::Request;
 
 /// How often requests for a single repository may fail.

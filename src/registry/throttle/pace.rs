@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::registry::lock::lock;
+use crate::lock::lock;
 
 /// How many of the last responses decide whether a registry is rate-limited.
 const WINDOW: usize = 8;

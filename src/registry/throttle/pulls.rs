@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use reqwest::header::HeaderMap;
 
+use crate::lock::lock;
 use crate::registry::error::Cause;
 use crate::registry::limits::Quota;
-use crate::registry::lock::lock;
 
 /// The quota, and the pulls that it does not count yet.
 #[derive(Default)]

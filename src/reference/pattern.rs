@@ -4,10 +4,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::tag::Tag;
+use super::tag::Tag;
+use super::variant::VariantPattern;
+use super::version::Version;
 use crate::text::{Quoted, deserialize_as_text};
-use crate::variant::VariantPattern;
-use crate::version::Version;
 
 /// What a placeholder stands for, in the order of a version's numbers.
 const NUMBERS: [&str; 4] = ["major", "minor", "patch", "revision"];

@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::version::Version;
 use crate::text::{Quoted, deserialize_as_text};
-use crate::version::Version;
 
 /// A tag: a letter, digit or underscore, then up to 127 more of these, dots and
 /// hyphens (OCI distribution spec, "Pulling manifests"). Ordered by its bytes;

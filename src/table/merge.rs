@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::name::ImageName;
+use crate::reference::{ImageName, Tag, Version};
 use crate::table::{Pin, Table};
-use crate::tag::Tag;
 use crate::text::Quoted;
-use crate::version::Version;
 
 /// Why parts do not fit together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +95,7 @@ fn differing(a: &Pin, b: &Pin) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::{Algorithm, Digest};
+    use crate::reference::{Algorithm, Digest};
     use crate::table::Platforms;
 
     fn table(pins: &[(&str, &str, &str)]) -> Table {

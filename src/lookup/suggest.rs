@@ -3,8 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::name::ImageName;
-use crate::tag::Tag;
+use crate::reference::{ImageName, Tag};
 
 /// Most names that are suggested for one.
 const MOST_NAMES: usize = 3;
@@ -20,7 +19,7 @@ const SHORTEST_BEGINNING: usize = 4;
 /// alone: people leave out an organisation, a hyphen, a registry. Its last part
 /// is what it is called, so that has to be like some part of the other, with at
 /// most a third of its characters changed, or be how one begins.
-pub fn images<'a>(
+pub(super) fn images<'a>(
     image: &ImageName,
     tracked: impl IntoIterator<Item = &'a ImageName>,
 ) -> Vec<ImageName> {
@@ -42,7 +41,7 @@ pub fn images<'a>(
 
 /// The `most` tags among `pinned` that are written most like `tag`; of those that
 /// are as near, or not near at all, what `pinned` has first.
-pub fn tags<'a>(
+pub(super) fn tags<'a>(
     tag: &Tag,
     pinned: impl IntoIterator<Item = &'a Tag>,
     most: usize,

@@ -6,8 +6,8 @@ use std::net::Ipv6Addr;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::digest::{Digest, DigestError};
-use crate::tag::{Tag, TagError};
+use super::digest::{Digest, DigestError};
+use super::tag::{Tag, TagError};
 use crate::text::{Quoted, deserialize_as_text};
 
 const DOCKER_HUB: &str = "docker.io";
@@ -522,7 +522,7 @@ mod tests {
                 text = format!("{text}:{tag}");
             }
             if let Some(content) = content {
-                text = format!("{text}@{}", Digest::of(crate::digest::Algorithm::Sha256, &content));
+                text = format!("{text}@{}", Digest::of(super::super::Algorithm::Sha256, &content));
             }
             let reference: Reference = text.parse().unwrap();
             prop_assert_eq!(reference.to_string().parse::<Reference>(), Ok(reference.clone()));

@@ -5,13 +5,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::images::{Strategy, TrackedImage};
-use crate::name::ImageName;
-use crate::pattern::Pattern;
-use crate::platform::Platform;
-use crate::requirement::Requirement;
-use crate::tag::Tag;
-use crate::variant::VariantPattern;
-use crate::version::{HexBuilds, Precision, Version};
+use crate::reference::{
+    HexBuilds, ImageName, Pattern, Platform, Precision, Requirement, Tag, VariantPattern, Version,
+};
 
 /// Words by which projects point to a release, those that promise most first.
 const USUAL_TAGS: [&str; 6] = ["latest", "stable", "release", "main", "master", "edge"];
@@ -489,7 +485,7 @@ mod tests {
             ("docker.io/linuxserver/qbittorrent", "5.2.3"),
             ("docker.io/linuxserver/sonarr", "4.0.19"),
         ] {
-            let lists = include_str!("../tests/cases/linuxserver.json");
+            let lists = include_str!("../../tests/cases/linuxserver.json");
             let lists: serde_json::Value = serde_json::from_str(lists).unwrap();
             let names = lists["images"][image].as_array().unwrap();
             let names: Vec<&str> = names.iter().map(|tag| tag.as_str().unwrap()).collect();

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use semver::{Comparator, Op, VersionReq};
 
+use super::version::{Prerelease, Version, is_long};
 use crate::text::{Quoted, deserialize_as_text};
-use crate::version::{Prerelease, Version, is_long};
 
 /// Longest requirement, in bytes: that of any sense is far shorter.
 const LONGEST: usize = 255;

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::tag::Tag;
+use super::tag::Tag;
+use super::version::{HexBuilds, Prerelease, Version};
 use crate::text::{Quoted, deserialize_as_text};
-use crate::version::{HexBuilds, Prerelease, Version};
 
 /// What stands before the number of a rebuild at GitLab, linuxserver.io and others;
 /// empty where the suffix is the number alone.

@@ -40,8 +40,8 @@ test: plugin test-tools ## Run every test, those with a real Nix and a real regi
 test-nix26: plugin-nix26 test-tools ## Run the tests of the builtin on Nix 2.26.3, and of the loader on both
 	$(env) && export NIX_OCI_HASHES_OTHER_NIX="$$(command -v nix)" && \
 	  export NIX_OCI_HASHES_NIX=2.26 && $(env) && \
-	  $(tests) --features nix26-tests --test docs --test docs_shell --test flake --test loader --test loader_versions \
-	    --test nix --test plain --test resolve --test robust --test settings --test tables
+	  $(tests) --features nix26-tests --test system -- docs:: docs_shell:: flake:: loader:: loader_versions:: \
+	    nix:: plain:: resolve:: robust:: settings:: tables::
 
 test-valgrind: plugin ## Run the tests of the builtin under valgrind (a quarter of an hour)
 	scripts/test-valgrind

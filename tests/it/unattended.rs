@@ -1,20 +1,11 @@
 //! A refresh with nobody watching: killed, run twice, split, on a full disk.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::fake::{Fake, INDEX, both, digest_of, free_address};
+use crate::support::{Outcome, Workspace};
 use nix_oci_hashes::file::Lock;
 use serde_json::{Value, json};
-use support::fake::{Fake, INDEX, both, digest_of, free_address};
-use support::{Outcome, Workspace};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
@@ -243,7 +234,8 @@ async fn the_report_goes_where_it_is_wanted() {
     .code(0);
     let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!(report["outcome"], "written");
-    let schema = std::fs::read(support::project().join("docs/schema/report.schema.json")).unwrap();
+    let schema =
+        std::fs::read(crate::support::project().join("docs/schema/report.schema.json")).unwrap();
     let schema: Value = serde_json::from_slice(&schema).unwrap();
     assert!(jsonschema::is_valid(&schema, &report), "{report:#}");
     assert_eq!(report["counts"]["added"], 2);

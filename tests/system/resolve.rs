@@ -1,14 +1,5 @@
 //! `builtins.ociHash` asks a registry for what the table misses, where the user
 //! allows it.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -17,13 +8,13 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::Outcome;
+use crate::support::nix::{Nix, Repl};
+use crate::support::registry::{Registry, USER};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use support::Outcome;
-use support::nix::{Nix, Repl};
-use support::registry::{Registry, USER};
 
 const BOTH: &[&str] = &["linux/amd64", "linux/arm64/v8"];
 

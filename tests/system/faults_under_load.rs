@@ -1,20 +1,11 @@
 //! A thousand images of a registry that fails one answer in five: what can be had
 //! is in the table, the rest is reported, and nothing that is wrong.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::support::crowd::{Crowd, Served};
+use crate::support::{Outcome, Workspace};
 use serde_json::Value;
-use support::crowd::{Crowd, Served};
-use support::{Outcome, Workspace};
 
 #[test]
 fn what_can_be_had_is_had_and_the_rest_is_reported() {

@@ -1,17 +1,8 @@
 //! Registries that misbehave: one clear report, exit code 2, and the old pins
 //! stay.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
+use crate::support::fake::{Fake, INDEX, both, digest_of, free_address, index};
+use crate::support::{Outcome, Workspace};
 use serde_json::json;
-use support::fake::{Fake, INDEX, both, digest_of, free_address, index};
-use support::{Outcome, Workspace};
 use wiremock::matchers::{header, method, path, query_param};
 use wiremock::{Mock, ResponseTemplate};
 

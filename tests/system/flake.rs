@@ -1,18 +1,9 @@
 //! The flake as its users have it: without nixpkgs, which evaluates to what
 //! needs none; and the NixOS module, with a stand-in for what it takes of nixpkgs.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
+use crate::support::nix::{Nix, literal};
+use crate::support::registry::Registry;
+use crate::support::{Clone, Outcome, Workspace, committed_table, nextcloud_34, project};
 use serde_json::{Value, json};
-use support::nix::{Nix, literal};
-use support::registry::Registry;
-use support::{Clone, Outcome, Workspace, committed_table, nextcloud_34, project};
 
 /// `nix eval` in a clone, without a network.
 fn eval(clone: &Clone, arguments: &[&str]) -> Outcome {
@@ -133,7 +124,7 @@ fn what_other_functions_pull_is_named_in_full() {
 
 #[test]
 fn one_input_is_locked() {
-    let lock: Value = serde_json::from_str(include_str!("../flake.lock")).unwrap();
+    let lock: Value = serde_json::from_str(include_str!("../../flake.lock")).unwrap();
     let inputs = lock["nodes"]["root"]["inputs"].as_object().unwrap();
     assert_eq!(inputs.keys().collect::<Vec<_>>(), ["nixpkgs"]);
     // Nix itself finds nothing to lock anew.

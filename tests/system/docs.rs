@@ -1,15 +1,6 @@
 //! The documentation: its links, and its Nix blocks, evaluated as they stand.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
-use support::docs::{Around, blocks, of_kind, pages};
-use support::{project, without_digests};
+use crate::support::docs::{Around, blocks, of_kind, pages};
+use crate::support::{project, without_digests};
 
 #[test]
 fn every_block_says_of_what_kind_it_is() {

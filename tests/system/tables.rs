@@ -1,21 +1,12 @@
 //! Which table `builtins.ociHash` looks in, and when it reads it.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::Outcome;
+use crate::support::nix::{Nix, Repl, literal, loader};
 use serde_json::json;
-use support::Outcome;
-use support::nix::{Nix, Repl, literal, loader};
 
 fn digest(digit: char) -> String {
     format!("sha256:{}", digit.to_string().repeat(64))
@@ -217,7 +208,7 @@ fn a_flakes_own_table_goes_with_the_flake_and_the_bare_builtin_with_the_plugin()
         let path = built[0]["outputs"]["out"].as_str().unwrap().to_owned();
         Ok(fs::read_to_string(path).unwrap().trim().to_owned())
     };
-    let plugin = support::nix::loader();
+    let plugin = crate::support::nix::loader();
     let none = nix.home().join("no-plugins");
     fs::create_dir_all(&none).unwrap();
     // Another table is another flake, and another answer.
@@ -243,7 +234,7 @@ fn evaluations(nix: &Nix) -> PathBuf {
     let flags = Outcome::of(Command::new("pkg-config").args(["--cflags", "nix-expr"]));
     let outcome = Outcome::of(
         Command::new("c++")
-            .current_dir(support::project())
+            .current_dir(crate::support::project())
             .args(flags.code(0).stdout.split_whitespace())
             .arg(match minor.parse::<u32>().unwrap() {
                 ..18 => "-std=c++17",

@@ -1,16 +1,7 @@
 //! The verbs beside refresh and lookup, as a user calls them.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
+use crate::support::fake::{Fake, both, digest_of, index};
+use crate::support::{Clone, Outcome, Workspace, committed_table};
 use serde_json::{Value, json};
-use support::fake::{Fake, both, digest_of, index};
-use support::{Clone, Outcome, Workspace, committed_table};
 use wiremock::matchers::{method, path_regex};
 use wiremock::{Mock, ResponseTemplate};
 
@@ -73,7 +64,7 @@ async fn add_finds_platforms_and_versions_and_pins_them() {
 
 /// A registry with the tags of linuxserver's qbittorrent, where 5.2.3 is `latest`.
 async fn qbittorrent() -> (Fake, usize) {
-    let lists = include_str!("cases/linuxserver.json");
+    let lists = include_str!("../cases/linuxserver.json");
     let lists: Value = serde_json::from_str(lists).unwrap();
     let tags = lists["images"]["docker.io/linuxserver/qbittorrent"]
         .as_array()
@@ -384,7 +375,7 @@ fn check_names_every_fault_and_its_remedy() {
 fn the_committed_files_are_well() {
     let command = std::process::Command::new(env!("CARGO_BIN_EXE_nix-oci-hashes"))
         .arg("check")
-        .current_dir(support::project())
+        .current_dir(crate::support::project())
         .output()
         .unwrap();
     let out = String::from_utf8(command.stdout).unwrap();
@@ -852,12 +843,11 @@ async fn a_refresh_records_versions_and_removes_what_is_ignored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_platform_that_is_listed_twice_is_reported() {
-    let manifest = |of: &str| json!({ "mediaType": support::fake::IMAGE, "size": 1, "digest": digest_of(of), "platform": { "os": "linux", "architecture": "amd64" } });
+    let manifest = |of: &str| json!({ "mediaType": crate::support::fake::IMAGE, "size": 1, "digest": digest_of(of), "platform": { "os": "linux", "architecture": "amd64" } });
     let mut attestation = manifest("attestation");
     attestation["annotations"] = json!({ "vnd.docker.reference.type": "attestation-manifest" });
     let manifests = [attestation, manifest("first"), manifest("second")];
-    let index =
-        json!({ "schemaVersion": 2, "mediaType": support::fake::INDEX, "manifests": manifests });
+    let index = json!({ "schemaVersion": 2, "mediaType": crate::support::fake::INDEX, "manifests": manifests });
     let fake = Fake::start().await;
     fake.serve(&index.to_string()).await;
     let workspace = fake.workspace();

@@ -1,13 +1,6 @@
 //! What is taken of the tag lists of real projects.
 //!
 //! Each file in tests/cases/tags is such a list and says where it is from.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use nix_oci_hashes::images;
@@ -389,7 +382,7 @@ fn of_one_release_the_highest_build() {
 
 #[test]
 fn words_of_prereleases_are_variants_where_they_are_listed() {
-    let lists: Value = serde_json::from_str(include_str!("cases/official-images.json")).unwrap();
+    let lists: Value = serde_json::from_str(include_str!("../cases/official-images.json")).unwrap();
     for (image, fields, expected) in [
         ("docker.io/openjdk", "", &[][..]),
         ("docker.io/openjdk", r#", "variants": ["-ea"]"#, &["28-ea"]),
@@ -406,7 +399,7 @@ fn words_of_prereleases_are_variants_where_they_are_listed() {
 
 #[test]
 fn dead_lines_are_left_by_a_bound_or_by_name() {
-    let lists: Value = serde_json::from_str(include_str!("cases/linuxserver.json")).unwrap();
+    let lists: Value = serde_json::from_str(include_str!("../cases/linuxserver.json")).unwrap();
     for (image, fields, expected) in [
         (
             "docker.io/linuxserver/qbittorrent",

@@ -1,16 +1,7 @@
 //! `builtins.ociHash` in a real Nix.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
+use crate::support::nix::{Nix, literal};
+use crate::support::{nextcloud_34, project};
 use serde_json::{Value, json};
-use support::nix::{Nix, literal};
-use support::{nextcloud_34, project};
 
 #[test]
 fn every_lookup_case_holds() {

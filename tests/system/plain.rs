@@ -1,23 +1,14 @@
 //! The lookup in plain Nix, without the plugin and with it.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::path::PathBuf;
 
+use crate::support::nix::{Nix, literal};
+use crate::support::{nextcloud_34, project};
 use nix_oci_hashes::lookup::Query;
 use nix_oci_hashes::table::Table;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Map, Value, json};
-use support::nix::{Nix, literal};
-use support::{nextcloud_34, project};
 
 fn cases() -> (PathBuf, Value) {
     let path = project().join("tests/cases/lookup.json");

@@ -1,20 +1,11 @@
 //! The loader: the plugin that never breaks nix.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::Outcome;
-use support::nix::{Nix, builds, loader};
+use crate::support::Outcome;
+use crate::support::nix::{Nix, builds, loader};
 use tempfile::TempDir;
 
 /// The loader in a tree of its own, and what is beside it.

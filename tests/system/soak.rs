@@ -1,24 +1,15 @@
 //! Fifty refreshes in a row of a registry in which tags move and come, some of
 //! them killed on the way: the table is what the registry has in its storage.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::support::fake::digest_of;
+use crate::support::registry::Registry;
+use crate::support::{Outcome, Workspace};
 use serde_json::{Map, Value, json};
-use support::fake::digest_of;
-use support::registry::Registry;
-use support::{Outcome, Workspace};
 
 const REPOSITORIES: [&str; 4] = ["soak/a", "soak/b", "soak/c", "other/d"];
 const ROUNDS: usize = 50;

@@ -1,20 +1,11 @@
 //! What keeps a table fresh: the workflows, the pipeline and the timer of the
 //! documentation and of this repository, run step by step.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use support::docs::{ADDRESS, of_kind};
-use support::shell::Shell;
-use support::{Outcome, Workspace, git, project};
+use crate::support::docs::{ADDRESS, of_kind};
+use crate::support::shell::Shell;
+use crate::support::{Outcome, Workspace, git, project};
 
 /// A repository with the files of `shell`, at `main`, and where it is pushed to.
 fn repository(shell: &Shell) -> (Workspace, PathBuf) {
@@ -104,7 +95,7 @@ fn scripts(text: &str) -> Vec<String> {
 #[test]
 fn the_workflow_of_the_page_proposes_what_has_changed() {
     let shell = Shell::new();
-    shell.executable("gh", support::GH);
+    shell.executable("gh", crate::support::GH);
     let (clone, origin) = repository(&shell);
     let workflow = of_kind("yaml").into_iter().next().unwrap();
     let steps = scripts(&workflow.text);
@@ -135,7 +126,7 @@ fn the_workflow_of_the_page_proposes_what_has_changed() {
 #[test]
 fn the_workflow_of_this_repository_proposes_what_has_changed() {
     let shell = Shell::new();
-    shell.executable("gh", support::GH);
+    shell.executable("gh", crate::support::GH);
     let (clone, origin) = repository(&shell);
     let script = std::fs::read(project().join("scripts/propose-refresh")).unwrap();
     clone.write("scripts/propose-refresh", script);

@@ -1,17 +1,8 @@
 //! From tags in a real registry to answers of a real Nix.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
+use crate::support::nix::Nix;
+use crate::support::registry::{Registry, USER};
+use crate::support::{Outcome, Workspace};
 use serde_json::json;
-use support::nix::Nix;
-use support::registry::{Registry, USER};
-use support::{Outcome, Workspace};
 
 const BOTH: &[&str] = &["linux/amd64", "linux/arm64/v8"];
 

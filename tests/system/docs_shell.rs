@@ -1,16 +1,7 @@
 //! The shell blocks and consoles of the documentation, run as they stand.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
-use support::docs::of_kind;
-use support::shell::Shell;
-use support::{Clone, Outcome, git, without_digests};
+use crate::support::docs::of_kind;
+use crate::support::shell::Shell;
+use crate::support::{Clone, Outcome, git, without_digests};
 
 #[test]
 fn shell_blocks_run() {

@@ -1,11 +1,4 @@
 //! The JSON Schemas say the same as the parsers.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
 use jsonschema::Validator;
 use nix_oci_hashes::images;
 use nix_oci_hashes::table::Table;

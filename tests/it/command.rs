@@ -1,16 +1,7 @@
 //! The command as a user calls it, without any registry.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::process::{Command, Stdio};
 
-use support::{Workspace, nextcloud_34};
+use crate::support::{Workspace, nextcloud_34};
 
 const NEXTCLOUD: &str = r#"[{ "image": "docker.io/nextcloud" }]"#;
 

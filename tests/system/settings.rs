@@ -1,18 +1,9 @@
 //! The plugin's settings, as Nix shows and takes them.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::fs;
 
+use crate::support::Outcome;
+use crate::support::nix::Nix;
 use serde_json::{Value, json};
-use support::Outcome;
-use support::nix::Nix;
 
 /// Every setting, as Nix shows it to programs.
 fn shown(nix: &Nix, options: &[&str]) -> Value {
@@ -88,7 +79,7 @@ fn they_are_taken_from_nix_conf_the_environment_and_the_command_line() {
 
 #[test]
 fn every_setting_is_documented_as_it_is() {
-    let page = fs::read_to_string(support::project().join("docs/settings.md")).unwrap();
+    let page = fs::read_to_string(crate::support::project().join("docs/settings.md")).unwrap();
     let all = shown(&Nix::with_plugin(), &[]);
     for (name, setting) in all.as_object().unwrap() {
         if !name.starts_with("oci-hash-") {

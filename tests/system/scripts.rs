@@ -1,18 +1,9 @@
 //! The scripts that the workflows run, with a repository of their own and a `gh`
 //! that only writes down what it is asked for.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use support::{Outcome, Workspace, git, project};
+use crate::support::{Outcome, Workspace, git, project};
 
 struct Repository(Workspace);
 
@@ -20,7 +11,7 @@ impl Repository {
     fn new() -> Self {
         let repository = Self(Workspace::new());
         let space = &repository.0;
-        space.write("gh/gh", support::GH);
+        space.write("gh/gh", crate::support::GH);
         let executable = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(space.path("gh/gh"), executable).unwrap();
         git(

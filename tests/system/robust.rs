@@ -1,14 +1,5 @@
 //! Whatever is asked of `builtins.ociHash`, and whichever program of Nix asks,
 //! Nix goes on.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::net::UnixStream;
@@ -16,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use support::nix::{Nix, Repl};
-use support::{Outcome, project};
+use crate::support::nix::{Nix, Repl};
+use crate::support::{Outcome, project};
 
 /// Numbers that are the same in every run.
 struct Random(u64);

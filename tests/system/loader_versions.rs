@@ -1,19 +1,10 @@
 //! The loader and the builds on two versions of Nix, neither of which a misfit
 //! may break.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use support::Outcome;
-use support::nix::{Nix, builds, loader};
+use crate::support::Outcome;
+use crate::support::nix::{Nix, builds, loader};
 
 /// Both of them, by their programs.
 fn both() -> [PathBuf; 2] {

@@ -31,7 +31,8 @@ demo: setup ## See it work: a registry, a refresh, and builtins.ociHash in Nix
 test-tools:
 	@scripts/setup strace ip
 
-tests = NIX_OCI_HASHES_PLUGIN="$$(realpath $(target))/plugin/lib/nix/plugins/libnix_oci_hashes.so" \
+# Many tests wait: for a registry, a timeout, a child.
+tests = RUST_TEST_THREADS=$$((2 * $$(nproc))) NIX_OCI_HASHES_PLUGIN="$$(realpath $(target))/plugin/lib/nix/plugins/libnix_oci_hashes.so" \
   cargo test --locked
 
 test: plugin test-tools ## Run every test, those with a real Nix and a real registry too

@@ -81,6 +81,8 @@ impl Fault {
 pub struct Served {
     pub address: SocketAddr,
     crowd: Crowd,
+    /// Decides the faults.
+    seed: u64,
     /// The index of each digest, with its image and its tag.
     contents: HashMap<String, (usize, usize, String)>,
     digests: Vec<Vec<String>>,
@@ -116,9 +118,12 @@ impl Crowd {
             .build()
             .unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
         let served = Arc::new(Served {
             address: listener.local_addr().unwrap(),
             crowd: self,
+            seed,
             contents,
             digests,
             asked: Mutex::default(),
@@ -214,8 +219,8 @@ impl Served {
         self.faults.load(Ordering::Relaxed)
     }
 
-    /// The fault that is due, if one is: the same in every run. What is asked again
-    /// and again is answered in the end, unless it is spoilt for good.
+    /// The fault that is due, if one is, by the seed. A request that is repeated is
+    /// answered in the end, unless it is spoilt for good.
     fn fault(&self, request: &str) -> Option<Fault> {
         if !self.crowd.is_faulty {
             return None;
@@ -223,7 +228,7 @@ impl Served {
         let mut asked = self.asked.lock().unwrap();
         let tries = asked.entry(request.to_owned()).or_default();
         *tries += 1;
-        let hash = digest_of(&format!("{request} {tries}"));
+        let hash = digest_of(&format!("{} {request} {tries}", self.seed));
         let number = |at: usize| usize::from_str_radix(&hash[at..at + 4], 16).unwrap();
         if number(10) % 5 != 0 || *tries > 3 {
             return None;

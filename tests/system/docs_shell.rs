@@ -47,6 +47,14 @@ fn consoles_show_what_is_printed() {
         for part in block.text.split("$ ").skip(1) {
             let (line, expected) = part.split_once('\n').unwrap();
             let outcome = Outcome::of(&mut shell.command(&folder.path(""), line));
+            let code = if expected.lines().any(|line| line.starts_with("error:")) {
+                1
+            } else if outcome.stdout.ends_with("is not up to date\n") {
+                3
+            } else {
+                0
+            };
+            assert_eq!(outcome.code, Some(code), "{name}: {outcome:#?}");
             let mut printed = outcome.stdout.lines();
             for line in expected.lines() {
                 assert!(

@@ -663,8 +663,9 @@ fn ctrl_c_ends_it_at_every_stage() {
     ];
     for (stage, command) in stages {
         // A busy machine may be late once; one that is always late is wrong.
-        let best = (0..3).map(|_| interrupted(command())).min().unwrap();
-        assert!(best < Duration::from_millis(200), "{stage}: {best:?}");
+        let mut times = (0..3).map(|_| interrupted(command()));
+        let is_prompt = times.any(|time| time < Duration::from_millis(200));
+        assert!(is_prompt, "{stage}");
     }
 }
 

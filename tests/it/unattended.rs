@@ -39,16 +39,21 @@ fn run(workspace: &Workspace, arguments: &[&str]) -> Outcome {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_the_table_is_the_old_or_the_new_one() {
+    const OLD: &str = "{\n  \"version\": 1,\n  \"images\": {}\n}\n";
     let server = endless_shelf().await;
     let workspace = Workspace::tracking(&tracking(&server, 6));
-    let start = Instant::now();
-    run(&workspace, &["refresh"]).code(0);
-    let whole = start.elapsed();
+    let whole = (0..3).map(|_| {
+        let start = Instant::now();
+        workspace.write("digests.json", OLD);
+        run(&workspace, &["refresh"]).code(0);
+        start.elapsed()
+    });
+    // Other tests may slow one of them down.
+    let whole = whole.min().unwrap();
     let new = workspace.read("digests.json");
-    let old = "{\n  \"version\": 1,\n  \"images\": {}\n}\n";
     let (mut kept, mut replaced) = (0, 0);
     for n in 0..200_u32 {
-        workspace.write("digests.json", old);
+        workspace.write("digests.json", OLD);
         let mut child = Command::new(env!("CARGO_BIN_EXE_nix-oci-hashes"))
             .arg("refresh")
             .current_dir(workspace.path(""))
@@ -62,7 +67,7 @@ async fn killed_at_any_moment_the_table_is_the_old_or_the_new_one() {
         child.kill().unwrap();
         child.wait().unwrap();
         match workspace.read("digests.json") {
-            table if table == old => kept += 1,
+            table if table == OLD => kept += 1,
             table if table == new => replaced += 1,
             other => panic!("killed after {moment:?}: {other}"),
         }

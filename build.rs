@@ -11,24 +11,42 @@ mod plugin {
     use std::path::PathBuf;
     use std::process::exit;
 
-    /// The releases of Nix that `cpp/compat.h` is written for.
-    const SUPPORTED: &str = "2.8, and from 2.18 on; not yet Lix, whose versions begin with 2.90";
+    /// The versions that the plugin can be built for.
+    const VERSIONS: &str = include_str!("nix/versions.txt");
 
-    fn is_supported(nix: (u32, u32)) -> bool {
-        matches!(nix, (2, 8 | 18..90) | (3.., _))
+    /// A row of the table of versions.
+    struct Row {
+        flavour: &'static str,
+        first: (u32, u32),
+        last: (u32, u32),
+        standard: &'static str,
     }
 
-    /// The C++ that a release is written in, and its headers with it.
-    fn standard(nix: (u32, u32)) -> &'static str {
-        match nix {
-            (2, ..18) => "c++17",
-            (2, 18..31) => "c++20",
-            _ => "c++23",
-        }
+    fn rows() -> impl Iterator<Item = Row> {
+        let lines = VERSIONS.lines().filter(|line| !line.starts_with('#'));
+        lines.filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some(Row {
+                flavour: words.next()?,
+                first: series(words.next()?)?,
+                last: series(words.next()?)?,
+                standard: words.next()?,
+            })
+        })
+    }
+
+    /// The versions, for people: `nix 2.8 to 2.8, nix 2.18 to 2.30`.
+    fn supported() -> String {
+        let ranges = rows().map(|row| {
+            let ((major, minor), (_, last)) = (row.first, row.last);
+            format!("{} {major}.{minor} to {major}.{last}", row.flavour)
+        });
+        ranges.collect::<Vec<_>>().join(", ")
     }
 
     pub(crate) fn build() {
         println!("cargo:rerun-if-changed=cpp");
+        println!("cargo:rerun-if-changed=nix/versions.txt");
         println!("cargo:rerun-if-env-changed=PKG_CONFIG_PATH");
         println!("cargo:rerun-if-env-changed=PKG_CONFIG_LIBDIR");
         // Its symbols are found when it is opened.
@@ -47,22 +65,25 @@ mod plugin {
                     "The feature 'plugin' needs Nix with its development files, and pkg-config \
                      does not find 'nix-expr'.\n\
                      Debian 12: run scripts/setup, then build through the Makefile ('make plugin').\n\
-                     Elsewhere: install Nix with its headers ({SUPPORTED}), and put the folder of \
-                     its nix-expr.pc into PKG_CONFIG_PATH.\n\n{error}"
+                     Elsewhere: install Nix with its headers ({}), and put the folder of \
+                     its nix-expr.pc into PKG_CONFIG_PATH.\n\n{error}",
+                    supported()
                 );
                 exit(1)
             });
-        let version = series(&nix.version).filter(|&version| is_supported(version));
-        let Some(version) = version else {
+        let flavour = flavour(&nix.include_paths);
+        let version = series(&nix.version).unwrap_or_default();
+        let fits = |row: &Row| row.flavour == flavour && (row.first..=row.last).contains(&version);
+        let Some(row) = rows().find(fits) else {
             eprintln!(
-                "pkg-config finds Nix {}, and the plugin can be built for Nix {SUPPORTED}.\n\
+                "pkg-config finds {flavour} {}, and the plugin can be built for {}.\n\
                  Put the folder of such a version's nix-expr.pc first in PKG_CONFIG_PATH; on \
                  Debian 12, scripts/setup makes one.",
-                nix.version
+                nix.version,
+                supported()
             );
             exit(1)
         };
-        let flavour = flavour(&nix.include_paths);
         let (major, minor) = (version.0.to_string(), version.1.to_string());
         let of_nix = |build: &mut cc::Build| {
             build
@@ -89,7 +110,7 @@ mod plugin {
             .define("OCI_HASH_NIX_MINOR", &*minor)
             .define("OCI_HASH_NIX_VERSION", &*format!("\"{}\"", nix.version))
             .define("OCI_HASH_NIX_FLAVOUR", &*format!("\"{flavour}\""))
-            .std(standard(version))
+            .std(row.standard)
             // Nix's structures are made for designated initialisers of some members.
             .flag_if_supported("-Wno-missing-field-initializers")
             .flag_if_supported("-Wno-unused-parameter")

@@ -1,6 +1,6 @@
 // All that differs between the releases of Nix, each with the release that
 // brought it. build.rs defines OCI_HASH_NIX_MAJOR and OCI_HASH_NIX_MINOR from
-// the headers that it compiles against. Written for 2.8 and for 2.18 and later.
+// the headers that it compiles against. nix/versions.txt lists the versions.
 #pragma once
 
 #define NIX_AT_LEAST(major, minor)                                             \

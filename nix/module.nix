@@ -190,8 +190,8 @@ in
           assertion = support.isSupported config.nix.package;
           message =
             "nix.ociHashes.enable: the plugin cannot be built for "
-            + "${lib.getName config.nix.package} ${lib.getVersion config.nix.package}; set nix.package to "
-            + "${support.supported}, or leave nix.ociHashes.enable out: 'pin' works without it";
+            + "${lib.getName config.nix.package} ${lib.getVersion config.nix.package}; set nix.package to one of "
+            + "${support.supported}; or leave nix.ociHashes.enable out: 'pin' works without it";
         }
       ];
       nix.settings = {

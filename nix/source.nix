@@ -13,6 +13,7 @@ lib.fileset.toSource {
     ../digests.json
     ../docs
     ../images.json
+    ./versions.txt
     ../src
     ../tests
   ];

@@ -1,16 +1,29 @@
-# Which packages of Nix the plugin can be built for: see docs/nix-versions.md.
+# Which packages of Nix the plugin can be built for, by versions.txt.
 { lib }:
+let
+  isRow = line: line != "" && !lib.hasPrefix "#" line;
+  rows = map (line: lib.filter (word: word != "") (lib.splitString " " line)) (
+    lib.filter isRow (lib.splitString "\n" (builtins.readFile ./versions.txt))
+  );
+  flavour = row: lib.elemAt row 0;
+  first = row: lib.elemAt row 1;
+  last = row: lib.elemAt row 2;
+in
 rec {
   isSupported =
     nix:
-    lib.getName nix == "nix"
-    && (
-      lib.versions.majorMinor nix.version == "2.8"
-      || lib.versionAtLeast nix.version "2.18" && lib.versionOlder nix.version "2.90"
-    );
+    let
+      series = lib.versions.majorMinor nix.version;
+      fits =
+        row:
+        flavour row == lib.getName nix
+        && lib.versionAtLeast series (first row)
+        && lib.versionAtLeast (last row) series;
+    in
+    lib.any fits rows;
 
-  # What `isSupported` wants, for people.
-  supported = "Nix 2.8, or Nix 2.18 and later (not Lix, not Determinate Nix)";
+  # The versions, for people: `nix 2.8 to 2.8, nix 2.18 to 2.30`.
+  supported = lib.concatMapStringsSep ", " (row: "${flavour row} ${first row} to ${last row}") rows;
 
   # The supported releases among nixpkgs' `nixVersions`, by their attributes.
   # Those that nixpkgs has dropped throw, and those it marks as insecure would.

@@ -17,3 +17,4 @@ mod schemas;
 mod support;
 mod unattended;
 mod verbs;
+mod versions;

@@ -498,6 +498,68 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn no_hostile_text_has_another_answer_than_the_strict_parser(
+            images in prop::collection::vec(
+                ("docker\\.io/[a-c]{1,2}", prop::collection::vec("[0-2](\\.[0-2])?|latest", 0..3)),
+                1..5,
+            ),
+            changes in prop::collection::vec(
+                (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..6_u8, "[ -~\n]{0,3}"),
+                1..4,
+            ),
+        ) {
+            let mut table = table(&images);
+            for (image, pins) in &mut table.images {
+                for (tag, of_tag) in pins {
+                    *of_tag = pin(&format!("{image}:{tag}")).into();
+                }
+            }
+            let mut text = table.to_json();
+            for (from, to, change, other) in changes {
+                let from = from.index(text.len());
+                let to = from + to.index(text.len() - from) % 400;
+                match change {
+                    0 => text.insert_str(from, &other),
+                    1 => text.replace_range(from..to, ""),
+                    2 => text.replace_range(from..to, &other),
+                    // A part once more, as a bad merge leaves it.
+                    3 | 4 => text.insert_str(to, &text[from..to].to_owned()),
+                    _ => text.truncate(to),
+                }
+                if text.is_empty() {
+                    return Ok(());
+                }
+            }
+            let strict = Table::parse(text.as_bytes(), "digests.json");
+            for lazy in both(&text) {
+                for (image, pins) in &table.images {
+                    for tag in pins.keys() {
+                        let query = Query::from_reference(&format!("{image}:{tag}")).unwrap();
+                        let answer = query.answer_lazily(&lazy);
+                        match (&strict, answer) {
+                            (Ok(table), answer) => {
+                                prop_assert_eq!(answer.unwrap(), query.answer(table), "{}", text);
+                            }
+                            // The fault is elsewhere: the answer is of the image's own text.
+                            (Err(_), Ok(Ok(pinned))) => {
+                                let name = format!("\n    \"{image}\": {{");
+                                let digest = pinned.digest.unwrap().to_string();
+                                let own = text.split(&name).skip(1);
+                                let mut own = own.map(|text| text.split("\n    }").next().unwrap());
+                                prop_assert!(own.any(|own| own.contains(&digest)), "{}", text);
+                            }
+                            (Err(_), _) => {}
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    proptest! {
         #[test]
         fn answers_as_the_parsed_table_does_whatever_the_form(
             images in prop::collection::vec(

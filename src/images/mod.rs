@@ -383,7 +383,7 @@ impl TrackedImage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::proptest;
+    use proptest::{prop_assert, prop_assert_eq, proptest};
 
     fn one(entry: &str) -> TrackedImage {
         let mut images = parse(format!("[{entry}]").as_bytes(), "images.json").unwrap();
@@ -561,8 +561,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_input_panics(content: Vec<u8>) {
-            let _ = parse(&content, "images.json");
+        fn what_is_no_images_json_is_refused_in_one_line(any: Vec<u8>, text in "[\\[\\]{}\":, a-z0-9]{0,40}") {
+            for content in [&any[..], text.as_bytes()] {
+                match parse(content, "images.json") {
+                    Ok(images) => {
+                        let names: BTreeSet<_> = images.iter().map(|tracked| &tracked.image).collect();
+                        prop_assert_eq!(names.len(), images.len());
+                    }
+                    Err(error) => {
+                        let error = error.to_string();
+                        prop_assert!(error.starts_with("images.json"), "{}", error);
+                        prop_assert!(!error.chars().any(char::is_control), "{:?}", error);
+                    }
+                }
+            }
         }
     }
 }

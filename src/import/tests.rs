@@ -356,12 +356,30 @@ fn the_name_says_what_a_file_is() {
 
 proptest! {
     #[test]
-    fn no_input_panics(text in "[ -~\n]{0,80}", any: String) {
-        for text in [text, any] {
-            let _ = yaml::parse(&text);
-            let _ = nix::parse(&text);
-            let _ = seed::parse(&text, "it");
-            let _ = dockerfile::parse(&text);
+    fn what_is_found_is_in_the_text(
+        text in "[ -~\n]{0,80}",
+        likely in "(FROM|image:|image = ) ?\"?[a-z]{1,6}(\\.io)?/[a-z]{1,6}(:[0-9.]{1,4})?\"?;?\n{0,2}",
+        any: String,
+    ) {
+        for text in [text, likely, any] {
+            let lines = text.lines().count();
+            let all = [
+                yaml::parse(&text).ok(),
+                nix::parse(&text).ok(),
+                seed::parse(&text, "it").ok(),
+                Some(dockerfile::parse(&text)),
+            ];
+            for imported in all.into_iter().flatten() {
+                for found in imported.found {
+                    prop_assert!((1..=lines).contains(&found.line), "{:?}", found);
+                    let tag = found.reference.tag.map(|tag| tag.to_string());
+                    prop_assert!(text.contains(&tag.unwrap_or_default()));
+                }
+                for left in imported.left {
+                    prop_assert!((1..=lines).contains(&left.line), "{:?}", left);
+                    prop_assert!(!left.text.chars().any(char::is_control));
+                }
+            }
         }
     }
 }

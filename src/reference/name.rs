@@ -529,17 +529,5 @@ mod tests {
             let image = reference.image;
             prop_assert_eq!(image.as_str().parse::<ImageName>(), Ok(image.clone()));
         }
-
-        #[test]
-        fn no_input_panics(input: String) {
-            let _ = input.parse::<Reference>();
-            let _ = input.parse::<ImageName>();
-        }
-
-        #[test]
-        fn no_likely_input_panics(input in "[a-zA-Z0-9:/@.\\[\\]_-]{0,40}") {
-            let _ = input.parse::<Reference>();
-            let _ = input.parse::<ImageName>();
-        }
     }
 }

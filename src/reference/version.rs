@@ -547,8 +547,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_input_panics(input: String) {
-            let _ = Version::parse(&input);
+        fn a_version_begins_with_the_numbers_of_its_tag(any: String, likely in "v?[0-9.]{0,9}[a-z0-9._-]{0,9}") {
+            for input in [any, likely] {
+                if let Some(version) = Version::parse(&input) {
+                    let bare = input.strip_prefix('v').unwrap_or(&input);
+                    let first: String = bare.chars().take_while(char::is_ascii_digit).collect();
+                    prop_assert_eq!(first.parse::<u64>().ok(), version.numbers().first().copied());
+                }
+            }
         }
 
         #[test]

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nix_oci_hashes::reference::{Algorithm, Digest};
 use nix_oci_hashes::lookup::Query;
+use nix_oci_hashes::reference::{Algorithm, Digest};
 use nix_oci_hashes::table::{LazyTable, Pin, Table};
 
 /// Three images with tags of the same names, and none of their digests alike.

@@ -526,7 +526,10 @@ mod tests {
                     1 => text.replace_range(from..to, ""),
                     2 => text.replace_range(from..to, &other),
                     // A part once more, as a bad merge leaves it.
-                    3 | 4 => text.insert_str(to, &text[from..to].to_owned()),
+                    3 | 4 => {
+                        let part = text[from..to].to_owned();
+                        text.insert_str(to, &part);
+                    },
                     _ => text.truncate(to),
                 }
                 if text.is_empty() {

@@ -1,10 +1,9 @@
 //! Registries that misbehave: one clear report, exit code 2, and the old pins
 //! stay.
-use crate::support::fake::{Fake, INDEX, both, digest_of, free_address, index};
+use crate::support::fake::{Fake, both, digest_of, free_address, index};
+use crate::support::server::Answer;
 use crate::support::{Outcome, Workspace};
 use serde_json::json;
-use wiremock::matchers::{header, method, path, query_param};
-use wiremock::{Mock, ResponseTemplate};
 
 /// Runs a refresh that fails for the image, with `message`, and keeps its pin.
 fn fails(fake: &Fake, message: &str) -> Outcome {
@@ -19,13 +18,12 @@ fn fails(fake: &Fake, message: &str) -> Outcome {
     outcome
 }
 
-/// Off the runtime's thread, which the fake registry needs for itself.
 fn refresh(workspace: &Workspace) -> Outcome {
-    tokio::task::block_in_place(|| workspace.run(&["refresh", "--retries", "0"]))
+    workspace.run(&["refresh", "--retries", "0"])
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn not_listening() {
+#[test]
+fn not_listening() {
     let free = free_address();
     let workspace = Workspace::tracking(&json!([{ "image": format!("{free}/app") }]).to_string());
     let old = json!({ "version": 1, "images": { format!("{free}/app"): {} } }).to_string();
@@ -35,53 +33,52 @@ async fn not_listening() {
     assert!(outcome.stdout.contains(&message), "{outcome:#?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_such_image() {
-    let fake = Fake::start().await;
+#[test]
+fn no_such_image() {
+    let fake = Fake::start();
     fails(&fake, "the registry has no image");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_such_platform() {
-    let fake = Fake::start().await;
+#[test]
+fn no_such_platform() {
+    let fake = Fake::start();
     let body = index(&[("windows", "amd64")]);
-    fake.serve(&body).await;
+    fake.serve(&body);
     fails(
         &fake,
         "1: it is for windows/amd64, and for none of the platforms in images.json",
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_does_not_match_its_digest() {
-    let fake = Fake::start().await;
+#[test]
+fn a_body_that_does_not_match_its_digest() {
+    let fake = Fake::start();
     let asked = digest_of("promised");
-    fake.tags(&["1"]).await;
-    fake.head("1", &asked).await;
-    fake.manifest(&asked, &both()).await;
+    fake.tags(&["1"]);
+    fake.head("1", &asked);
+    fake.manifest(&asked, &both());
     let got = digest_of(&both());
     let message = format!("@{asked} whose digest is {got}; nothing of it is used");
     fails(&fake, &message);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn web_pages_instead_of_json() {
-    let html = || ResponseTemplate::new(200).set_body_raw("<html>log in</html>", "text/html");
-    let fake = Fake::start().await;
-    fake.answer("GET", "tags/list", html()).await;
+#[test]
+fn web_pages_instead_of_json() {
+    let html = || Answer::status(200).with_body("text/html", "<html>log in</html>");
+    let fake = Fake::start();
+    fake.answer("GET", "tags/list", html());
     fails(&fake, "a tag list of");
 
-    let fake = Fake::start().await;
+    let fake = Fake::start();
     let digest = digest_of("<html>log in</html>");
-    fake.tags(&["1"]).await;
-    fake.head("1", &digest).await;
-    fake.answer("GET", &format!("manifests/{digest}"), html())
-        .await;
+    fake.tags(&["1"]);
+    fake.head("1", &digest);
+    fake.answer("GET", &format!("manifests/{digest}"), html());
     fails(&fake, "it is a web page; is this a registry?");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn bodies_that_are_no_manifest() {
+#[test]
+fn bodies_that_are_no_manifest() {
     for body in [
         "",
         "[]",
@@ -90,60 +87,58 @@ async fn bodies_that_are_no_manifest() {
         "{\"schemaVersion\":1,\"fsLayers\":[]}",
         "\u{1b}[2J",
     ] {
-        let fake = Fake::start().await;
-        fake.serve(body).await;
+        let fake = Fake::start();
+        fake.serve(body);
         let outcome = fails(&fake, "it is neither an image index nor an image manifest");
         assert!(!outcome.stdout.contains('\u{1b}'));
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn refusals_and_breakdowns() {
+#[test]
+fn refusals_and_breakdowns() {
     for (status, message) in [
         (403, "gives no access"),
         (401, "gives no access"),
         (429, "answers 429 Too Many Requests"),
         (500, "answers 500 Internal Server Error"),
     ] {
-        let fake = Fake::start().await;
-        fake.answer("GET", "tags/list", ResponseTemplate::new(status))
-            .await;
+        let fake = Fake::start();
+        fake.answer("GET", "tags/list", Answer::status(status));
         fails(&fake, message);
 
-        let fake = Fake::start().await;
-        fake.tags(&["1"]).await;
+        let fake = Fake::start();
+        fake.tags(&["1"]);
         for verb in ["HEAD", "GET"] {
-            fake.answer(verb, "manifests/1", ResponseTemplate::new(status))
-                .await;
+            fake.answer(verb, "manifests/1", Answer::status(status));
         }
         fails(&fake, message);
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_manifest_without_end_is_refused() {
-    let fake = Fake::start().await;
+#[test]
+fn a_manifest_without_end_is_refused() {
+    let fake = Fake::start();
     let body = " ".repeat((4 << 20) + 1);
-    fake.serve(&body).await;
+    fake.serve(&body);
     fails(&fake, "larger than 4194304 bytes");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_bad_digest_header_is_made_up_for_by_the_bytes() {
-    let fake = Fake::start().await;
-    fake.tags(&["1"]).await;
-    fake.head("1", "sha256:short").await;
-    fake.manifest("1", &both()).await;
+#[test]
+fn a_bad_digest_header_is_made_up_for_by_the_bytes() {
+    let fake = Fake::start();
+    fake.tags(&["1"]);
+    fake.head("1", "sha256:short");
+    fake.manifest("1", &both());
     let workspace = fake.workspace();
     refresh(&workspace).code(0);
     let pin = workspace.table()["images"][fake.image()]["1"].clone();
     assert_eq!(pin["digest"], json!(digest_of(&both())));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_registry_down_leaves_the_other_alone() {
-    let fake = Fake::start().await;
-    fake.serve(&both()).await;
+#[test]
+fn one_registry_down_leaves_the_other_alone() {
+    let fake = Fake::start();
+    fake.serve(&both());
     let workspace = fake.workspace();
     let free = free_address();
     let images = json!([{ "image": format!("{free}/down") }, { "image": fake.image() }]);
@@ -157,10 +152,10 @@ async fn one_registry_down_leaves_the_other_alone() {
     assert_eq!(table["images"][format!("{free}/down")], json!({}));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_tag_that_is_gone_keeps_its_pin() {
-    let fake = Fake::start().await;
-    fake.tags(&[]).await;
+#[test]
+fn a_tag_that_is_gone_keeps_its_pin() {
+    let fake = Fake::start();
+    fake.tags(&[]);
     let workspace = fake.workspace();
     let outcome = refresh(&workspace).code(0);
     assert!(
@@ -172,11 +167,11 @@ async fn a_tag_that_is_gone_keeps_its_pin() {
     assert_eq!(workspace.read("digests.json"), fake.old_table());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_literal_tag_that_is_not_there_is_reported() {
-    let fake = Fake::start().await;
-    fake.tags(&["1"]).await;
-    fake.head("1", &digest_of("old")).await;
+#[test]
+fn a_literal_tag_that_is_not_there_is_reported() {
+    let fake = Fake::start();
+    fake.tags(&["1"]);
+    fake.head("1", &digest_of("old"));
     let workspace = fake.workspace();
     let entry = json!([{ "image": fake.image(), "tags": ["latets"] }]);
     workspace.write("images.json", entry.to_string());
@@ -185,11 +180,11 @@ async fn a_literal_tag_that_is_not_there_is_reported() {
     assert!(outcome.stdout.contains(message), "{outcome:#?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn attestations_are_no_platforms_and_missing_platforms_are_left_out() {
-    let fake = Fake::start().await;
+#[test]
+fn attestations_are_no_platforms_and_missing_platforms_are_left_out() {
+    let fake = Fake::start();
     let body = index(&[("linux", "amd64"), ("windows", "amd64")]);
-    fake.serve(&body).await;
+    fake.serve(&body);
     let workspace = fake.workspace();
     refresh(&workspace).code(0);
     assert_eq!(
@@ -198,14 +193,13 @@ async fn attestations_are_no_platforms_and_missing_platforms_are_left_out() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_head_without_a_digest_is_made_up_for_by_the_bytes() {
-    let fake = Fake::start().await;
-    fake.tags(&["1"]).await;
-    fake.answer("HEAD", "manifests/1", ResponseTemplate::new(200))
-        .await;
-    fake.manifest("1", &both()).await;
-    fake.manifest(&digest_of(&both()), &both()).await;
+#[test]
+fn a_head_without_a_digest_is_made_up_for_by_the_bytes() {
+    let fake = Fake::start();
+    fake.tags(&["1"]);
+    fake.answer("HEAD", "manifests/1", Answer::status(200));
+    fake.manifest("1", &both());
+    fake.manifest(&digest_of(&both()), &both());
     let workspace = fake.workspace();
     refresh(&workspace).code(0);
     let table = workspace.table();
@@ -215,35 +209,33 @@ async fn a_head_without_a_digest_is_made_up_for_by_the_bytes() {
     );
 }
 
-async fn page(fake: &Fake, last: Option<&str>, tags: &[&str], link: Option<String>) {
-    let mut mock = Mock::given(method("GET")).and(path("/v2/app/tags/list"));
-    if let Some(last) = last {
-        mock = mock.and(query_param("last", last));
-    }
-    let mut answer =
-        ResponseTemplate::new(200).set_body_json(json!({ "name": "app", "tags": tags }));
+/// Adds the page behind the tag `last`, or the one for every other request.
+fn page(fake: &Fake, last: Option<&str>, tags: &[&str], link: Option<String>) {
+    let mut answer = Answer::json(&json!({ "name": "app", "tags": tags }));
     if let Some(link) = link {
-        answer = answer.insert_header("link", link);
+        answer = answer.with_header("link", &link);
     }
-    // The first page has no `last`: it is what is left when no other fits.
-    let priority = if last.is_some() { 1 } else { 5 };
-    mock.respond_with(answer)
-        .with_priority(priority)
-        .mount(&fake.server)
-        .await;
+    let last = last.map(|last| format!("last={last}"));
+    fake.rule(move |asked| {
+        let is_list = asked.path == "/v2/app/tags/list";
+        let is_page = last
+            .as_ref()
+            .is_none_or(|last| asked.query.split('&').any(|part| part == last));
+        (is_list && is_page).then(|| answer.clone())
+    });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_page_of_a_tag_list_is_read() {
-    let fake = Fake::start().await;
+#[test]
+fn every_page_of_a_tag_list_is_read() {
+    let fake = Fake::start();
     let next = |last: &str| Some(format!("</v2/app/tags/list?n=2&last={last}>; rel=\"next\""));
-    page(&fake, None, &["1", "2"], next("2")).await;
-    page(&fake, Some("2"), &["3", "4"], next("4")).await;
-    page(&fake, Some("4"), &["5"], None).await;
+    page(&fake, Some("2"), &["3", "4"], next("4"));
+    page(&fake, Some("4"), &["5"], None);
+    page(&fake, None, &["1", "2"], next("2"));
     for tag in ["1", "2", "3", "4", "5"] {
-        fake.head(tag, &digest_of(&both())).await;
+        fake.head(tag, &digest_of(&both()));
     }
-    fake.manifest(&digest_of(&both()), &both()).await;
+    fake.manifest(&digest_of(&both()), &both());
     let workspace = fake.workspace();
     refresh(&workspace).code(0);
     let table = workspace.table();
@@ -255,40 +247,40 @@ async fn every_page_of_a_tag_list_is_read() {
     assert_eq!(tags, ["1", "3", "4", "5"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn full_pages_without_a_link_go_on_behind_the_last_tag() {
-    let fake = Fake::start().await;
+#[test]
+fn full_pages_without_a_link_go_on_behind_the_last_tag() {
+    let fake = Fake::start();
     let full: Vec<String> = (0..1000).map(|n| format!("0.0.{n}")).collect();
     let full: Vec<&str> = full.iter().map(String::as_str).collect();
-    page(&fake, None, &full, None).await;
-    page(&fake, Some("0.0.999"), &["9"], None).await;
+    page(&fake, Some("0.0.999"), &["9"], None);
+    page(&fake, None, &full, None);
     for tag in ["9", "1", "0.0.997", "0.0.998", "0.0.999"] {
-        fake.head(tag, &digest_of(&both())).await;
+        fake.head(tag, &digest_of(&both()));
     }
-    fake.manifest(&digest_of(&both()), &both()).await;
+    fake.manifest(&digest_of(&both()), &both());
     let workspace = fake.workspace();
     refresh(&workspace).code(0);
     assert!(workspace.table()["images"][fake.image()]["9"].is_object());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn pages_that_go_round_come_to_an_end() {
-    let fake = Fake::start().await;
+#[test]
+fn pages_that_go_round_come_to_an_end() {
+    let fake = Fake::start();
     let round = Some("</v2/app/tags/list?last=1>; rel=\"next\"".to_owned());
-    page(&fake, None, &["1"], round).await;
+    page(&fake, None, &["1"], round);
     fails(&fake, "its pages repeat themselves");
-    assert_eq!(fake.requests().await.len(), 2);
+    assert_eq!(fake.requests().len(), 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_with_nothing_of_use_is_not_the_last() {
-    let fake = Fake::start().await;
+#[test]
+fn a_page_with_nothing_of_use_is_not_the_last() {
+    let fake = Fake::start();
     let next = |last: &str| Some(format!("</v2/app/tags/list?last={last}>; rel=\"next\""));
-    page(&fake, None, &[], next("a")).await;
-    page(&fake, Some("a"), &["no tag"], next("b")).await;
-    page(&fake, Some("b"), &["1"], None).await;
-    fake.head("1", &digest_of(&both())).await;
-    fake.manifest(&digest_of(&both()), &both()).await;
+    page(&fake, Some("a"), &["no tag"], next("b"));
+    page(&fake, Some("b"), &["1"], None);
+    page(&fake, None, &[], next("a"));
+    fake.head("1", &digest_of(&both()));
+    fake.manifest(&digest_of(&both()), &both());
     let workspace = fake.workspace();
     refresh(&workspace).code(0);
     let table = workspace.table();
@@ -298,20 +290,20 @@ async fn a_page_with_nothing_of_use_is_not_the_last() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_error_sent_as_a_success_is_no_empty_list() {
-    let fake = Fake::start().await;
+#[test]
+fn an_error_sent_as_a_success_is_no_empty_list() {
+    let fake = Fake::start();
     let body = json!({ "errors": [{ "code": "TOOMANYREQUESTS" }] });
-    let answer = ResponseTemplate::new(200).set_body_json(body);
-    fake.answer("GET", "tags/list", answer).await;
+    let answer = Answer::json(&body);
+    fake.answer("GET", "tags/list", answer);
     fails(&fake, "it is not a list of tags");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_listed_tag_that_is_not_there_is_no_failure() {
-    let fake = Fake::start().await;
-    fake.tags(&["1", "2"]).await;
-    fake.head("1", &digest_of("old")).await;
+#[test]
+fn a_listed_tag_that_is_not_there_is_no_failure() {
+    let fake = Fake::start();
+    fake.tags(&["1", "2"]);
+    fake.head("1", &digest_of("old"));
     let workspace = fake.workspace();
     let outcome = refresh(&workspace).code(0);
     let line = format!("gone  {}:2  no longer in the registry\n", fake.image());
@@ -319,20 +311,20 @@ async fn a_listed_tag_that_is_not_there_is_no_failure() {
     assert_eq!(workspace.read("digests.json"), fake.old_table());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_platform_that_nothing_offers_is_noticed() {
-    let fake = Fake::start().await;
+#[test]
+fn a_platform_that_nothing_offers_is_noticed() {
+    let fake = Fake::start();
     let body = index(&[("linux", "amd64")]);
-    fake.serve(&body).await;
+    fake.serve(&body);
     let outcome = refresh(&fake.workspace()).code(0);
     let line = "1 of its pins lack linux/arm64; 'refresh --all' asks for it anew";
     assert!(outcome.stdout.contains(line), "{outcome:#?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pin_goes_with_the_last_of_its_platforms() {
-    let fake = Fake::start().await;
-    fake.tags(&[]).await;
+#[test]
+fn a_pin_goes_with_the_last_of_its_platforms() {
+    let fake = Fake::start();
+    fake.tags(&[]);
     let workspace = fake.workspace();
     let entry = json!([{ "image": fake.image(), "platforms": ["linux/arm64"] }]);
     workspace.write("images.json", entry.to_string());
@@ -341,15 +333,15 @@ async fn a_pin_goes_with_the_last_of_its_platforms() {
     assert_eq!(workspace.table()["images"][fake.image()], json!({}));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pin_takes_the_platforms_that_replace_its_own() {
-    let fake = Fake::start().await;
+#[test]
+fn a_pin_takes_the_platforms_that_replace_its_own() {
+    let fake = Fake::start();
     let tags = ["1.0.0", "1.0.1"];
-    fake.tags(&tags).await;
+    fake.tags(&tags);
     for tag in tags {
-        fake.head(tag, &digest_of(&both())).await;
+        fake.head(tag, &digest_of(&both()));
     }
-    fake.manifest(&digest_of(&both()), &both()).await;
+    fake.manifest(&digest_of(&both()), &both());
     let entry = |platform: &str, keep: u8| {
         json!([{ "image": fake.image(), "platforms": [platform], "keep": keep }]).to_string()
     };
@@ -359,7 +351,7 @@ async fn a_pin_takes_the_platforms_that_replace_its_own() {
     workspace.write("images.json", entry("linux/arm64", 1));
     // Nothing is lost where the registry does not answer.
     let down = free_address().to_string();
-    let elsewhere = |text: String| text.replace(&fake.server.address().to_string(), &down);
+    let elsewhere = |text: String| text.replace(&fake.address.to_string(), &down);
     workspace.write("images.json", elsewhere(workspace.read("images.json")));
     workspace.write("digests.json", elsewhere(before.clone()));
     refresh(&workspace).code(2);
@@ -377,34 +369,34 @@ async fn a_pin_takes_the_platforms_that_replace_its_own() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_version_that_lacks_a_platform_is_left_in_peace() {
-    let fake = Fake::start().await;
-    fake.tags(&["1.0.0", "1.0.1"]).await;
+#[test]
+fn a_full_version_that_lacks_a_platform_is_left_in_peace() {
+    let fake = Fake::start();
+    fake.tags(&["1.0.0", "1.0.1"]);
     let old = index(&[("linux", "amd64")]);
     for (tag, body) in [("1.0.0", &old), ("1.0.1", &both())] {
-        fake.head(tag, &digest_of(body)).await;
-        fake.manifest(&digest_of(body), body).await;
+        fake.head(tag, &digest_of(body));
+        fake.manifest(&digest_of(body), body);
     }
     let entry = |keep: u8| json!([{ "image": fake.image(), "keep": keep }]).to_string();
     let workspace = Workspace::tracking(&entry(2));
     refresh(&workspace).code(0);
     workspace.write("images.json", entry(1));
-    let before = fake.requests().await.len();
+    let before = fake.requests().len();
     refresh(&workspace).code(0);
     // The listing, and a HEAD for 1.0.1.
-    assert_eq!(fake.requests().await.len(), before + 2);
+    assert_eq!(fake.requests().len(), before + 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_new_platform_reaches_full_versions_outside_the_window() {
-    let fake = Fake::start().await;
+#[test]
+fn a_new_platform_reaches_full_versions_outside_the_window() {
+    let fake = Fake::start();
     let tags = ["1.0.0", "1.0.1", "1.0.2"];
-    fake.tags(&tags).await;
+    fake.tags(&tags);
     for tag in tags {
-        fake.head(tag, &digest_of(&both())).await;
+        fake.head(tag, &digest_of(&both()));
     }
-    fake.manifest(&digest_of(&both()), &both()).await;
+    fake.manifest(&digest_of(&both()), &both());
     let entry = |platforms: &[&str], keep: u8| {
         json!([{ "image": fake.image(), "platforms": platforms, "keep": keep }]).to_string()
     };
@@ -420,22 +412,22 @@ async fn a_new_platform_reaches_full_versions_outside_the_window() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_on_another_host_is_not_followed() {
-    let fake = Fake::start().await;
-    let other = Fake::start().await;
+#[test]
+fn a_page_on_another_host_is_not_followed() {
+    let fake = Fake::start();
+    let other = Fake::start();
     let link = format!(
         "<http://localhost:{}/v2/app/tags/list?last=1>; rel=\"next\"",
-        other.server.address().port()
+        other.address.port()
     );
-    page(&fake, None, &["1"], Some(link)).await;
+    page(&fake, None, &["1"], Some(link));
     fails(&fake, "on another server, and is not followed");
-    assert!(other.requests().await.is_empty());
+    assert!(other.requests().is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn hostile_tags_reach_neither_the_table_nor_any_report() {
-    let fake = Fake::start().await;
+#[test]
+fn hostile_tags_reach_neither_the_table_nor_any_report() {
+    let fake = Fake::start();
     fake.tags(&[
         "../../../etc/passwd",
         "\u{1b}]0;owned\u{7}",
@@ -443,9 +435,8 @@ async fn hostile_tags_reach_neither_the_table_nor_any_report() {
         "a b",
         "..",
         "1",
-    ])
-    .await;
-    fake.head("1", &digest_of("old")).await;
+    ]);
+    fake.head("1", &digest_of("old"));
     let workspace = fake.workspace();
     let outcome = refresh(&workspace).code(0);
     let line = "0 added, 0 moved, 0 removed, 1 kept: digests.json is up to date\n";
@@ -454,7 +445,7 @@ async fn hostile_tags_reach_neither_the_table_nor_any_report() {
     let report = ["refresh", "--verbose", "--summary", "summary.md"];
     let json = [&report[..], &["--json"]].concat();
     for arguments in [&report[..], &json] {
-        let outcome = tokio::task::block_in_place(|| workspace.run(arguments)).code(0);
+        let outcome = workspace.run(arguments).code(0);
         let texts = [outcome.stdout, workspace.read("summary.md")];
         for hostile in ["passwd", "owned", "\u{1b}", "\\u001b", "a b", "\u{7}"] {
             assert!(
@@ -467,74 +458,40 @@ async fn hostile_tags_reach_neither_the_table_nor_any_report() {
     assert_eq!(table["images"][fake.image()].as_object().unwrap().len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_fetched_where_one_is_wanted() {
-    let fake = Fake::start().await;
+#[test]
+fn a_token_is_fetched_where_one_is_wanted() {
+    let fake = Fake::start();
     let challenge = format!(
-        "Bearer realm=\"{}/token\",service=\"fake\"",
-        fake.server.uri()
+        "Bearer realm=\"http://{}/token\",service=\"fake\"",
+        fake.address
     );
-    let token = json!({ "token": "let-me-in" });
-    Mock::given(method("GET"))
-        .and(path("/token"))
-        .and(query_param("scope", "repository:app:pull"))
-        .respond_with(ResponseTemplate::new(200).set_body_json(token))
-        .expect(1)
-        .mount(&fake.server)
-        .await;
-    let challenged =
-        || ResponseTemplate::new(401).insert_header("www-authenticate", challenge.as_str());
-    let answers = [
-        (
-            "GET",
-            "/v2/app/tags/list",
-            ResponseTemplate::new(200).set_body_json(json!({ "tags": ["1"] })),
-        ),
-        (
-            "HEAD",
-            "/v2/app/manifests/1",
-            ResponseTemplate::new(200)
-                .insert_header("docker-content-digest", digest_of(&both()).as_str()),
-        ),
-        (
-            "GET",
-            &format!("/v2/app/manifests/{}", digest_of(&both())),
-            ResponseTemplate::new(200).set_body_raw(both(), INDEX),
-        ),
-    ];
-    for (verb, at, answer) in answers {
-        let allowed = Mock::given(method(verb))
-            .and(path(at))
-            .and(header("authorization", "Bearer let-me-in"));
-        allowed
-            .respond_with(answer)
-            .with_priority(1)
-            .mount(&fake.server)
-            .await;
-        Mock::given(method(verb))
-            .and(path(at))
-            .respond_with(challenged())
-            .mount(&fake.server)
-            .await;
-    }
-    Mock::given(path("/v2/"))
-        .respond_with(challenged())
-        .mount(&fake.server)
-        .await;
+    fake.rule(|asked| {
+        let is_token = asked.path == "/token";
+        let has_scope = asked.query.contains("scope=repository%3Aapp%3Apull");
+        (is_token && has_scope).then(|| Answer::json(&json!({ "token": "let-me-in" })))
+    });
+    fake.rule(move |asked| {
+        let is_allowed = asked.authorization.as_deref() == Some("Bearer let-me-in");
+        (!is_allowed).then(|| Answer::status(401).with_header("www-authenticate", &challenge))
+    });
+    fake.serve(&both());
     let workspace = fake.workspace();
     refresh(&workspace).code(0);
     assert_eq!(
         workspace.table()["images"][fake.image()]["1"]["digest"],
         json!(digest_of(&both()))
     );
+    let tokens = fake.requests();
+    let tokens = tokens.iter().filter(|asked| asked.path == "/token");
+    assert_eq!(tokens.count(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_platform_that_was_written_down_is_verified_and_not_re_pushed() {
-    let fake = Fake::start().await;
-    fake.tags(&["1.0.0"]).await;
-    fake.head("1.0.0", &digest_of(&both())).await;
-    fake.manifest(&digest_of(&both()), &both()).await;
+#[test]
+fn a_platform_that_was_written_down_is_verified_and_not_re_pushed() {
+    let fake = Fake::start();
+    fake.tags(&["1.0.0"]);
+    fake.head("1.0.0", &digest_of(&both()));
+    fake.manifest(&digest_of(&both()), &both());
     let workspace = fake.workspace();
     let written = json!({ "version": 1, "images": { fake.image(): { "1.0.0": { "digest": digest_of("amd64") } } } });
     workspace.write("digests.json", written.to_string());
@@ -542,33 +499,33 @@ async fn a_platform_that_was_written_down_is_verified_and_not_re_pushed() {
     assert!(outcome.stdout.starts_with("verified  "), "{outcome:#?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_image_for_one_platform_alone_costs_one_look_a_run() {
-    let fake = Fake::start().await;
+#[test]
+fn an_image_for_one_platform_alone_costs_one_look_a_run() {
+    let fake = Fake::start();
     let tags = ["1.0.0", "1.0.1", "1.0.2", "1.0.3"];
-    fake.tags(&tags).await;
+    fake.tags(&tags);
     for tag in tags {
         let body = format!("{} ", index(&[("linux", "amd64")]))
             + &" ".repeat(tag.len() + usize::from(tag.ends_with('2')));
-        fake.head(tag, &digest_of(&body)).await;
-        fake.manifest(&digest_of(&body), &body).await;
+        fake.head(tag, &digest_of(&body));
+        fake.manifest(&digest_of(&body), &body);
     }
     let workspace = Workspace::tracking(&json!([{ "image": fake.image() }]).to_string());
     refresh(&workspace).code(0);
-    let before = fake.requests().await.len();
+    let before = fake.requests().len();
     let outcome = refresh(&workspace).code(0);
     assert!(
         outcome.stdout.contains("3 of its pins lack linux/arm64"),
         "{outcome:#?}"
     );
     // The listing, three HEADs, and one look whether arm64 has come.
-    assert_eq!(fake.requests().await.len(), before + 5);
+    assert_eq!(fake.requests().len(), before + 5);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_platform_that_a_tag_has_lost_is_named() {
-    let fake = Fake::start().await;
-    fake.serve(&index(&[("linux", "amd64")])).await;
+#[test]
+fn a_platform_that_a_tag_has_lost_is_named() {
+    let fake = Fake::start();
+    fake.serve(&index(&[("linux", "amd64")]));
     let workspace = fake.workspace();
     let old = workspace.read("digests.json").replace(
         "\"linux/amd64\"",
@@ -587,11 +544,11 @@ async fn a_platform_that_a_tag_has_lost_is_named() {
 
 /// A platform is added while a manifest cannot be had: the next run makes up
 /// for it. A tag that is gone for good is no failure.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_platform_that_could_not_be_completed_is_completed_later() {
-    let fake = Fake::start().await;
+#[test]
+fn a_platform_that_could_not_be_completed_is_completed_later() {
+    let fake = Fake::start();
     let tags = ["1.0.0", "1.0.1", "1.0.2", "1.0.3"];
-    fake.tags(&tags).await;
+    fake.tags(&tags);
     let body = |tag: &str| {
         format!(
             "{}{}",
@@ -600,8 +557,8 @@ async fn a_platform_that_could_not_be_completed_is_completed_later() {
         )
     };
     for tag in tags {
-        fake.head(tag, &digest_of(&body(tag))).await;
-        fake.manifest(&digest_of(&body(tag)), &body(tag)).await;
+        fake.head(tag, &digest_of(&body(tag)));
+        fake.manifest(&digest_of(&body(tag)), &body(tag));
     }
     let entry = |platforms: &[&str]| {
         json!([{ "image": fake.image(), "platforms": platforms, "keep": 4 }]).to_string()
@@ -609,18 +566,18 @@ async fn a_platform_that_could_not_be_completed_is_completed_later() {
     let workspace = Workspace::tracking(&entry(&["linux/amd64"]));
     refresh(&workspace).code(0);
 
-    let half = Fake::start().await;
-    half.tags(&["1.0.1", "1.0.2", "1.0.3"]).await;
+    let half = Fake::start();
+    half.tags(&["1.0.1", "1.0.2", "1.0.3"]);
     for tag in tags {
-        half.head(tag, &digest_of(&body(tag))).await;
+        half.head(tag, &digest_of(&body(tag)));
         match tag {
             "1.0.0" => {}
             "1.0.1" => {
-                let broken = ResponseTemplate::new(500);
+                let broken = Answer::status(500);
                 let at = format!("manifests/{}", digest_of(&body(tag)));
-                half.answer("GET", &at, broken).await;
+                half.answer("GET", &at, broken);
             }
-            _ => half.manifest(&digest_of(&body(tag)), &body(tag)).await,
+            _ => half.manifest(&digest_of(&body(tag)), &body(tag)),
         }
     }
     let there = |text: String, a: &Fake, b: &Fake| text.replace(&a.image(), &b.image());

@@ -1,47 +1,43 @@
 //! A refresh with nobody watching: killed, run twice, split, on a full disk.
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::fake::{Fake, INDEX, both, digest_of, free_address};
+use crate::support::server::{Answer, serve};
 use crate::support::{Outcome, Workspace};
 use nix_oci_hashes::file::Lock;
 use serde_json::{Value, json};
-use wiremock::matchers::any;
-use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 /// A registry in which every repository has the same two releases.
-async fn endless_shelf() -> MockServer {
-    let server = MockServer::start().await;
-    let answer = |request: &Request| {
-        let path = request.url.path();
-        if path.ends_with("/tags/list") {
-            ResponseTemplate::new(200).set_body_json(json!({ "tags": ["1.0.0", "1.0.1"] }))
-        } else if path.contains("/manifests/") {
-            ResponseTemplate::new(200)
-                .insert_header("docker-content-digest", digest_of(&both()).as_str())
-                .set_body_raw(both(), INDEX)
+fn endless_shelf() -> SocketAddr {
+    serve(|asked| {
+        if asked.path.ends_with("/tags/list") {
+            Answer::json(&json!({ "tags": ["1.0.0", "1.0.1"] }))
+        } else if asked.path.contains("/manifests/") {
+            Answer::status(200)
+                .with_header("docker-content-digest", &digest_of(&both()))
+                .with_body(INDEX, both())
         } else {
-            ResponseTemplate::new(404)
+            Answer::status(404)
         }
-    };
-    Mock::given(any()).respond_with(answer).mount(&server).await;
-    server
+    })
 }
 
-fn tracking(server: &MockServer, images: usize) -> String {
-    let entry = |n| json!({ "image": format!("{}/shelf/i{n}", server.address()) });
+fn tracking(server: SocketAddr, images: usize) -> String {
+    let entry = |n| json!({ "image": format!("{server}/shelf/i{n}") });
     Value::from((0..images).map(entry).collect::<Vec<_>>()).to_string()
 }
 
 fn run(workspace: &Workspace, arguments: &[&str]) -> Outcome {
-    tokio::task::block_in_place(|| workspace.run(arguments))
+    workspace.run(arguments)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_at_any_moment_the_table_is_the_old_or_the_new_one() {
+#[test]
+fn killed_at_any_moment_the_table_is_the_old_or_the_new_one() {
     const OLD: &str = "{\n  \"version\": 1,\n  \"images\": {}\n}\n";
-    let server = endless_shelf().await;
-    let workspace = Workspace::tracking(&tracking(&server, 6));
+    let server = endless_shelf();
+    let workspace = Workspace::tracking(&tracking(server, 6));
     let whole = (0..3).map(|_| {
         let start = Instant::now();
         workspace.write("digests.json", OLD);
@@ -63,7 +59,7 @@ async fn killed_at_any_moment_the_table_is_the_old_or_the_new_one() {
             .unwrap();
         // Spread over a run and a bit, in an order that leaves no gap.
         let moment = whole.mul_f64(f64::from(n * 83 % 200) / 200.0 * 1.3);
-        tokio::task::block_in_place(|| std::thread::sleep(moment));
+        std::thread::sleep(moment);
         child.kill().unwrap();
         child.wait().unwrap();
         match workspace.read("digests.json") {
@@ -78,10 +74,10 @@ async fn killed_at_any_moment_the_table_is_the_old_or_the_new_one() {
     assert_eq!(workspace.files(), ["digests.json", "images.json"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_second_of_two_runs_says_so_and_stops() {
-    let fake = Fake::start().await;
-    fake.serve(&both()).await;
+#[test]
+fn the_second_of_two_runs_says_so_and_stops() {
+    let fake = Fake::start();
+    fake.serve(&both());
     let workspace = fake.workspace();
     let lock = Lock::take(&workspace.path("digests.json")).unwrap();
     let message = "digests.json: another nix-oci-hashes is at work on it; wait until that is done";
@@ -95,17 +91,17 @@ async fn the_second_of_two_runs_says_so_and_stops() {
         run(&workspace, arguments).code(1).error(message);
     }
     assert_eq!(workspace.read("digests.json"), fake.old_table());
-    assert!(fake.requests().await.is_empty());
+    assert!(fake.requests().is_empty());
     // What writes nothing needs no lock.
     run(&workspace, &["refresh", "--check"]).code(3);
     drop(lock);
     run(&workspace, &["refresh"]).code(0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_takes_no_more_leaves_the_old_table() {
-    let server = endless_shelf().await;
-    let workspace = Workspace::tracking(&tracking(&server, 12));
+#[test]
+fn a_disk_that_takes_no_more_leaves_the_old_table() {
+    let server = endless_shelf();
+    let workspace = Workspace::tracking(&tracking(server, 12));
     let old = "{\n  \"version\": 1,\n  \"images\": {}\n}\n";
     workspace.write("digests.json", old);
     // A limit on the size of files, where the signal that goes with it is
@@ -115,7 +111,7 @@ async fn a_disk_that_takes_no_more_leaves_the_old_table() {
     command
         .args(["-c", script, env!("CARGO_BIN_EXE_nix-oci-hashes")])
         .current_dir(workspace.path(""));
-    let outcome = tokio::task::block_in_place(|| Outcome::of(&mut command)).code(1);
+    let outcome = Outcome::of(&mut command).code(1);
     let message = "error: digests.json: cannot be written: File too large; the file is as it was";
     assert!(outcome.stderr.contains(message), "{outcome:#?}");
     assert!(
@@ -126,16 +122,16 @@ async fn a_disk_that_takes_no_more_leaves_the_old_table() {
     assert_eq!(workspace.files(), ["digests.json", "images.json"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn any_split_merges_to_what_one_run_makes() {
-    let server = endless_shelf().await;
-    let workspace = Workspace::tracking(&tracking(&server, 23));
+#[test]
+fn any_split_merges_to_what_one_run_makes() {
+    let server = endless_shelf();
+    let workspace = Workspace::tracking(&tracking(server, 23));
     run(&workspace, &["refresh"]).code(0);
     let whole = workspace.read("digests.json");
     // Some pins are there already, some images are not tracked any more.
     let old = json!({ "version": 1, "images": {
         "docker.io/left": { "1": { "digest": digest_of("left") } },
-        format!("{}/shelf/i1", server.address()): { "0.9.0": { "digest": digest_of("kept") } },
+        format!("{}/shelf/i1", server): { "0.9.0": { "digest": digest_of("kept") } },
     } });
     for count in [1, 2, 3, 8] {
         let mut merge = vec!["merge".to_owned()];
@@ -208,11 +204,11 @@ async fn any_split_merges_to_what_one_run_makes() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_image_alone_can_be_refreshed() {
-    let server = endless_shelf().await;
-    let workspace = Workspace::tracking(&tracking(&server, 3));
-    let image = format!("{}/shelf/i1", server.address());
+#[test]
+fn one_image_alone_can_be_refreshed() {
+    let server = endless_shelf();
+    let workspace = Workspace::tracking(&tracking(server, 3));
+    let image = format!("{server}/shelf/i1");
     let other = json!({ "version": 1, "images": { "docker.io/left": { "1": { "digest": digest_of("left") } } } });
     workspace.write("digests.json", other.to_string());
     run(&workspace, &["refresh", "--image", &image]).code(0);
@@ -228,10 +224,10 @@ async fn one_image_alone_can_be_refreshed() {
         .error("docker.io/b is not in images.json; add it with 'nix-oci-hashes add docker.io/b'");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_report_goes_where_it_is_wanted() {
-    let server = endless_shelf().await;
-    let workspace = Workspace::tracking(&tracking(&server, 1));
+#[test]
+fn the_report_goes_where_it_is_wanted() {
+    let server = endless_shelf();
+    let workspace = Workspace::tracking(&tracking(server, 1));
     let outcome = run(
         &workspace,
         &["refresh", "--json", "--summary", "summary.md", "--verbose"],
@@ -262,10 +258,10 @@ async fn the_report_goes_where_it_is_wanted() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn all_asks_for_what_has_left_the_window() {
-    let server = endless_shelf().await;
-    let image = format!("{}/shelf/i0", server.address());
+#[test]
+fn all_asks_for_what_has_left_the_window() {
+    let server = endless_shelf();
+    let image = format!("{server}/shelf/i0");
     let entry = json!([{ "image": image, "strategies": { "major-minor-patch": ">=1.0.1" } }]);
     let workspace = Workspace::tracking(&entry.to_string());
     let pin = |content: &str| {
@@ -283,19 +279,13 @@ async fn all_asks_for_what_has_left_the_window() {
     assert_eq!(moved, json!(digest_of(&both())));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_registry_that_is_slow_costs_its_deadline_and_no_pins() {
-    let slow = MockServer::start().await;
-    let never = ResponseTemplate::new(200).set_delay(Duration::from_secs(3600));
-    Mock::given(any()).respond_with(never).mount(&slow).await;
-    let healthy = endless_shelf().await;
+#[test]
+fn a_registry_that_is_slow_costs_its_deadline_and_no_pins() {
+    let slow = serve(|_| Answer::status(200).after(Duration::from_secs(3600)));
+    let healthy = endless_shelf();
     let down = free_address();
     let image = |address: &dyn std::fmt::Display| format!("{address}/shelf/i");
-    let images = [
-        image(&down),
-        image(&slow.address()),
-        image(&healthy.address()),
-    ];
+    let images = [image(&down), image(&slow), image(&healthy)];
     let entries: Vec<Value> = images
         .iter()
         .map(|image| json!({ "image": image }))

@@ -1,29 +1,27 @@
 //! The verbs beside refresh and lookup, as a user calls them.
 use crate::support::fake::{Fake, both, digest_of, index};
+use crate::support::server::Answer;
 use crate::support::{Clone, Outcome, Workspace, committed_table};
 use serde_json::{Value, json};
-use wiremock::matchers::{method, path_regex};
-use wiremock::{Mock, ResponseTemplate};
 
-/// Off the runtime's thread, which the fake registry needs for itself.
 fn run(workspace: &Workspace, arguments: &[&str]) -> Outcome {
-    tokio::task::block_in_place(|| workspace.run(arguments))
+    workspace.run(arguments)
 }
 
 /// A registry whose image has releases, for both platforms.
-async fn released(tags: &[&str]) -> Fake {
-    let fake = Fake::start().await;
-    fake.tags(tags).await;
+fn released(tags: &[&str]) -> Fake {
+    let fake = Fake::start();
+    fake.tags(tags);
     for tag in tags {
-        fake.head(tag, &digest_of(&both())).await;
+        fake.head(tag, &digest_of(&both()));
     }
-    fake.manifest(&digest_of(&both()), &both()).await;
+    fake.manifest(&digest_of(&both()), &both());
     fake
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn add_finds_platforms_and_versions_and_pins_them() {
-    let fake = released(&["1", "1.2", "1.2.3", "1.2.4", "2.0.0-rc1", "latest", "edge"]).await;
+#[test]
+fn add_finds_platforms_and_versions_and_pins_them() {
+    let fake = released(&["1", "1.2", "1.2.3", "1.2.4", "2.0.0-rc1", "latest", "edge"]);
     let workspace = Workspace::new();
     let outcome = run(&workspace, &["add", &fake.image()]).code(0);
     let entry = format!(
@@ -63,7 +61,7 @@ async fn add_finds_platforms_and_versions_and_pins_them() {
 }
 
 /// A registry with the tags of linuxserver's qbittorrent, where 5.2.3 is `latest`.
-async fn qbittorrent() -> (Fake, usize) {
+fn qbittorrent() -> (Fake, usize) {
     let lists = include_str!("../cases/linuxserver.json");
     let lists: Value = serde_json::from_str(lists).unwrap();
     let tags = lists["images"]["docker.io/linuxserver/qbittorrent"]
@@ -73,24 +71,26 @@ async fn qbittorrent() -> (Fake, usize) {
     if !tags.contains(&"latest") {
         tags.push("latest");
     }
-    let fake = Fake::start().await;
-    fake.tags(&tags).await;
+    let fake = Fake::start();
+    fake.tags(&tags);
     for tag in ["5.2.3", "latest"] {
-        fake.head(tag, &digest_of(&both())).await;
+        fake.head(tag, &digest_of(&both()));
     }
     let old = index(&[("linux", "amd64"), ("linux", "arm64"), ("linux", "arm")]);
     for body in [&both(), &old] {
-        fake.manifest(&digest_of(body), body).await;
+        fake.manifest(&digest_of(body), body);
     }
-    let other = ResponseTemplate::new(200).insert_header("docker-content-digest", digest_of(&old));
-    let mock = Mock::given(method("HEAD")).and(path_regex("^/v2/app/manifests/"));
-    mock.respond_with(other).mount(&fake.server).await;
+    let other = Answer::status(200).with_header("docker-content-digest", &digest_of(&old));
+    fake.rule(move |asked| {
+        let is_tag = asked.path.starts_with("/v2/app/manifests/");
+        (asked.method == "HEAD" && is_tag).then(|| other.clone())
+    });
     (fake, tags.len())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn add_follows_what_latest_points_to_and_says_what_it_leaves() {
-    let (fake, count) = qbittorrent().await;
+#[test]
+fn add_follows_what_latest_points_to_and_says_what_it_leaves() {
+    let (fake, count) = qbittorrent();
     let workspace = Workspace::new();
     let outcome = run(&workspace, &["add", &fake.image()]).code(0);
     let written = workspace.read("images.json");
@@ -113,7 +113,7 @@ async fn add_follows_what_latest_points_to_and_says_what_it_leaves() {
     ] {
         assert!(outcome.stdout.contains(line), "{}", outcome.stdout);
     }
-    let heads = fake.requests().await;
+    let heads = fake.requests();
     let heads = heads
         .iter()
         .filter(|request| request.method.as_str() == "HEAD")
@@ -124,9 +124,9 @@ async fn add_follows_what_latest_points_to_and_says_what_it_leaves() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn add_leaves_the_rest_of_the_file_as_it_is() {
-    let fake = released(&["1.2.3"]).await;
+#[test]
+fn add_leaves_the_rest_of_the_file_as_it_is() {
+    let fake = released(&["1.2.3"]);
     let workspace = Workspace::new();
     let old = "[\n    {\"image\":\"docker.io/a\",\n     \"keep\" : 2},\n\n    {\"image\":\"quay.io/z/z\"}\n]";
     workspace.write("images.json", old);
@@ -152,13 +152,13 @@ async fn add_leaves_the_rest_of_the_file_as_it_is() {
     assert!(workspace.table()["images"][fake.image()]["1.2.3"].is_object());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn add_says_why_it_cannot_and_writes_nothing() {
-    let fake = released(&["1.2.3"]).await;
-    let words = released(&["pr-1", "commit-abc"]).await;
-    let windows = Fake::start().await;
-    windows.serve(&index(&[("windows", "amd64")])).await;
-    let nothing = Fake::start().await;
+#[test]
+fn add_says_why_it_cannot_and_writes_nothing() {
+    let fake = released(&["1.2.3"]);
+    let words = released(&["pr-1", "commit-abc"]);
+    let windows = Fake::start();
+    windows.serve(&index(&[("windows", "amd64")]));
+    let nothing = Fake::start();
     for (registry, arguments, message) in [
         (
             &fake,
@@ -188,9 +188,9 @@ async fn add_says_why_it_cannot_and_writes_nothing() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn resolve_asks_the_registry_and_not_the_table() {
-    let fake = released(&["1", "latest"]).await;
+#[test]
+fn resolve_asks_the_registry_and_not_the_table() {
+    let fake = released(&["1", "latest"]);
     let workspace = fake.workspace();
     let image = fake.image();
     let (index, amd64) = (digest_of(&both()), digest_of("amd64"));
@@ -647,20 +647,19 @@ fn one_file_is_not_used_for_two_things() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_typed_while_add_asks_is_kept() {
-    let fake = Fake::start().await;
-    let list = wiremock::ResponseTemplate::new(200)
-        .set_body_json(json!({ "tags": ["1.2.3"] }))
-        .set_delay(std::time::Duration::from_millis(600));
-    fake.answer("GET", "tags/list", list).await;
-    fake.head("1.2.3", &digest_of(&both())).await;
-    fake.manifest(&digest_of(&both()), &both()).await;
+#[test]
+fn what_is_typed_while_add_asks_is_kept() {
+    let fake = Fake::start();
+    let list =
+        Answer::json(&json!({ "tags": ["1.2.3"] })).after(std::time::Duration::from_millis(600));
+    fake.answer("GET", "tags/list", list);
+    fake.head("1.2.3", &digest_of(&both()));
+    fake.manifest(&digest_of(&both()), &both());
     let workspace = Workspace::tracking("[]");
     let mut child = workspace.command(&["add", &fake.image()]).spawn().unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    std::thread::sleep(std::time::Duration::from_millis(300));
     workspace.write("images.json", r#"[{ "image": "docker.io/typed" }]"#);
-    let status = tokio::task::block_in_place(|| child.wait().unwrap());
+    let status = child.wait().unwrap();
     assert!(status.success());
     let images = workspace.read("images.json");
     assert!(
@@ -740,9 +739,9 @@ fn review_names_what_a_person_has_to_see() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_requirement_goes_where_a_tag_would_stand() {
-    let fake = released(&["1.2", "1.2.3", "1.3.0-fpm", "1.10.0", "2.0.0", "latest"]).await;
+#[test]
+fn a_requirement_goes_where_a_tag_would_stand() {
+    let fake = released(&["1.2", "1.2.3", "1.3.0-fpm", "1.10.0", "2.0.0", "latest"]);
     let workspace = fake.workspace();
     let image = fake.image();
     let digest = digest_of(&both());
@@ -806,9 +805,9 @@ fn check_holds_recorded_versions_against_the_pattern() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refresh_records_versions_and_removes_what_is_ignored() {
-    let fake = released(&["1-2", "1-3", "1-10", "latest"]).await;
+#[test]
+fn a_refresh_records_versions_and_removes_what_is_ignored() {
+    let fake = released(&["1-2", "1-3", "1-10", "latest"]);
     let workspace = fake.workspace();
     let entry = json!([{ "image": fake.image(), "pattern": "{major}-{minor}", "keep": 2, "tags": ["latest"], "ignore": ["1"] }]);
     workspace.write("images.json", entry.to_string());
@@ -841,15 +840,15 @@ async fn a_refresh_records_versions_and_removes_what_is_ignored() {
     assert_eq!(workspace.table()["version"], json!(1));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_platform_that_is_listed_twice_is_reported() {
+#[test]
+fn a_platform_that_is_listed_twice_is_reported() {
     let manifest = |of: &str| json!({ "mediaType": crate::support::fake::IMAGE, "size": 1, "digest": digest_of(of), "platform": { "os": "linux", "architecture": "amd64" } });
     let mut attestation = manifest("attestation");
     attestation["annotations"] = json!({ "vnd.docker.reference.type": "attestation-manifest" });
     let manifests = [attestation, manifest("first"), manifest("second")];
     let index = json!({ "schemaVersion": 2, "mediaType": crate::support::fake::INDEX, "manifests": manifests });
-    let fake = Fake::start().await;
-    fake.serve(&index.to_string()).await;
+    let fake = Fake::start();
+    fake.serve(&index.to_string());
     let workspace = fake.workspace();
     let outcome = run(&workspace, &["refresh"]).code(0);
     let notice =

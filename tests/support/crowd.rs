@@ -2,24 +2,13 @@
 //! is told to be. It knows what it has served, so that others can be checked by it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Bytes, Frame, Incoming};
-use hyper::header::{CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
-
 use super::fake::{INDEX, digest_of, index};
-
-type Body = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
+use super::server::{Answer, Asked, serve};
 
 /// How many images there are and how they answer.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +68,7 @@ impl Fault {
 
 /// What a crowd has and has done.
 pub struct Served {
-    pub address: SocketAddr,
+    address: OnceLock<SocketAddr>,
     crowd: Crowd,
     /// Decides the faults.
     seed: u64,
@@ -97,7 +86,7 @@ pub struct Served {
 }
 
 impl Crowd {
-    /// Starts it on loopback, in a thread that ends with the process.
+    /// Starts it on loopback.
     pub fn serve(self) -> Arc<Served> {
         let mut contents = HashMap::new();
         let mut digests = Vec::new();
@@ -113,15 +102,10 @@ impl Crowd {
                 .collect(),
             );
         }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let seed = fastrand::u64(..);
         println!("seed {seed}");
         let served = Arc::new(Served {
-            address: listener.local_addr().unwrap(),
+            address: OnceLock::new(),
             crowd: self,
             seed,
             contents,
@@ -134,7 +118,8 @@ impl Crowd {
             faults: AtomicUsize::default(),
         });
         let state = Arc::clone(&served);
-        thread::spawn(move || runtime.block_on(accept(listener, state)));
+        let address = serve(move |asked| state.answer(asked));
+        served.address.set(address).unwrap();
         served
     }
 }
@@ -150,25 +135,15 @@ fn content(image: usize, tag: usize) -> String {
         .replace(&arm64, &of_tag("arm64"))
 }
 
-async fn accept(listener: TcpListener, served: Arc<Served>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let served = Arc::clone(&served);
-        tokio::spawn(async move {
-            let _ = stream.set_nodelay(true);
-            let service = service_fn(|request| answer(Arc::clone(&served), request));
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(stream), service);
-            // Who went away needs no answer.
-            let _ = connection.await;
-        });
-    }
-}
-
 impl Served {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        *self.address.get().unwrap()
+    }
+
     /// The name of an image.
     pub fn image(&self, number: usize) -> String {
-        format!("{}/org/app{number:06}", self.address)
+        format!("{}/org/app{number:06}", self.address())
     }
 
     /// The images.json that tracks every tag of every image.
@@ -251,135 +226,90 @@ impl Served {
     }
 }
 
-async fn answer(
-    served: Arc<Served>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    tokio::time::sleep(served.crowd.latency).await;
-    let name = format!("{method} {path}");
-    let Some(rest) = path.strip_prefix("/v2/org/app") else {
-        return Ok(empty(StatusCode::OK));
-    };
-    let (image, asked) = rest.split_once('/').unwrap_or_default();
-    let image: usize = image.parse().unwrap_or(usize::MAX);
-    let count = match (method == Method::HEAD, asked) {
-        (true, _) => &served.heads,
-        (false, "tags/list") => &served.lists,
-        (false, _) => &served.gets,
-    };
-    count.fetch_add(1, Ordering::Relaxed);
-    let good = served.good(&method, image, asked);
-    let Some(fault) = served.fault(&name) else {
-        return Ok(good);
-    };
-    served.faults.fetch_add(1, Ordering::Relaxed);
-    if Fault::LASTING.contains(&fault) && fault != Fault::HostileTags {
-        served.spoilt.lock().unwrap().insert(name);
-    }
-    Ok(spoil(fault, good, &path).await)
-}
-
 impl Served {
-    fn good(&self, method: &Method, image: usize, asked: &str) -> Response<Body> {
+    fn answer(&self, asked: &Asked) -> Answer {
+        let latency = self.crowd.latency;
+        let Some(rest) = asked.path.strip_prefix("/v2/org/app") else {
+            return Answer::status(200).after(latency);
+        };
+        let (image, end) = rest.split_once('/').unwrap_or_default();
+        let image: usize = image.parse().unwrap_or(usize::MAX);
+        let count = match (asked.method.as_str(), end) {
+            ("HEAD", _) => &self.heads,
+            (_, "tags/list") => &self.lists,
+            _ => &self.gets,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        let good = self.good(&asked.method, image, end).after(latency);
+        let name = format!("{} {}", asked.method, asked.path);
+        let Some(fault) = self.fault(&name) else {
+            return good;
+        };
+        self.faults.fetch_add(1, Ordering::Relaxed);
+        if Fault::LASTING.contains(&fault) && fault != Fault::HostileTags {
+            self.spoilt.lock().unwrap().insert(name);
+        }
+        spoil(fault, good, &asked.path)
+    }
+
+    fn good(&self, method: &str, image: usize, end: &str) -> Answer {
         if image >= self.crowd.images {
-            return empty(StatusCode::NOT_FOUND);
+            return Answer::status(404);
         }
-        if asked == "tags/list" {
+        if end == "tags/list" {
             let tags: Vec<String> = (0..self.crowd.tags).map(Self::tag).collect();
-            let list = serde_json::json!({ "name": format!("org/app{image:06}"), "tags": tags });
-            return full(StatusCode::OK, "application/json", list.to_string());
+            let name = format!("org/app{image:06}");
+            return Answer::json(&serde_json::json!({ "name": name, "tags": tags }));
         }
-        let reference = asked.trim_start_matches("manifests/");
+        let reference = end.trim_start_matches("manifests/");
         let digest = if self.contents.contains_key(reference) {
             reference
         } else {
             let number = (0..self.crowd.tags).find(|tag| Self::tag(*tag) == reference);
             match number {
                 Some(number) => self.digest(image, number),
-                None => return empty(StatusCode::NOT_FOUND),
+                None => return Answer::status(404),
             }
         };
-        let body = if method == Method::HEAD {
-            String::new()
-        } else {
-            self.contents[digest].2.clone()
+        let answer = Answer::status(200).with_header("docker-content-digest", digest);
+        let body = match method {
+            "HEAD" => String::new(),
+            _ => self.contents[digest].2.clone(),
         };
-        let mut response = full(StatusCode::OK, INDEX, body);
-        let digest = digest.parse().unwrap();
-        response
-            .headers_mut()
-            .insert("docker-content-digest", digest);
-        response
+        answer.with_body(INDEX, body)
     }
 }
 
-async fn spoil(fault: Fault, good: Response<Body>, path: &str) -> Response<Body> {
-    let with = |status, name, value: &str| {
-        let mut response = empty(status);
-        response.headers_mut().insert(name, value.parse().unwrap());
-        response
-    };
+fn spoil(fault: Fault, good: Answer, path: &str) -> Answer {
     match fault {
-        Fault::TooMany => empty(StatusCode::TOO_MANY_REQUESTS),
-        Fault::TooManyFor1s => with(StatusCode::TOO_MANY_REQUESTS, RETRY_AFTER, "1"),
-        Fault::ServerError => empty(StatusCode::INTERNAL_SERVER_ERROR),
-        Fault::Unavailable => empty(StatusCode::SERVICE_UNAVAILABLE),
-        Fault::Slow => {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            good
+        Fault::TooMany => Answer::status(429),
+        Fault::TooManyFor1s => Answer::status(429).with_header("retry-after", "1"),
+        Fault::ServerError => Answer::status(500),
+        Fault::Unavailable => Answer::status(503),
+        Fault::Slow => good.after(Duration::from_millis(500)),
+        Fault::CutOff => good.cut_off(),
+        Fault::Unauthorized => {
+            Answer::status(401).with_header("www-authenticate", "Basic realm=\"x\"")
         }
-        Fault::CutOff => {
-            let body = good.into_body().collect().await.unwrap().to_bytes();
-            let half = body.slice(..body.len() / 2);
-            let broken = std::io::Error::other("cut off");
-            let frames = [Ok(Frame::data(half)), Err(broken)];
-            let body = StreamBody::new(futures_util::stream::iter(frames));
-            Response::new(BodyExt::boxed(body))
-        }
-        Fault::Unauthorized => with(
-            StatusCode::UNAUTHORIZED,
-            WWW_AUTHENTICATE,
-            "Basic realm=\"x\"",
-        ),
-        Fault::Forbidden => empty(StatusCode::FORBIDDEN),
-        Fault::NotFound => empty(StatusCode::NOT_FOUND),
-        Fault::WrongContent => full(StatusCode::OK, INDEX, content(usize::MAX, 0)),
-        Fault::WrongMediaType => full(StatusCode::OK, "text/html", "<html>".to_owned()),
+        Fault::Forbidden => Answer::status(403),
+        Fault::NotFound => Answer::status(404),
+        Fault::WrongContent => Answer::status(200).with_body(INDEX, content(usize::MAX, 0)),
+        Fault::WrongMediaType => Answer::status(200).with_body("text/html", "<html>"),
         Fault::EndlessPages => {
-            let list = serde_json::json!({ "name": "x", "tags": ["9.9.9"] }).to_string();
-            let mut response = full(StatusCode::OK, "application/json", list);
-            let link = format!("<{path}>; rel=\"next\"");
-            response.headers_mut().insert(LINK, link.parse().unwrap());
-            response
+            let list = serde_json::json!({ "name": "x", "tags": ["9.9.9"] });
+            Answer::json(&list).with_header("link", &format!("<{path}>; rel=\"next\""))
         }
         Fault::HostileTags => {
-            let body = good.into_body().collect().await.unwrap().to_bytes();
-            let mut list: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            let mut list: serde_json::Value = serde_json::from_str(&good.text()).unwrap();
             let tags = list["tags"].as_array_mut().unwrap();
             tags.extend(["../../etc/passwd", "\u{1b}[2J", "a b", ""].map(Into::into));
-            full(StatusCode::OK, "application/json", list.to_string())
+            Answer::json(&list)
         }
-        Fault::Huge => full(StatusCode::OK, INDEX, " ".repeat(65 << 20)),
-        Fault::RedirectLoop => with(StatusCode::TEMPORARY_REDIRECT, LOCATION, path),
-        Fault::RedirectAway => with(
-            StatusCode::TEMPORARY_REDIRECT,
-            LOCATION,
-            // Where nobody listens.
-            "http://127.0.0.1:1/elsewhere",
-        ),
+        Fault::Huge => Answer::status(200).with_body(INDEX, " ".repeat(65 << 20)),
+        Fault::RedirectLoop => Answer::status(307).with_header("location", path),
+        // Where nobody listens.
+        Fault::RedirectAway => {
+            Answer::status(307).with_header("location", "http://127.0.0.1:1/elsewhere")
+        }
     }
-}
-
-fn full(status: StatusCode, media_type: &str, body: String) -> Response<Body> {
-    let body = Full::from(body).map_err(|never| match never {});
-    let mut response = Response::new(BodyExt::boxed(body));
-    *response.status_mut() = status;
-    let media_type = media_type.parse().unwrap();
-    response.headers_mut().insert(CONTENT_TYPE, media_type);
-    response
-}
-
-fn empty(status: StatusCode) -> Response<Body> {
-    full(status, "text/plain", String::new())
 }

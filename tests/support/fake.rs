@@ -1,13 +1,13 @@
-//! A registry in the test's own process, which answers what it is told to.
+//! A registry in this process that answers by the rules of a test.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use wiremock::matchers::{method, path};
-use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::Workspace;
+use super::server::{Answer, Asked, serve};
 
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -35,54 +35,69 @@ pub fn both() -> String {
     index(&[("linux", "amd64"), ("linux", "arm64")])
 }
 
-/// A registry that answers what a test gives it, and 404 to the rest.
+type Rule = Box<dyn Fn(&Asked) -> Option<Answer> + Send>;
+
+/// A registry that answers by the rules of a test, and 404 without one.
 pub struct Fake {
-    pub server: MockServer,
+    pub address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    rules: Vec<Rule>,
+    asked: Vec<Asked>,
 }
 
 impl Fake {
-    pub async fn start() -> Self {
-        Self {
-            server: MockServer::start().await,
-        }
+    pub fn start() -> Self {
+        let state = Arc::new(Mutex::new(State::default()));
+        let shared = Arc::clone(&state);
+        let address = serve(move |asked| {
+            let mut state = shared.lock().unwrap();
+            state.asked.push(asked.clone());
+            let answer = state.rules.iter().find_map(|rule| rule(asked));
+            answer.unwrap_or_else(|| Answer::status(404))
+        });
+        Self { address, state }
     }
 
     pub fn image(&self) -> String {
-        format!("{}/app", self.server.address())
+        format!("{}/app", self.address)
     }
 
-    pub async fn answer(&self, verb: &str, at: &str, answer: ResponseTemplate) {
-        let mock = Mock::given(method(verb)).and(path(format!("/v2/app/{at}")));
-        mock.respond_with(answer).mount(&self.server).await;
+    /// Adds a rule, which counts after those before it.
+    pub fn rule(&self, rule: impl Fn(&Asked) -> Option<Answer> + Send + 'static) {
+        self.state.lock().unwrap().rules.push(Box::new(rule));
     }
 
-    pub async fn tags(&self, tags: &[&str]) {
-        let body = json!({ "name": "app", "tags": tags });
-        self.answer(
-            "GET",
-            "tags/list",
-            ResponseTemplate::new(200).set_body_json(body),
-        )
-        .await;
+    pub fn answer(&self, method: &str, at: &str, answer: Answer) {
+        let (method, path) = (method.to_owned(), format!("/v2/app/{at}"));
+        self.rule(move |asked| {
+            (asked.method == method && asked.path == path).then(|| answer.clone())
+        });
     }
 
-    pub async fn head(&self, tag: &str, digest: &str) {
-        let answer = ResponseTemplate::new(200).insert_header("docker-content-digest", digest);
-        self.answer("HEAD", &format!("manifests/{tag}"), answer)
-            .await;
+    pub fn tags(&self, tags: &[&str]) {
+        let list = Answer::json(&json!({ "name": "app", "tags": tags }));
+        self.answer("GET", "tags/list", list);
     }
 
-    pub async fn manifest(&self, reference: &str, body: &str) {
-        let answer = ResponseTemplate::new(200).set_body_raw(body, INDEX);
-        self.answer("GET", &format!("manifests/{reference}"), answer)
-            .await;
+    pub fn head(&self, tag: &str, digest: &str) {
+        let answer = Answer::status(200).with_header("docker-content-digest", digest);
+        self.answer("HEAD", &format!("manifests/{tag}"), answer);
+    }
+
+    pub fn manifest(&self, reference: &str, body: &str) {
+        let answer = Answer::status(200).with_body(INDEX, body.to_owned());
+        self.answer("GET", &format!("manifests/{reference}"), answer);
     }
 
     /// Serves the one tag 1, which points to `body`.
-    pub async fn serve(&self, body: &str) {
-        self.tags(&["1"]).await;
-        self.head("1", &digest_of(body)).await;
-        self.manifest(&digest_of(body), body).await;
+    pub fn serve(&self, body: &str) {
+        self.tags(&["1"]);
+        self.head("1", &digest_of(body));
+        self.manifest(&digest_of(body), body);
     }
 
     /// A workspace that tracks this image, whose tag 1 is pinned already.
@@ -113,8 +128,8 @@ impl Fake {
         )
     }
 
-    pub async fn requests(&self) -> Vec<Request> {
-        self.server.received_requests().await.unwrap()
+    pub fn requests(&self) -> Vec<Asked> {
+        self.state.lock().unwrap().asked.clone()
     }
 }
 

@@ -20,6 +20,7 @@ pub mod nix;
 pub mod proxy;
 #[cfg(feature = "system-tests")]
 pub mod registry;
+pub mod server;
 #[cfg(feature = "system-tests")]
 pub mod shell;
 

@@ -1,0 +1,150 @@
+//! An HTTP server in this process, on a thread of its own.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderName};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+
+/// A response, and how it is sent.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Bytes,
+    delay: Duration,
+    is_cut_off: bool,
+}
+
+impl Answer {
+    pub fn status(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Bytes::new(),
+            delay: Duration::ZERO,
+            is_cut_off: false,
+        }
+    }
+
+    pub fn json(value: &serde_json::Value) -> Self {
+        Self::status(200).with_body("application/json", value.to_string())
+    }
+
+    #[must_use]
+    pub fn with_body(self, media_type: &str, body: impl Into<Bytes>) -> Self {
+        let body = body.into();
+        Self { body, ..self }.with_header(CONTENT_TYPE.as_str(), media_type)
+    }
+
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Waits before it answers.
+    #[must_use]
+    pub fn after(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
+    /// Breaks the connection in the middle of the body.
+    #[must_use]
+    pub fn cut_off(self) -> Self {
+        Self {
+            is_cut_off: true,
+            ..self
+        }
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body.to_vec()).unwrap()
+    }
+
+    fn response(self) -> Response<BoxBody<Bytes, io::Error>> {
+        let body = if self.is_cut_off {
+            let half = self.body.slice(..self.body.len() / 2);
+            let frames = [
+                Ok(Frame::data(half)),
+                Err(io::Error::other("the body is cut off")),
+            ];
+            StreamBody::new(futures_util::stream::iter(frames)).boxed()
+        } else {
+            Full::from(self.body)
+                .map_err(|never| match never {})
+                .boxed()
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap();
+        for (name, value) in self.headers {
+            let name: HeaderName = name.parse().unwrap();
+            response.headers_mut().insert(name, value.parse().unwrap());
+        }
+        response
+    }
+}
+
+/// A request.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub method: String,
+    pub path: String,
+    pub query: String,
+    pub authorization: Option<String>,
+}
+
+impl Asked {
+    fn of(request: &Request<Incoming>) -> Self {
+        let authorization = request.headers().get("authorization");
+        Self {
+            method: request.method().to_string(),
+            path: request.uri().path().to_owned(),
+            query: request.uri().query().unwrap_or_default().to_owned(),
+            authorization: authorization.map(|value| value.to_str().unwrap().to_owned()),
+        }
+    }
+}
+
+/// Serves `answer` on loopback until the process ends.
+pub fn serve(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> SocketAddr {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = Arc::new(answer);
+    thread::spawn(move || {
+        runtime.block_on(async {
+            while let Ok((stream, _)) = listener.accept().await {
+                let _ = stream.set_nodelay(true);
+                let answer = Arc::clone(&answer);
+                let service = service_fn(move |request| {
+                    let answer = answer(&Asked::of(&request));
+                    async move {
+                        tokio::time::sleep(answer.delay).await;
+                        Ok::<_, Infallible>(answer.response())
+                    }
+                });
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .serve_connection(TokioIo::new(stream), service);
+                // A client that went away needs no answer.
+                tokio::spawn(async move { connection.await.is_ok() });
+            }
+        });
+    });
+    address
+}

@@ -69,7 +69,7 @@ lint: ## Check the format and the style of everything
 	RUSTFLAGS="--cfg fuzzing" cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir $(target)/fuzz -- -D warnings
 	$(env) && cargo clippy --locked --lib --no-default-features --features plugin -- -D warnings
 	$(env) && cargo deny --log-level error check licenses bans sources
-	clang-format --dry-run --Werror cpp/*.h cpp/*.cc cpp/*.c
+	clang-format --dry-run --Werror cpp/*.h cpp/*.cc cpp/*.c tests/nix/*.cc
 	cc -std=c11 -Wall -Wextra -Werror -fsyntax-only cpp/*.c
 	shellcheck -x scripts/* .ci/run
 	$(env) && git ls-files '*.nix' | xargs nixfmt --check

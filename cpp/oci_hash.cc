@@ -134,9 +134,9 @@ std::string answer(nix::EvalState &state, Position pos, nix::Value &argument) {
     for (const auto &[name, text] : attribute_names)
       if (auto *value = attribute(state, argument, text))
         attributes.push_back(
-            {name, bytes(plain_string(state, pos, *value,
-                                      std::string("the attribute '") + text +
-                                          "'"))});
+            {name,
+             bytes(plain_string(state, pos, *value,
+                                std::string("the attribute '") + text + "'"))});
   } else {
     throw_error(state, pos,
                 "builtins.ociHash: the argument is " + type_of(argument) +

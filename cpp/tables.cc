@@ -31,17 +31,16 @@ nix::Value &try_builtin(nix::EvalState &state, Position pos,
 // The table of the file at `path`, which `value` makes. It is read again only
 // where the file has changed.
 template <typename F>
-rust::Box<Table> table_of_path(nix::EvalState &state, Position pos,
-                               std::string_view path, F value,
-                               const std::string &what,
-                               const std::string &remedy) {
+rust::Box<Table>
+table_of_path(nix::EvalState &state, Position pos, std::string_view path,
+              F value, const std::string &what, const std::string &remedy) {
   auto file = table_file(bytes(path), is_in_store(state, path));
   bool may_read = file->is_read() && !is_restricted(state);
   if (may_read)
     return table_of_file(*file);
   nix::Value &input = value();
-  // Restricted evaluation may not read every file. Where it may not, reading the
-  // file says why.
+  // Restricted evaluation may not read every file. Where it may not, reading
+  // the file says why.
   may_read =
       is_true(try_builtin(state, pos, "pathExists", input, what, remedy));
   if (may_read && file->is_read())
@@ -71,8 +70,8 @@ rust::Box<Table> table_of_attributes(nix::EvalState &state, Position pos,
     return table_of_set(*parsed);
   // What the user's own expressions throw is thrown here, unchanged.
   state.forceValueDeep(set);
-  auto &json = try_builtin(state, pos, "toJSON", set, "the attribute 'digests'",
-                           remedy);
+  auto &json =
+      try_builtin(state, pos, "toJSON", set, "the attribute 'digests'", remedy);
   auto *copy = state.allocValue();
   *copy = set;
   set_json(*parsed, bytes(text_of(json)),
@@ -87,7 +86,7 @@ rust::Slice<const uint8_t> bytes(std::string_view text) {
 }
 
 rust::Box<Table> table_of(nix::EvalState &state, Position pos,
-                           nix::Value &digests) {
+                          nix::Value &digests) {
   static const std::string what = "the attribute 'digests'";
   static const std::string remedy =
       "write the path of a digests.json or the set that builtins.fromJSON "

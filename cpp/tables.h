@@ -14,7 +14,7 @@ rust::Slice<const uint8_t> bytes(std::string_view text);
 // The table that `digests`, the argument's attribute, names: a path, a string
 // or a derivation, or a parsed table.
 rust::Box<Table> table_of(nix::EvalState &state, Position pos,
-                           nix::Value &digests);
+                          nix::Value &digests);
 
 // The table of the setting oci-hash-digests, or where it does not count, that
 // of the plugin.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Options, Progress, Scope, refresh};
 use crate::images;
 use crate::registry::Options as ClientOptions;
-use crate::registry::tests::fake::{Fake, Said, digest, index};
+use crate::registry::tests::fake::{Answer, Fake, digest, index};
 use crate::table::Table;
 
 /// Notes when a registry's tags are answered for.
@@ -29,10 +29,10 @@ impl Clock {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_that_a_registry_asks_for_is_told() {
+async fn progress_shows_the_pauses_of_a_registry() {
     let fake = Fake::new(|_, _, nth| match nth {
-        0 => Said::status(429).header("retry-after", "3"),
-        _ => Said::tags(&[]),
+        0 => Answer::status(429).header("retry-after", "3"),
+        _ => Answer::tags(&[]),
     });
     let tracked = images::parse(br#"[{ "image": "r.example/a" }]"#, "images.json").unwrap();
     let clock = Clock::start();
@@ -76,13 +76,13 @@ async fn a_healthy_registry_is_done_in_its_own_time() {
     let of_body = digest(&body).to_string();
     let fake = Fake::new(move |asked, at, _| {
         match asked.url.host_str() {
-            Some("down.example") => Said::down(),
-            Some("slow.example") => Said::never(),
-            _ if at.ends_with("tags/list") => Said::tags(&["1.0.0", "1.0.1", "1.0.2"]),
+            Some("down.example") => Answer::down(),
+            Some("slow.example") => Answer::never(),
+            _ if at.ends_with("tags/list") => Answer::tags(&["1.0.0", "1.0.1", "1.0.2"]),
             _ if asked.method == "HEAD" => {
-                Said::status(200).header("docker-content-digest", &of_body)
+                Answer::status(200).header("docker-content-digest", &of_body)
             }
-            _ => Said::body(&body),
+            _ => Answer::body(&body),
         }
         .after(Duration::from_millis(50))
     });
@@ -150,7 +150,7 @@ async fn a_healthy_registry_is_done_in_its_own_time() {
     );
     // The one that is down is asked for what is under way, then left alone.
     let to_down = fake
-        .asked()
+        .requests()
         .iter()
         .filter(|a| a.url.host_str() == Some("down.example"))
         .count();
@@ -159,7 +159,7 @@ async fn a_healthy_registry_is_done_in_its_own_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_scope_leaves_the_others_as_they_are_or_out() {
-    let fake = Fake::new(|_, _, _| Said::tags(&[]));
+    let fake = Fake::new(|_, _, _| Answer::tags(&[]));
     let tracked = r#"[{ "image": "r.example/a" }, { "image": "r.example/b" }]"#;
     let tracked = images::parse(tracked.as_bytes(), "images.json").unwrap();
     let old = format!(

@@ -1,6 +1,7 @@
-// A plugin for tests: `builtins.inNewEvaluation { restrict = true; expression = "..."; }`
-// evaluates a string in an evaluation of its own, in this process. The answer
-// has the address of the evaluation, and its result or error as text.
+// A plugin for tests: `builtins.inNewEvaluation { restrict = true; expression =
+// "..."; }` evaluates a string in an evaluation of its own, in this process.
+// The answer has the address of the evaluation, and its result or error as
+// text.
 #include "compat.h"
 
 #include <memory>
@@ -19,8 +20,8 @@ nix::EvalSettings &settings_of([[maybe_unused]] nix::EvalState &state) {
 
 std::unique_ptr<nix::EvalState> new_evaluation(nix::EvalState &state) {
 #if NIX_AT_LEAST(2, 24)
-  return std::make_unique<nix::EvalState>(nix::LookupPath{}, state.store, state.fetchSettings,
-                                          state.settings);
+  return std::make_unique<nix::EvalState>(nix::LookupPath{}, state.store,
+                                          state.fetchSettings, state.settings);
 #elif NIX_AT_LEAST(2, 18)
   return std::make_unique<nix::EvalState>(nix::SearchPath{}, state.store);
 #else
@@ -32,7 +33,8 @@ std::string evaluate(nix::EvalState &state, const std::string &expression) {
   try {
     nix::Value result;
 #if NIX_AT_LEAST(2, 18)
-    auto *parsed = state.parseExprFromString(expression, state.rootPath(nix::CanonPath::root));
+    auto *parsed = state.parseExprFromString(
+        expression, state.rootPath(nix::CanonPath::root));
 #else
     auto *parsed = state.parseExprFromString(expression, "/");
 #endif
@@ -44,8 +46,8 @@ std::string evaluate(nix::EvalState &state, const std::string &expression) {
   }
 }
 
-void in_new_evaluation(nix::EvalState &state, Position pos, nix::Value &argument,
-                       nix::Value &result) {
+void in_new_evaluation(nix::EvalState &state, Position pos,
+                       nix::Value &argument, nix::Value &result) {
   state.forceValue(argument, pos);
   auto &restrict = *attribute(state, argument, "restrict");
   auto &expression = *attribute(state, argument, "expression");
@@ -66,7 +68,8 @@ void in_new_evaluation(nix::EvalState &state, Position pos, nix::Value &argument
 
 struct Register {
   Register() {
-    register_builtin<in_new_evaluation>("__inNewEvaluation", "argument", "For tests.");
+    register_builtin<in_new_evaluation>("__inNewEvaluation", "argument",
+                                        "For tests.");
   }
 } registration;
 

@@ -19,7 +19,7 @@ use crate::registry::error::{Cause, ConnectProblem, RegistryError};
 use crate::registry::transport::{Request, Response, Transport};
 
 /// What it answers.
-pub(crate) struct Said {
+pub(crate) struct Answer {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Body,
@@ -36,7 +36,7 @@ enum Body {
     Failure(ConnectProblem),
 }
 
-impl Said {
+impl Answer {
     pub(crate) fn status(status: u16) -> Self {
         Self {
             status,
@@ -121,7 +121,7 @@ impl Said {
 
 /// A request that was made.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct Received {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) authorization: Option<String>,
@@ -129,7 +129,7 @@ pub(crate) struct Asked {
     pub(in crate::registry) chosen_by: ChosenBy,
 }
 
-impl Asked {
+impl Received {
     /// `GET https://r.example/v2/app/tags/list`, without the query.
     pub(crate) fn line(&self) -> String {
         let mut url = self.url.clone();
@@ -140,26 +140,26 @@ impl Asked {
 
 /// What a registry of these tests does with a request; `at` is the end of its
 /// path, and `nth` counts the requests for the same from 0.
-pub(crate) type Answers = dyn Fn(&Asked, &str, usize) -> Said + Send + Sync;
+pub(crate) type Handler = dyn Fn(&Received, &str, usize) -> Answer + Send + Sync;
 
 #[derive(Clone)]
 pub(crate) struct Fake {
-    pub(crate) answers: Arc<Answers>,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    under_way: Arc<AtomicUsize>,
-    most_under_way: Arc<AtomicUsize>,
+    pub(crate) answers: Arc<Handler>,
+    asked: Arc<Mutex<Vec<Received>>>,
+    in_flight: Arc<AtomicUsize>,
+    max_in_flight: Arc<AtomicUsize>,
     pub(crate) served: Arc<AtomicUsize>,
 }
 
 impl Fake {
     pub(crate) fn new(
-        answers: impl Fn(&Asked, &str, usize) -> Said + Send + Sync + 'static,
+        answers: impl Fn(&Received, &str, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
         Self {
             answers: Arc::new(answers),
             asked: Arc::default(),
-            under_way: Arc::default(),
-            most_under_way: Arc::default(),
+            in_flight: Arc::default(),
+            max_in_flight: Arc::default(),
             served: Arc::default(),
         }
     }
@@ -171,7 +171,7 @@ impl Fake {
             let found = manifests
                 .iter()
                 .find(|body| path.ends_with(&digest(body).to_string()));
-            found.map_or(Said::status(404), Said::body)
+            found.map_or(Answer::status(404), Answer::body)
         })
     }
 
@@ -196,17 +196,17 @@ impl Fake {
         Client::over(Arc::new(self.clone()), credentials, options)
     }
 
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn requests(&self) -> Vec<Received> {
         self.asked.lock().unwrap().clone()
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.asked().iter().map(Asked::line).collect()
+        self.requests().iter().map(Received::line).collect()
     }
 
     /// Every host that was sent something to log in with.
-    pub(crate) fn told(&self) -> Vec<String> {
-        let asked = self.asked();
+    pub(crate) fn hosts_with_credentials(&self) -> Vec<String> {
+        let asked = self.requests();
         let told = asked
             .iter()
             .filter(|asked| asked.authorization.is_some() || asked.form.is_some());
@@ -217,15 +217,15 @@ impl Fake {
         hosts
     }
 
-    pub(crate) fn most_under_way(&self) -> usize {
-        self.most_under_way.load(Ordering::SeqCst)
+    pub(crate) fn max_in_flight(&self) -> usize {
+        self.max_in_flight.load(Ordering::SeqCst)
     }
 }
 
 impl Transport for Fake {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Cause>> {
         let authorization = request.headers().get(AUTHORIZATION);
-        let asked = Asked {
+        let asked = Received {
             method: request.method().clone(),
             authorization: authorization.map(|value| value.to_str().unwrap().to_owned()),
             form: request.form().map(|form| format!("{form:?}")),
@@ -243,11 +243,11 @@ impl Transport for Fake {
             before.push(asked.clone());
             (self.answers)(&asked, &at, same)
         };
-        let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
+        let in_flight = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
+        self.max_in_flight.fetch_max(in_flight, Ordering::SeqCst);
         Box::pin(async move {
             tokio::time::sleep(said.delay).await;
-            self.under_way.fetch_sub(1, Ordering::SeqCst);
+            self.in_flight.fetch_sub(1, Ordering::SeqCst);
             let mut headers = HeaderMap::new();
             for (name, value) in said.headers {
                 headers.append(HeaderName::from_static(name), value.parse().unwrap());

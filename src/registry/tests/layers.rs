@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use reqwest::header::HeaderValue;
 use reqwest::{Method, StatusCode, Url};
 
-use super::fake::{Fake, Said, digest, image};
+use super::fake::{Answer, Fake, digest, image};
 use crate::reference::{Algorithm, Digest};
 use crate::registry::auth::{Auth, Credential, Credentials};
 use crate::registry::client::Options;
@@ -32,10 +32,10 @@ fn get(path: &str) -> Request {
 #[tokio::test]
 async fn redirect_drops_credentials_at_another_origin_for_good() {
     let fake = Fake::new(|asked, at, _| match (asked.url.host_str(), at) {
-        (Some("r.example"), "app/1") => Said::redirect("/v2/app/2"),
-        (Some("r.example"), "app/2") => Said::redirect("https://cdn.example/back"),
-        (Some("cdn.example"), _) => Said::redirect("https://r.example/v2/app/3"),
-        _ => Said::body("x"),
+        (Some("r.example"), "app/1") => Answer::redirect("/v2/app/2"),
+        (Some("r.example"), "app/2") => Answer::redirect("https://cdn.example/back"),
+        (Some("cdn.example"), _) => Answer::redirect("https://r.example/v2/app/3"),
+        _ => Answer::body("x"),
     });
     let redirect = Redirect::new(fake.clone(), url(REGISTRY));
     let header = Some(HeaderValue::from_static("Bearer secret"));
@@ -43,7 +43,7 @@ async fn redirect_drops_credentials_at_another_origin_for_good() {
     let response = redirect.send(request).await.unwrap();
     assert_eq!(response.url().as_str(), "https://r.example/v2/app/3");
     let with_header: Vec<bool> = fake
-        .asked()
+        .requests()
         .iter()
         .map(|asked| asked.authorization.is_some())
         .collect();
@@ -53,12 +53,12 @@ async fn redirect_drops_credentials_at_another_origin_for_good() {
 #[tokio::test]
 async fn redirect_passes_on_what_is_no_redirect() {
     for status in [200, 304, 404, 500] {
-        let fake = Fake::new(move |_, _, _| Said::status(status));
+        let fake = Fake::new(move |_, _, _| Answer::status(status));
         let redirect = Redirect::new(fake.clone(), url(REGISTRY));
         let response = redirect.send(get("app/1")).await.unwrap();
         assert_eq!(response.status().as_u16(), status);
     }
-    let fake = Fake::new(|_, _, _| Said::redirect("https://r.example/v2/app/1"));
+    let fake = Fake::new(|_, _, _| Answer::redirect("https://r.example/v2/app/1"));
     let redirect = Redirect::new(fake.clone(), url(REGISTRY));
     let error = redirect.send(get("app/1")).await.err().unwrap();
     let problem = RedirectProblem::TooMany;
@@ -74,11 +74,11 @@ async fn auth_answers_a_bounded_number_of_challenges() {
     let fake = Fake::new(|asked, _, _| {
         let host = asked.url.host_str().unwrap();
         if asked.url.path() == "/token" {
-            return Said::body(r#"{"token":"good"}"#);
+            return Answer::body(r#"{"token":"good"}"#);
         }
         match &asked.authorization {
-            Some(_) => Said::redirect(&format!("https://a{host}/v2/app/1")),
-            None => Said::challenge(&format!("https://{host}/token")),
+            Some(_) => Answer::redirect(&format!("https://a{host}/v2/app/1")),
+            None => Answer::challenge(&format!("https://{host}/token")),
         }
     });
     let redirect = Redirect::new(fake.clone(), url(REGISTRY));
@@ -86,7 +86,7 @@ async fn auth_answers_a_bounded_number_of_challenges() {
     let response = auth.send(get("app/1")).await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(
-        fake.asked().len(),
+        fake.requests().len(),
         3 * 3 + 1,
         "challenge, token, redirect: {:?}",
         fake.lines()
@@ -96,8 +96,8 @@ async fn auth_answers_a_bounded_number_of_challenges() {
 #[tokio::test]
 async fn auth_says_what_became_of_the_login() {
     let fake = Fake::new(|asked, _, _| match asked.authorization {
-        Some(_) => Said::status(403),
-        None => Said::status(401).header("www-authenticate", "Basic realm=\"r\""),
+        Some(_) => Answer::status(403),
+        None => Answer::status(401).header("www-authenticate", "Basic realm=\"r\""),
     });
     let credential = Credential::Password {
         user: "me".to_owned(),
@@ -113,8 +113,8 @@ async fn auth_says_what_became_of_the_login() {
 #[tokio::test(start_paused = true)]
 async fn of_many_requests_one_fetches_the_token_that_fails() {
     let fake = Fake::new(|asked, _, _| match asked.url.path() {
-        "/token" => Said::status(503).after(Duration::from_millis(50)),
-        _ => Said::challenge("https://r.example/token"),
+        "/token" => Answer::status(503).after(Duration::from_millis(50)),
+        _ => Answer::challenge("https://r.example/token"),
     });
     let auth = Auth::new(fake.clone(), url(REGISTRY), Arc::default());
     let outcomes = join_all((0..20).map(|_| auth.send(get("app/1")))).await;
@@ -129,7 +129,7 @@ async fn of_many_requests_one_fetches_the_token_that_fails() {
 
 #[tokio::test(start_paused = true)]
 async fn throttle_counts_a_stream_until_it_has_been_read() {
-    let fake = Fake::new(|_, _, _| Said::body("content"));
+    let fake = Fake::new(|_, _, _| Answer::body("content"));
     let deadline = Deadline::after(Duration::from_secs(60));
     let throttle = Throttle::new(fake.clone(), 1, 0, deadline);
     let first = throttle.send(get("app/1")).await.unwrap();
@@ -151,7 +151,7 @@ async fn a_manifest_comes_as_the_bytes_of_its_digest() {
     assert_eq!(bytes, body.as_bytes());
     let other = client.manifest(&app, &digest("other")).await.unwrap_err();
     assert!(matches!(*other.cause, Cause::NoSuchDigest(_)), "{other}");
-    let fake = Fake::new(|_, _, _| Said::body("something else"));
+    let fake = Fake::new(|_, _, _| Answer::body("something else"));
     let wrong = fake.client().manifest(&app, &digest(body)).await;
     let wrong = wrong.unwrap_err();
     assert!(matches!(*wrong.cause, Cause::WrongDigest { .. }), "{wrong}");
@@ -162,25 +162,25 @@ async fn a_blob_is_checked_while_it_streams() {
     let app = image("r.example/app");
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
         let expected = Digest::of(algorithm, b"layer");
-        let fake = Fake::new(|_, _, _| Said::body("layer").header("content-length", "5"));
+        let fake = Fake::new(|_, _, _| Answer::body("layer").header("content-length", "5"));
         let mut blob = fake.client().blob(&app, &expected).await.unwrap();
         assert_eq!(blob.size(), Some(5));
         assert_eq!(blob.chunk().await.unwrap().unwrap(), "layer");
         assert_eq!(blob.chunk().await.unwrap(), None);
         assert_eq!(blob.chunk().await.unwrap(), None);
 
-        let fake = Fake::new(|_, _, _| Said::body("lawyer"));
+        let fake = Fake::new(|_, _, _| Answer::body("lawyer"));
         let mut blob = fake.client().blob(&app, &expected).await.unwrap();
         blob.chunk().await.unwrap();
         let error = blob.chunk().await.unwrap_err();
         assert!(matches!(*error.cause, Cause::WrongDigest { .. }), "{error}");
     }
-    let fake = Fake::new(|_, _, _| Said::cut("lay"));
+    let fake = Fake::new(|_, _, _| Answer::cut("lay"));
     let mut blob = fake.client().blob(&app, &digest("layer")).await.unwrap();
     blob.chunk().await.unwrap();
     let error = blob.chunk().await.unwrap_err();
     assert!(matches!(*error.cause, Cause::Unreachable { .. }), "{error}");
-    let fake = Fake::new(|_, _, _| Said::status(404));
+    let fake = Fake::new(|_, _, _| Answer::status(404));
     let error = fake.client().blob(&app, &digest("layer")).await;
     let error = error.err().unwrap();
     assert!(matches!(*error.cause, Cause::NoSuchDigest(_)), "{error}");
@@ -188,7 +188,7 @@ async fn a_blob_is_checked_while_it_streams() {
 
 #[tokio::test]
 async fn a_blob_without_end_is_in_memory_a_chunk_at_a_time() {
-    let fake = Fake::new(|_, _, _| Said::endless());
+    let fake = Fake::new(|_, _, _| Answer::endless());
     let options = Options {
         jobs: NonZeroUsize::MIN,
         ..Options::default()

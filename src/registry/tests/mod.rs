@@ -1,8 +1,8 @@
-//! A registry in this process that misbehaves on request, in the place of the
-//! network. Time is tokio's, and stands still while anything is to be done.
+//! The registry client over a fake network. Time is tokio's: it passes only while all
+//! tasks wait.
 
-mod access;
-mod answers;
+mod api;
+mod auth;
 pub(crate) mod fake;
 mod layers;
-mod patience;
+mod throttle;

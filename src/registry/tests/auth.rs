@@ -1,6 +1,6 @@
-//! Tokens, passwords, redirects: who is told what.
+//! Which credential goes where: tokens, passwords, redirects.
 
-use super::fake::{Fake, Said, digest, image, refused, tag};
+use super::fake::{Answer, Fake, digest, image, refused, tag};
 use crate::registry::address::ChosenBy;
 use crate::registry::auth::{Credential, Credentials};
 use crate::registry::client::Options;
@@ -20,12 +20,12 @@ const BASIC: &str = "Basic bWU6c2VjcmV0";
 fn wants_token(realm: &'static str) -> Fake {
     Fake::new(move |asked, at, _| {
         if asked.url.as_str().starts_with(realm) {
-            return Said::body(r#"{"token":"good"}"#);
+            return Answer::body(r#"{"token":"good"}"#);
         }
         match asked.authorization.as_deref() {
-            Some("Bearer good") if at.ends_with("tags/list") => Said::tags(&["1"]),
-            Some("Bearer good") => Said::digest("x"),
-            _ => Said::challenge(realm),
+            Some("Bearer good") if at.ends_with("tags/list") => Answer::tags(&["1"]),
+            Some("Bearer good") => Answer::digest("x"),
+            _ => Answer::challenge(realm),
         }
     })
 }
@@ -53,9 +53,9 @@ async fn one_token_serves_a_repository_and_its_request_the_next() {
             format!("GET {registry}/b/tags/list"),
         ]
     );
-    let query = fake.asked()[1].url.query().unwrap().to_owned();
+    let query = fake.requests()[1].url.query().unwrap().to_owned();
     assert_eq!(query, "service=fake&scope=repository%3Alibrary%2Fa%3Apull");
-    assert_eq!(fake.asked()[1].authorization, None);
+    assert_eq!(fake.requests()[1].authorization, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,7 +79,7 @@ async fn many_requests_at_once_fetch_one_token() {
 async fn a_token_that_expires_is_replaced() {
     let fake = Fake::new(|asked, _, nth| {
         if asked.url.path() == "/token" {
-            return Said::body(format!("{{\"access_token\":\"number-{nth}\"}}"));
+            return Answer::body(format!("{{\"access_token\":\"number-{nth}\"}}"));
         }
         let valid = if nth < 3 {
             "Bearer number-0"
@@ -87,9 +87,9 @@ async fn a_token_that_expires_is_replaced() {
             "Bearer number-1"
         };
         if asked.authorization.as_deref() == Some(valid) {
-            Said::digest("x")
+            Answer::digest("x")
         } else {
-            Said::challenge("/token")
+            Answer::challenge("/token")
         }
     });
     let client = fake.client();
@@ -110,8 +110,8 @@ async fn a_token_that_expires_is_replaced() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_never_good_is_an_error_not_a_loop() {
     let fake = Fake::new(|asked, _, _| match asked.url.path() {
-        "/token" => Said::body(r#"{"token":"bad"}"#),
-        _ => Said::challenge("https://r.example/token"),
+        "/token" => Answer::body(r#"{"token":"bad"}"#),
+        _ => Answer::challenge("https://r.example/token"),
     });
     let error = refused(&fake.client()).await;
     assert!(
@@ -122,35 +122,35 @@ async fn a_token_that_is_never_good_is_an_error_not_a_loop() {
         error.to_string().contains("log in with 'docker login'"),
         "{error}"
     );
-    assert_eq!(fake.asked().len(), 3);
+    assert_eq!(fake.requests().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_password_is_told_to_the_registry_and_its_token_service() {
+async fn a_password_goes_to_the_registry_and_its_token_service() {
     let fake = wants_token("https://auth.docker.io/token");
     let client = fake.client_as("docker.io", password());
     client.tags(&image("docker.io/a")).await.unwrap();
-    let asked = fake.asked();
+    let asked = fake.requests();
     assert_eq!(asked[0].authorization, None, "only where it is asked for");
     assert_eq!(asked[1].authorization.as_deref(), Some(BASIC));
     assert_eq!(asked[2].authorization.as_deref(), Some("Bearer good"));
 
     let fake = Fake::new(|asked, _, _| match asked.authorization.as_deref() {
-        Some(BASIC) => Said::tags(&["1"]),
-        _ => Said::status(401).header("www-authenticate", "Basic realm=\"r\""),
+        Some(BASIC) => Answer::tags(&["1"]),
+        _ => Answer::status(401).header("www-authenticate", "Basic realm=\"r\""),
     });
     let client = fake.client_as("r.example", password());
     client.tags(&image("r.example/a")).await.unwrap();
     client.tags(&image("r.example/b")).await.unwrap();
-    assert_eq!(fake.asked().len(), 3);
+    assert_eq!(fake.requests().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_identity_token_is_traded_for_one_to_pull() {
+async fn an_identity_token_is_exchanged_for_a_token_to_pull() {
     let fake = wants_token("https://r.example/token");
     let client = fake.client_as("r.example", Credential::IdentityToken("mine".to_owned()));
     client.tags(&image("r.example/app")).await.unwrap();
-    let asked = &fake.asked()[1];
+    let asked = &fake.requests()[1];
     assert_eq!(asked.method, "POST");
     assert_eq!(asked.authorization, None);
     assert_eq!(asked.url.query(), None, "not where it would be logged");
@@ -161,12 +161,12 @@ async fn an_identity_token_is_traded_for_one_to_pull() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_service_elsewhere_is_told_nothing() {
+async fn a_token_service_of_another_site_gets_no_credential() {
     let fake = wants_token("https://evil.example/token");
     let client = fake.client_as("r.example", password());
     client.tags(&image("r.example/app")).await.unwrap();
     let to_evil: Vec<_> = fake
-        .asked()
+        .requests()
         .into_iter()
         .filter(|asked| asked.url.host_str() == Some("evil.example"))
         .collect();
@@ -179,11 +179,11 @@ async fn a_token_service_elsewhere_is_told_nothing() {
     );
     let client = fake.client_as("r.example", Credential::IdentityToken("mine".to_owned()));
     client.tags(&image("r.example/app")).await.unwrap();
-    assert!(fake.asked().iter().all(|asked| asked.form.is_none()));
+    assert!(fake.requests().iter().all(|asked| asked.form.is_none()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_service_that_must_not_be_asked_is_not() {
+async fn a_forbidden_token_service_gets_no_request() {
     for realm in [
         "http://r.example:8080/token",
         "http://evil.example/token",
@@ -208,22 +208,22 @@ async fn a_token_service_that_must_not_be_asked_is_not() {
 #[tokio::test(start_paused = true)]
 async fn hostile_tokens_are_refused() {
     for (answer, requests) in [
-        ((|| Said::endless()) as fn() -> Said, 2),
-        (|| Said::body(r#"{"token":"a\r\nX-Evil: 1"}"#), 2),
-        (|| Said::body("<html>"), 2),
-        (|| Said::redirect("https://evil.example/"), 2),
-        // Asked once more without the login, which may be what is refused.
-        (|| Said::status(403), 3),
+        ((|| Answer::endless()) as fn() -> Answer, 2),
+        (|| Answer::body(r#"{"token":"a\r\nX-Evil: 1"}"#), 2),
+        (|| Answer::body("<html>"), 2),
+        (|| Answer::redirect("https://evil.example/"), 2),
+        // Received once more without the login, which may be what is refused.
+        (|| Answer::status(403), 3),
     ] {
         let fake = Fake::new(move |asked, _, _| match asked.url.path() {
             "/token" => answer(),
-            _ => Said::challenge("https://r.example/token"),
+            _ => Answer::challenge("https://r.example/token"),
         });
         let client = fake.client_as("r.example", password());
         let error = refused(&client).await;
         assert!(error.to_string().contains("its token service"), "{error}");
-        assert_eq!(fake.asked().len(), requests, "{:?}", fake.lines());
-        assert_eq!(fake.told(), ["https://r.example"]);
+        assert_eq!(fake.requests().len(), requests, "{:?}", fake.lines());
+        assert_eq!(fake.hosts_with_credentials(), ["https://r.example"]);
         assert!(!error.to_string().contains("secret"));
     }
 }
@@ -231,8 +231,8 @@ async fn hostile_tokens_are_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_password_does_not_go_out_without_tls() {
     let fake = Fake::new(|asked, _, _| match asked.url.scheme() {
-        "https" => Said::failure(ConnectProblem::NotTls),
-        _ => Said::status(401).header("www-authenticate", "Basic realm=\"r\""),
+        "https" => Answer::failure(ConnectProblem::NotTls),
+        _ => Answer::status(401).header("www-authenticate", "Basic realm=\"r\""),
     });
     let options = Options {
         insecure_registries: ["10.0.0.7:5000".to_owned()].into(),
@@ -247,21 +247,21 @@ async fn a_password_does_not_go_out_without_tls() {
             .contains("your stored login was not sent without TLS"),
         "{error}"
     );
-    assert!(fake.told().is_empty());
+    assert!(fake.hosts_with_credentials().is_empty());
     // Within this machine there is nobody to listen.
     let client = fake.client_as("127.0.0.1:5000", password());
     client.tags(&image("127.0.0.1:5000/app")).await.unwrap_err();
-    assert_eq!(fake.told(), ["http://127.0.0.1:5000"]);
+    assert_eq!(fake.hosts_with_credentials(), ["http://127.0.0.1:5000"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_redirect_to_another_host_carries_nothing() {
+async fn a_redirect_to_another_host_carries_no_credential() {
     let fake = Fake::new(|asked, _, _| match asked.url.host_str() {
         Some("r.example") if asked.authorization.as_deref() == Some(BASIC) => {
-            Said::redirect("https://cdn.example/blob?signature=abc")
+            Answer::redirect("https://cdn.example/blob?signature=abc")
         }
-        Some("r.example") => Said::status(401).header("www-authenticate", "Basic realm=\"r\""),
-        _ => Said::digest("x"),
+        Some("r.example") => Answer::status(401).header("www-authenticate", "Basic realm=\"r\""),
+        _ => Answer::digest("x"),
     });
     let client = fake.client_as("r.example", password());
     let found = client
@@ -269,14 +269,14 @@ async fn a_redirect_to_another_host_carries_nothing() {
         .await
         .unwrap();
     assert_eq!(found, Some(digest("x")));
-    assert_eq!(fake.told(), ["https://r.example"]);
-    let last = fake.asked().pop().unwrap();
+    assert_eq!(fake.hosts_with_credentials(), ["https://r.example"]);
+    let last = fake.requests().pop().unwrap();
     assert_eq!(last.line(), "HEAD https://cdn.example/blob");
     assert_eq!(last.chosen_by, ChosenBy::Registry);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_behind_a_redirect_is_asked_with_its_own_token_and_no_password() {
+async fn a_redirect_target_gets_its_own_token_and_no_password() {
     let fake = Fake::new(|asked, _, _| {
         match (
             asked.url.host_str(),
@@ -284,11 +284,11 @@ async fn a_host_behind_a_redirect_is_asked_with_its_own_token_and_no_password() 
             asked.authorization.as_deref(),
         ) {
             (Some("lscr.example"), ..) => {
-                Said::redirect("https://ghcr.example/v2/org/app/tags/list")
+                Answer::redirect("https://ghcr.example/v2/org/app/tags/list")
             }
-            (_, "/token", _) => Said::body(r#"{"token":"good"}"#),
-            (_, _, Some("Bearer good")) => Said::tags(&["1"]),
-            _ => Said::status(401).header(
+            (_, "/token", _) => Answer::body(r#"{"token":"good"}"#),
+            (_, _, Some("Bearer good")) => Answer::tags(&["1"]),
+            _ => Answer::status(401).header(
                 "www-authenticate",
                 "Bearer realm=\"https://ghcr.example/token\",scope=\"repository:org/app:pull\"",
             ),
@@ -296,7 +296,7 @@ async fn a_host_behind_a_redirect_is_asked_with_its_own_token_and_no_password() 
     });
     let client = fake.client_as("lscr.example", password());
     client.tags(&image("lscr.example/app")).await.unwrap();
-    let asked = fake.asked();
+    let asked = fake.requests();
     assert_eq!(
         asked[2].url.query(),
         Some("scope=repository%3Aorg%2Fapp%3Apull")
@@ -310,7 +310,7 @@ async fn a_host_behind_a_redirect_is_asked_with_its_own_token_and_no_password() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn redirects_that_lead_astray_are_not_followed() {
+async fn forbidden_redirects_are_not_followed() {
     for (to, reason) in [
         ("http://r.example:8080/x", "it does not lead to https"),
         ("http://evil.example/x", "it does not lead to https"),
@@ -329,7 +329,7 @@ async fn redirects_that_lead_astray_are_not_followed() {
         ("https://", "its Location is no URL"),
     ] {
         let reason = reason.replace("within", "into");
-        let fake = Fake::new(move |_, _, _| Said::redirect(to));
+        let fake = Fake::new(move |_, _, _| Answer::redirect(to));
         let client = fake.client_as("r.example", password());
         let error = refused(&client).await.to_string();
         assert!(error.contains(&reason), "{to}: {error}");
@@ -340,38 +340,38 @@ async fn redirects_that_lead_astray_are_not_followed() {
         );
     }
     let fake = Fake::new(|_, _, nth| {
-        Said::redirect(&format!("https://r.example/{nth}/{}", fastrand::u64(..)))
+        Answer::redirect(&format!("https://r.example/{nth}/{}", fastrand::u64(..)))
     });
     let error = refused(&fake.client()).await;
     assert!(error.to_string().contains("too many"), "{error}");
-    assert_eq!(fake.asked().len(), 6);
-    let fake = Fake::new(|_, _, _| Said::status(302));
+    assert_eq!(fake.requests().len(), 6);
+    let fake = Fake::new(|_, _, _| Answer::status(302));
     refused(&fake.client()).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_next_page_on_another_host_is_not_asked() {
+async fn a_next_page_on_another_host_is_not_requested() {
     for next in [
         "https://evil.example/v2/app/tags/list?last=1",
         "//evil.example/v2/app/tags/list?last=1",
         "https://me:secret@evil.example/v2/",
     ] {
         let fake = Fake::new(move |asked, _, _| match asked.authorization.as_deref() {
-            Some(BASIC) => Said::tags(&["1"]).header("link", format!("<{next}>; rel=\"next\"")),
-            _ => Said::status(401).header("www-authenticate", "Basic realm=\"r\""),
+            Some(BASIC) => Answer::tags(&["1"]).header("link", format!("<{next}>; rel=\"next\"")),
+            _ => Answer::status(401).header("www-authenticate", "Basic realm=\"r\""),
         });
         let client = fake.client_as("r.example", password());
         let error = refused(&client).await;
         assert!(matches!(*error.cause, Cause::ForeignPage { .. }), "{error}");
-        assert_eq!(fake.asked().len(), 2, "{next}");
+        assert_eq!(fake.requests().len(), 2, "{next}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_one_repository_wants_another_may_do_without() {
+async fn each_repository_has_an_authorization_of_its_own() {
     let fake = Fake::new(|asked, at, _| match (at, asked.authorization.as_deref()) {
-        ("public/tags/list", None) => Said::tags(&["1"]),
-        _ => Said::status(401).header("www-authenticate", "Basic realm=\"r\""),
+        ("public/tags/list", None) => Answer::tags(&["1"]),
+        _ => Answer::status(401).header("www-authenticate", "Basic realm=\"r\""),
     });
     let client = fake.client();
     let error = client.tags(&image("r.example/private")).await.unwrap_err();
@@ -387,13 +387,13 @@ async fn what_one_repository_wants_another_may_do_without() {
     let fake = Fake::new(|asked, at, _| {
         let own = |name: &str| asked.url.query().unwrap_or_default().contains(name);
         match (asked.url.path(), asked.authorization.as_deref()) {
-            ("/token/a", _) if own("%3Aa%3A") => Said::body(r#"{"token":"for-a"}"#),
-            ("/token/b", _) if own("%3Ab%3A") => Said::body(r#"{"token":"for-b"}"#),
-            ("/token/a" | "/token/b", _) => Said::status(403),
-            (_, Some("Bearer for-a")) if at.starts_with("a/") => Said::tags(&["1"]),
-            (_, Some("Bearer for-b")) if at.starts_with("b/") => Said::tags(&["1"]),
-            _ if at.starts_with("a/") => Said::challenge("https://r.example/token/a"),
-            _ => Said::challenge("https://r.example/token/b"),
+            ("/token/a", _) if own("%3Aa%3A") => Answer::body(r#"{"token":"for-a"}"#),
+            ("/token/b", _) if own("%3Ab%3A") => Answer::body(r#"{"token":"for-b"}"#),
+            ("/token/a" | "/token/b", _) => Answer::status(403),
+            (_, Some("Bearer for-a")) if at.starts_with("a/") => Answer::tags(&["1"]),
+            (_, Some("Bearer for-b")) if at.starts_with("b/") => Answer::tags(&["1"]),
+            _ if at.starts_with("a/") => Answer::challenge("https://r.example/token/a"),
+            _ => Answer::challenge("https://r.example/token/b"),
         }
     });
     let client = fake.client();
@@ -407,10 +407,10 @@ async fn a_login_that_is_refused_is_not_sent_again() {
     // Where everything is public, it is not even needed.
     let fake = Fake::new(
         |asked, _, _| match (asked.url.path(), asked.authorization.as_deref()) {
-            ("/token", Some(_)) => Said::status(401),
-            ("/token", None) => Said::body(r#"{"token":"good"}"#),
-            (_, Some("Bearer good")) => Said::tags(&["1"]),
-            _ => Said::challenge("/token"),
+            ("/token", Some(_)) => Answer::status(401),
+            ("/token", None) => Answer::body(r#"{"token":"good"}"#),
+            (_, Some("Bearer good")) => Answer::tags(&["1"]),
+            _ => Answer::challenge("/token"),
         },
     );
     let client = fake.client_as("r.example", password());
@@ -421,14 +421,14 @@ async fn a_login_that_is_refused_is_not_sent_again() {
             .unwrap();
     }
     let logins = fake
-        .asked()
+        .requests()
         .iter()
         .filter(|asked| asked.authorization.as_deref() == Some(BASIC))
         .count();
     assert_eq!(logins, 1);
 
     let fake =
-        Fake::new(|_, _, _| Said::status(401).header("www-authenticate", "Basic realm=\"r\""));
+        Fake::new(|_, _, _| Answer::status(401).header("www-authenticate", "Basic realm=\"r\""));
     let client = fake.client_as("r.example", password());
     for n in 0..5 {
         let error = client
@@ -442,7 +442,7 @@ async fn a_login_that_is_refused_is_not_sent_again() {
         assert!(!error.to_string().contains("secret"));
     }
     let logins = fake
-        .asked()
+        .requests()
         .iter()
         .filter(|asked| asked.authorization.is_some())
         .count();
@@ -450,8 +450,8 @@ async fn a_login_that_is_refused_is_not_sent_again() {
 
     // One that has opened something is right, wherever else it has no access.
     let fake = Fake::new(|asked, at, _| match asked.authorization.as_deref() {
-        Some(BASIC) if at.starts_with("mine") => Said::tags(&["1"]),
-        _ => Said::status(401).header("www-authenticate", "Basic realm=\"r\""),
+        Some(BASIC) if at.starts_with("mine") => Answer::tags(&["1"]),
+        _ => Answer::status(401).header("www-authenticate", "Basic realm=\"r\""),
     });
     let client = fake.client_as("r.example", password());
     client.tags(&image("r.example/mine")).await.unwrap();
@@ -464,9 +464,9 @@ async fn a_login_that_was_not_sent_is_not_said_to_be() {
     // The token service has no use for the login; what the registry refuses has none.
     let fake = Fake::new(
         |asked, _, _| match (asked.url.path(), asked.authorization.as_deref()) {
-            ("/token", None) => Said::body(r#"{"token":"anonymous"}"#),
-            ("/token", Some(_)) | (_, Some("Bearer anonymous")) => Said::status(403),
-            _ => Said::challenge("/token"),
+            ("/token", None) => Answer::body(r#"{"token":"anonymous"}"#),
+            ("/token", Some(_)) | (_, Some("Bearer anonymous")) => Answer::status(403),
+            _ => Answer::challenge("/token"),
         },
     );
     let error = refused(&fake.client_as("r.example", password()))
@@ -480,7 +480,7 @@ async fn a_login_that_was_not_sent_is_not_said_to_be() {
     );
     // Nothing is sent to what speaks no HTTP.
     for realm in ["ftp://r.example/token", "file:///etc/passwd?x"] {
-        let fake = Fake::new(move |_, _, _| Said::challenge(realm));
+        let fake = Fake::new(move |_, _, _| Answer::challenge(realm));
         let error = refused(&fake.client_as("r.example", password()))
             .await
             .to_string();
@@ -490,16 +490,16 @@ async fn a_login_that_was_not_sent_is_not_said_to_be() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn having_no_access_is_told_as_it_is() {
+async fn errors_say_what_became_of_the_login() {
     let error = |fake: Fake, credential| async move {
         let client = fake.client_as("r.example", credential);
         refused(&client).await.to_string()
     };
     let elsewhere = || {
         Fake::new(|asked, _, _| match asked.url.path() {
-            "/token" => Said::body(r#"{"token":"anonymous"}"#),
-            _ if asked.authorization.is_some() => Said::status(403),
-            _ => Said::challenge("https://other.example/token"),
+            "/token" => Answer::body(r#"{"token":"anonymous"}"#),
+            _ if asked.authorization.is_some() => Answer::status(403),
+            _ => Answer::challenge("https://other.example/token"),
         })
     };
     let told = error(elsewhere(), password()).await;
@@ -510,8 +510,8 @@ async fn having_no_access_is_told_as_it_is() {
         "{told}"
     );
     let outage = Fake::new(|asked, _, _| match asked.url.path() {
-        "/token" => Said::status(503),
-        _ => Said::challenge("/token"),
+        "/token" => Answer::status(503),
+        _ => Answer::challenge("/token"),
     });
     let told = error(outage, password()).await;
     assert_eq!(
@@ -523,7 +523,7 @@ async fn having_no_access_is_told_as_it_is() {
     let plain = Fake::new(move |asked, at, nth| {
         let said = (fake.answers)(asked, at, nth);
         if asked.authorization.is_none() && asked.url.path() != "/token" {
-            return Said::challenge("http://r.example/token");
+            return Answer::challenge("http://r.example/token");
         }
         said
     });
@@ -532,16 +532,15 @@ async fn having_no_access_is_told_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_goes_on_where_a_redirect_has_led() {
+async fn a_tag_list_continues_at_the_redirect_target() {
     let fake = Fake::new(
         |asked, _, _| match (asked.url.host_str(), asked.url.query()) {
             (Some("r.example"), _) => {
-                Said::redirect("https://o.example/v2/prefix/app/tags/list?n=1000")
+                Answer::redirect("https://o.example/v2/prefix/app/tags/list?n=1000")
             }
-            (_, Some("last=1")) => Said::tags(&["2"]),
-            _ => {
-                Said::tags(&["1"]).header("link", "</v2/prefix/app/tags/list?last=1>; rel=\"next\"")
-            }
+            (_, Some("last=1")) => Answer::tags(&["2"]),
+            _ => Answer::tags(&["1"])
+                .header("link", "</v2/prefix/app/tags/list?last=1>; rel=\"next\""),
         },
     );
     let client = fake.client_as("r.example", password());
@@ -551,14 +550,14 @@ async fn a_list_goes_on_where_a_redirect_has_led() {
         fake.lines().last().unwrap(),
         "GET https://o.example/v2/prefix/app/tags/list"
     );
-    assert!(fake.told().is_empty());
+    assert!(fake.hosts_with_credentials().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_registry_on_this_machine_may_not_point_to_its_neighbours_either() {
+async fn a_loopback_registry_cannot_redirect_to_link_local_addresses() {
     let fake = Fake::new(|asked, _, _| match asked.url.scheme() {
-        "https" => Said::failure(ConnectProblem::NotTls),
-        _ => Said::redirect("http://169.254.169.254/latest/meta-data"),
+        "https" => Answer::failure(ConnectProblem::NotTls),
+        _ => Answer::redirect("http://169.254.169.254/latest/meta-data"),
     });
     let error = fake
         .client()
@@ -571,7 +570,7 @@ async fn a_registry_on_this_machine_may_not_point_to_its_neighbours_either() {
             .contains("into this machine's own network"),
         "{error}"
     );
-    let asked = fake.asked();
+    let asked = fake.requests();
     assert!(
         asked
             .iter()
@@ -580,15 +579,15 @@ async fn a_registry_on_this_machine_may_not_point_to_its_neighbours_either() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_behind_the_path_of_an_address_is_not_told() {
-    let fake = Fake::new(|_, _, _| Said::redirect("http://cdn.example/blob?X-Signature=hidden"));
+async fn errors_leave_out_the_query_of_a_url() {
+    let fake = Fake::new(|_, _, _| Answer::redirect("http://cdn.example/blob?X-Signature=hidden"));
     let error = refused(&fake.client()).await;
     assert!(
         error.to_string().contains("'http://cdn.example/blob'"),
         "{error}"
     );
     let fake = Fake::new(|_, _, _| {
-        Said::tags(&["1"]).header(
+        Answer::tags(&["1"]).header(
             "link",
             "<https://me:hidden@cdn.example/x?s=hidden>; rel=\"next\"",
         )
@@ -601,9 +600,9 @@ async fn what_is_behind_the_path_of_an_address_is_not_told() {
 #[tokio::test(start_paused = true)]
 async fn a_wrong_login_for_one_part_leaves_another_alone() {
     let fake = Fake::new(|asked, at, _| match asked.authorization.as_deref() {
-        Some(BASIC) if at.starts_with("org2/") => Said::tags(&["1"]),
-        None if at.starts_with("public/") => Said::tags(&["1"]),
-        _ => Said::status(401).header("www-authenticate", "Basic realm=\"r\""),
+        Some(BASIC) if at.starts_with("org2/") => Answer::tags(&["1"]),
+        None if at.starts_with("public/") => Answer::tags(&["1"]),
+        _ => Answer::status(401).header("www-authenticate", "Basic realm=\"r\""),
     });
     let wrong = Credential::Password {
         user: "me".to_owned(),
@@ -632,12 +631,12 @@ async fn a_wrong_login_for_one_part_leaves_another_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_login_sent_ahead_that_is_refused_is_tried_without() {
+async fn a_login_sent_up_front_and_refused_is_retried_without() {
     // The first repository takes the login, and so it is sent ahead to others.
     let fake = Fake::new(|asked, at, _| match asked.authorization.as_deref() {
-        None if at.starts_with("public/") => Said::tags(&["1"]),
-        Some(BASIC) if at.starts_with("private/") => Said::tags(&["1"]),
-        _ => Said::status(401).header("www-authenticate", "Basic realm=\"r\""),
+        None if at.starts_with("public/") => Answer::tags(&["1"]),
+        Some(BASIC) if at.starts_with("private/") => Answer::tags(&["1"]),
+        _ => Answer::status(401).header("www-authenticate", "Basic realm=\"r\""),
     });
     let client = fake.client_as("r.example", password());
     client.tags(&image("r.example/private/a")).await.unwrap();

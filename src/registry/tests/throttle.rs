@@ -1,4 +1,4 @@
-//! Limits, retries, deadlines and quotas.
+//! Rate limits, retries, deadlines and quotas.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -6,28 +6,34 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::fake::{Fake, Said, digest, image, index, refused, tag};
+use super::fake::{Answer, Fake, digest, image, index, refused, tag};
 use crate::registry::auth::Credentials;
 use crate::registry::client::Options;
 use crate::registry::error::{Cause, ConnectProblem};
 
 #[tokio::test(start_paused = true)]
-async fn passing_faults_are_tried_again_after_growing_waits() {
+async fn transient_errors_are_retried_with_backoff() {
     // Behind a 429 a request lets those pass that were not refused.
     for (fault, at_most) in [
-        ((|| Said::status(500)) as fn() -> Said, 7),
-        (|| Said::status(503), 7),
-        (|| Said::status(429), 12),
-        (|| Said::status(429).header("retry-after", "0"), 12),
-        (|| Said::status(408), 7),
-        (|| Said::cut("{\"tags\":"), 7),
-        (|| Said::failure(ConnectProblem::Transient), 7),
+        ((|| Answer::status(500)) as fn() -> Answer, 7),
+        (|| Answer::status(503), 7),
+        (|| Answer::status(429), 12),
+        (|| Answer::status(429).header("retry-after", "0"), 12),
+        (|| Answer::status(408), 7),
+        (|| Answer::cut("{\"tags\":"), 7),
+        (|| Answer::failure(ConnectProblem::Transient), 7),
     ] {
-        let fake = Fake::new(move |_, _, nth| if nth < 3 { fault() } else { Said::tags(&["1"]) });
+        let fake = Fake::new(move |_, _, nth| {
+            if nth < 3 {
+                fault()
+            } else {
+                Answer::tags(&["1"])
+            }
+        });
         let start = Instant::now();
         let tags = fake.client().tags(&image("r.example/app")).await.unwrap();
         assert_eq!(tags.len(), 1);
-        assert_eq!(fake.asked().len(), 4);
+        assert_eq!(fake.requests().len(), 4);
         // 1, 2 and 4 seconds, of each of which half is left to chance.
         let waited = start.elapsed();
         assert!(waited >= Duration::from_millis(3500), "{waited:?}");
@@ -36,24 +42,24 @@ async fn passing_faults_are_tried_again_after_growing_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_another_try_cannot_mend_is_not_tried_again() {
+async fn permanent_errors_are_not_retried() {
     for fault in [
-        || Said::status(403),
-        || Said::status(400),
-        || Said::failure(ConnectProblem::Certificate),
-        || Said::failure(ConnectProblem::NoSuchHost),
+        || Answer::status(403),
+        || Answer::status(400),
+        || Answer::failure(ConnectProblem::Certificate),
+        || Answer::failure(ConnectProblem::NoSuchHost),
     ] {
         let fake = Fake::new(move |_, _, _| fault());
         refused(&fake.client()).await;
-        assert_eq!(fake.asked().len(), 1);
+        assert_eq!(fake.requests().len(), 1);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_is_heeded_by_every_request() {
+async fn retry_after_pauses_every_request() {
     let fake = Fake::new(|_, at, nth| match (at, nth) {
-        ("a/tags/list", 0) => Said::status(429).header("retry-after", "20"),
-        _ => Said::tags(&["1"]),
+        ("a/tags/list", 0) => Answer::status(429).header("retry-after", "20"),
+        _ => Answer::tags(&["1"]),
     });
     let options = Options {
         jobs: NonZeroUsize::MIN,
@@ -77,8 +83,8 @@ async fn retry_after_may_be_a_date() {
     let fake = Fake::new(|_, _, nth| {
         let in_a_minute = std::time::SystemTime::now() + Duration::from_secs(60);
         match nth {
-            0 => Said::status(429).header("retry-after", httpdate::fmt_http_date(in_a_minute)),
-            _ => Said::tags(&["1"]),
+            0 => Answer::status(429).header("retry-after", httpdate::fmt_http_date(in_a_minute)),
+            _ => Answer::tags(&["1"]),
         }
     });
     let start = Instant::now();
@@ -88,11 +94,11 @@ async fn retry_after_may_be_a_date() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_registry_that_has_had_enough_is_left_alone() {
+async fn a_rate_limited_registry_gets_no_further_requests() {
     let message =
         r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"pull\u001b[31m rate limit"}]}"#;
     let fake = Fake::new(move |_, _, _| {
-        Said::body(message)
+        Answer::body(message)
             .code(429)
             .header("retry-after", "100000")
     });
@@ -109,29 +115,29 @@ async fn a_registry_that_has_had_enough_is_left_alone() {
              or log in to it"
         );
     }
-    assert_eq!(fake.asked().len(), 2);
+    assert_eq!(fake.requests().len(), 2);
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_registry_that_is_down_is_not_asked_for_every_image() {
-    let fake = Fake::new(|_, _, _| Said::failure(ConnectProblem::Transient));
+async fn an_unreachable_registry_gets_no_request_for_every_image() {
+    let fake = Fake::new(|_, _, _| Answer::failure(ConnectProblem::Transient));
     let client = fake.client();
     for name in ["a", "b", "c", "d"] {
         let error = client.tags(&image(&format!("r.example/{name}"))).await;
         let cause = error.unwrap_err().cause;
         assert!(matches!(*cause, Cause::Unreachable { .. }), "{cause:?}");
     }
-    assert_eq!(fake.asked().len(), 10, "two requests and their retries");
+    assert_eq!(fake.requests().len(), 10, "two requests and their retries");
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_bad_image_does_not_stop_its_registry() {
+async fn one_failing_image_does_not_stop_its_registry() {
     let fake = Fake::new(|_, at, _| {
         if at.starts_with("bad/") {
-            Said::status(500)
+            Answer::status(500)
         } else {
-            Said::tags(&["1"])
+            Answer::tags(&["1"])
         }
     });
     let client = fake.client();
@@ -144,11 +150,11 @@ async fn one_bad_image_does_not_stop_its_registry() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_ends_whatever_the_registry_does() {
+async fn the_deadline_ends_every_request() {
     for fault in [
-        Said::never as fn() -> Said,
-        || Said::status(500).after(Duration::from_secs(25)),
-        || Said::tags(&["1"]).after(Duration::from_secs(3600)),
+        Answer::never as fn() -> Answer,
+        || Answer::status(500).after(Duration::from_secs(25)),
+        || Answer::tags(&["1"]).after(Duration::from_secs(3600)),
     ] {
         let fake = Fake::new(move |_, _, _| fault());
         let options = Options {
@@ -178,14 +184,14 @@ async fn a_deadline_ends_whatever_the_registry_does() {
 
 #[tokio::test(start_paused = true)]
 async fn no_more_requests_at_once_than_allowed() {
-    let fake = Fake::new(|_, _, _| Said::tags(&["1"]).after(Duration::from_millis(50)));
+    let fake = Fake::new(|_, _, _| Answer::tags(&["1"]).after(Duration::from_millis(50)));
     let client = fake.client();
     let images: Vec<_> = (0..320)
         .map(|n| image(&format!("r.example/i{n}")))
         .collect();
     let start = Instant::now();
     join_all(images.iter().map(|image| client.tags(image))).await;
-    assert_eq!(fake.most_under_way(), 32);
+    assert_eq!(fake.max_in_flight(), 32);
     assert_eq!(start.elapsed(), Duration::from_millis(50 * 320 / 32));
 }
 
@@ -198,9 +204,9 @@ async fn pulls_stop_before_the_quota_is_spent() {
         let pull = u64::from(asked.method == "GET");
         let remaining = left.fetch_sub(pull, std::sync::atomic::Ordering::SeqCst) - pull;
         let said = if pull == 1 {
-            Said::body(&manifest)
+            Answer::body(&manifest)
         } else {
-            Said::digest("x")
+            Answer::digest("x")
         };
         said.after(Duration::from_millis(20))
             .header("ratelimit-limit", "100;w=21600")
@@ -243,15 +249,15 @@ fn paced(a_second: usize, header: Option<&'static str>) -> Fake {
         }
         answered.1 += 1;
         match (answered.1 <= a_second, header) {
-            (true, _) => Said::tags(&["1"]),
-            (false, Some(wait)) => Said::status(429).header("retry-after", wait),
-            (false, None) => Said::status(429),
+            (true, _) => Answer::tags(&["1"]),
+            (false, Some(wait)) => Answer::status(429).header("retry-after", wait),
+            (false, None) => Answer::status(429),
         }
     })
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_registry_that_wants_to_be_asked_slowly_is_asked_slowly() {
+async fn requests_slow_down_to_the_rate_limit() {
     for (a_second, header) in [
         (6, Some("1")),
         (2, Some("1")),
@@ -278,9 +284,9 @@ async fn a_registry_that_wants_to_be_asked_slowly_is_asked_slowly() {
     let start = Instant::now();
     let fake = Fake::new(move |_, _, _| {
         if start.elapsed() < Duration::from_secs(60) {
-            Said::status(429)
+            Answer::status(429)
         } else {
-            Said::tags(&["1"])
+            Answer::tags(&["1"])
         }
     });
     let client = fake.client();
@@ -292,8 +298,8 @@ async fn a_registry_that_wants_to_be_asked_slowly_is_asked_slowly() {
 #[tokio::test(start_paused = true)]
 async fn a_pause_of_one_repository_is_not_that_of_all() {
     let fake = Fake::new(|_, at, nth| match at {
-        "bad/tags/list" if nth < 2 => Said::status(503).header("retry-after", "300"),
-        _ => Said::tags(&["1"]).after(Duration::from_millis(50)),
+        "bad/tags/list" if nth < 2 => Answer::status(503).header("retry-after", "300"),
+        _ => Answer::tags(&["1"]).after(Duration::from_millis(50)),
     });
     let client = fake.client();
     let (bad, good) = (image("r.example/bad"), image("r.example/good"));
@@ -308,12 +314,12 @@ async fn a_pause_of_one_repository_is_not_that_of_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_repository_that_is_always_refused_holds_up_no_other() {
+async fn a_repository_that_is_always_rate_limited_delays_no_other() {
     for wait in [None, Some("5"), Some("100000")] {
         let fake = Fake::new(move |_, at, _| match (at, wait) {
-            ("bad/tags/list", Some(wait)) => Said::status(429).header("retry-after", wait),
-            ("bad/tags/list", None) => Said::status(429),
-            _ => Said::tags(&["1"]).after(Duration::from_millis(50)),
+            ("bad/tags/list", Some(wait)) => Answer::status(429).header("retry-after", wait),
+            ("bad/tags/list", None) => Answer::status(429),
+            _ => Answer::tags(&["1"]).after(Duration::from_millis(50)),
         });
         let client = fake.client();
         let start = Instant::now();
@@ -338,12 +344,12 @@ async fn one_repository_that_is_always_refused_holds_up_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn few_refusals_hold_up_none_but_the_refused() {
+async fn a_few_429s_delay_their_own_requests_only() {
     let asked = std::sync::atomic::AtomicUsize::default();
     let fake = Fake::new(move |_, _, _| {
         match asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 20 {
-            19 => Said::status(429).header("retry-after", "10"),
-            _ => Said::tags(&["1"]).after(Duration::from_millis(50)),
+            19 => Answer::status(429).header("retry-after", "10"),
+            _ => Answer::tags(&["1"]).after(Duration::from_millis(50)),
         }
     });
     let client = fake.client();
@@ -363,11 +369,11 @@ async fn few_refusals_hold_up_none_but_the_refused() {
 async fn when_pulls_are_refused_the_rest_goes_on() {
     let fake = Fake::new(|asked, at, _| {
         if asked.method == "GET" && at.contains("/manifests/") {
-            Said::status(429).header("retry-after", "100000")
+            Answer::status(429).header("retry-after", "100000")
         } else if asked.method == "HEAD" {
-            Said::digest("x")
+            Answer::digest("x")
         } else {
-            Said::tags(&["1"])
+            Answer::tags(&["1"])
         }
     });
     let client = fake.client();

@@ -3,13 +3,13 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::fake::{Fake, Said, digest, image, index, refused, tag};
+use super::fake::{Answer, Fake, digest, image, index, refused, tag};
 use crate::reference::{Algorithm, Digest, ImageName};
 use crate::registry::error::{Cause, ConnectProblem};
 
 #[tokio::test(start_paused = true)]
 async fn docker_hub_is_served_under_another_name() {
-    let fake = Fake::new(|_, _, _| Said::tags(&["34"]));
+    let fake = Fake::new(|_, _, _| Answer::tags(&["34"]));
     let client = fake.client();
     client.tags(&image("nextcloud")).await.unwrap();
     client
@@ -26,10 +26,10 @@ async fn docker_hub_is_served_under_another_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_registry_on_this_machine_is_asked_over_what_it_speaks() {
+async fn a_loopback_registry_is_reached_by_https_or_else_http() {
     let fake = Fake::new(|asked, _, _| match asked.url.scheme() {
-        "https" => Said::failure(ConnectProblem::NotTls),
-        _ => Said::tags(&["1"]),
+        "https" => Answer::failure(ConnectProblem::NotTls),
+        _ => Answer::tags(&["1"]),
     });
     let client = fake.client();
     client.tags(&image("localhost:5000/app")).await.unwrap();
@@ -39,7 +39,7 @@ async fn a_registry_on_this_machine_is_asked_over_what_it_speaks() {
     client.tags(&image("localhost:5000/app")).await.unwrap();
     assert_eq!(fake.lines()[2..], [plain]);
 
-    let fake = Fake::new(|_, _, _| Said::tags(&["1"]));
+    let fake = Fake::new(|_, _, _| Answer::tags(&["1"]));
     fake.client()
         .tags(&image("localhost:5000/app"))
         .await
@@ -51,8 +51,8 @@ async fn a_registry_on_this_machine_is_asked_over_what_it_speaks() {
 
     // A certificate that is not trusted is no reason to go without.
     let fake = Fake::new(|asked, _, _| match asked.url.scheme() {
-        "https" => Said::failure(ConnectProblem::UnknownAuthority),
-        _ => Said::tags(&["1"]),
+        "https" => Answer::failure(ConnectProblem::UnknownAuthority),
+        _ => Answer::tags(&["1"]),
     });
     let error = fake
         .client()
@@ -64,7 +64,7 @@ async fn a_registry_on_this_machine_is_asked_over_what_it_speaks() {
         "{error}"
     );
     // Elsewhere there is no going without at all.
-    let fake = Fake::new(|_, _, _| Said::failure(ConnectProblem::NotTls));
+    let fake = Fake::new(|_, _, _| Answer::failure(ConnectProblem::NotTls));
     let error = fake
         .client()
         .tags(&image("10.0.0.7:5000/app"))
@@ -79,7 +79,7 @@ async fn a_registry_on_this_machine_is_asked_over_what_it_speaks() {
 
 #[tokio::test(start_paused = true)]
 async fn bodies_without_end_cost_no_more_than_their_limit() {
-    let fake = Fake::new(|_, _, _| Said::endless());
+    let fake = Fake::new(|_, _, _| Answer::endless());
     let error = refused(&fake.client()).await;
     assert!(
         error.to_string().contains("larger than 8388608 bytes"),
@@ -87,7 +87,7 @@ async fn bodies_without_end_cost_no_more_than_their_limit() {
     );
     assert!(fake.served.load(Ordering::SeqCst) <= (1 + 1 + 8 + 1) << 20);
 
-    let fake = Fake::new(|_, _, _| Said::endless());
+    let fake = Fake::new(|_, _, _| Answer::endless());
     let asked = fake
         .client()
         .platforms(&image("r.example/app"), &digest("x"))
@@ -101,10 +101,10 @@ async fn bodies_without_end_cost_no_more_than_their_limit() {
         }
     ));
     assert!(fake.served.load(Ordering::SeqCst) <= (4 + 1) << 20);
-    assert_eq!(fake.asked().len(), 1, "it is not tried again");
+    assert_eq!(fake.requests().len(), 1, "it is not tried again");
 
     // One that says so is not read at all.
-    let fake = Fake::new(|_, _, _| Said::endless().header("content-length", "99999999999"));
+    let fake = Fake::new(|_, _, _| Answer::endless().header("content-length", "99999999999"));
     fake.client()
         .platforms(&image("r.example/app"), &digest("x"))
         .await
@@ -118,7 +118,7 @@ async fn all_pages_together_have_one_limit() {
     let fake = Fake::new(|_, _, nth| {
         let filler = " ".repeat(900 << 10);
         let last = format!("t{nth}-{}", filler.len());
-        Said::body(format!("{{\"tags\":[\"{last}\"]{filler}}}")).header(
+        Answer::body(format!("{{\"tags\":[\"{last}\"]{filler}}}")).header(
             "link",
             format!("</v2/app/tags/list?last={}>; rel=\"next\"", rand_word()),
         )
@@ -126,7 +126,7 @@ async fn all_pages_together_have_one_limit() {
     let error = refused(&fake.client()).await;
     assert!(matches!(*error.cause, Cause::TooLarge { .. }), "{error}");
     // The first is large, and asked for again; the last is over what is left.
-    assert_eq!(fake.asked().len(), 11);
+    assert_eq!(fake.requests().len(), 11);
 }
 
 /// One list of 60,000 tags, all on one page.
@@ -134,7 +134,7 @@ fn large_list() -> Fake {
     let all: Vec<String> = (0..60_000).map(|n| format!("1.0.0-alpha.{n}")).collect();
     Fake::new(move |_, _, _| {
         let tags: Vec<&str> = all.iter().map(String::as_str).collect();
-        Said::tags(&tags)
+        Answer::tags(&tags)
     })
 }
 
@@ -163,7 +163,7 @@ fn rand_word() -> String {
 #[tokio::test(start_paused = true)]
 async fn a_list_of_ever_new_pages_comes_to_an_end() {
     let fake = Fake::new(|_, _, _| {
-        Said::tags(&["1"]).header(
+        Answer::tags(&["1"]).header(
             "link",
             format!("</v2/app/tags/list?last={}>; rel=\"next\"", rand_word()),
         )
@@ -182,8 +182,8 @@ async fn a_refused_head_costs_one_get_and_no_second_one() {
     for refuses in [405, 501, 400, 401, 403, 406, 200] {
         let manifest = manifest.clone();
         let fake = Fake::new(move |asked, _, _| match asked.method.as_str() {
-            "HEAD" => Said::status(refuses),
-            _ => Said::body(&manifest),
+            "HEAD" => Answer::status(refuses),
+            _ => Answer::body(&manifest),
         });
         let client = fake.client();
         let image = image("r.example/app");
@@ -194,7 +194,7 @@ async fn a_refused_head_costs_one_get_and_no_second_one() {
             platforms.manifests.values().collect::<Vec<_>>(),
             [&digest("amd64")]
         );
-        assert_eq!(fake.asked().len(), 2, "{:?}", fake.lines());
+        assert_eq!(fake.requests().len(), 2, "{:?}", fake.lines());
     }
 }
 
@@ -225,7 +225,7 @@ async fn indexes_within_an_index_are_read() {
             ("linux/riscv64", &riscv64)
         ]
     );
-    assert_eq!(fake.asked().len(), 3);
+    assert_eq!(fake.requests().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -244,7 +244,7 @@ async fn an_index_of_very_many_indexes_is_not_followed_for_ever() {
         .await;
     let error = asked.unwrap_err().to_string();
     assert!(error.contains("it holds more than 32 indexes"), "{error}");
-    assert_eq!(fake.asked().len(), 1);
+    assert_eq!(fake.requests().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -253,8 +253,8 @@ async fn a_sha512_digest_is_checked_as_one() {
     let sha512 = Digest::of(Algorithm::Sha512, body.as_bytes());
     let header = sha512.to_string();
     let fake = Fake::new(move |asked, _, _| match asked.method.as_str() {
-        "HEAD" => Said::status(200).header("docker-content-digest", &header),
-        _ => Said::body(&body),
+        "HEAD" => Answer::status(200).header("docker-content-digest", &header),
+        _ => Answer::body(&body),
     });
     let client = fake.client();
     let image = image("r.example/app");
@@ -284,13 +284,13 @@ async fn the_next_page_is_found_however_it_is_written() {
         let fake = Fake::new(move |asked, _, _| {
             let query = asked.url.query().unwrap_or_default();
             if query.contains("last=1") || query.contains("next_page=") {
-                Said::tags(&["2"])
+                Answer::tags(&["2"])
             } else {
-                Said::tags(&["1"]).header("link", &*link)
+                Answer::tags(&["1"]).header("link", &*link)
             }
         });
         let tags = fake.client().tags(&image("r.example/app")).await.unwrap();
-        assert_eq!(tags.len(), 2, "{:?}", fake.asked());
+        assert_eq!(tags.len(), 2, "{:?}", fake.requests());
         assert!(
             fake.lines()
                 .iter()
@@ -301,20 +301,20 @@ async fn the_next_page_is_found_however_it_is_written() {
 
 /// A host that sends all there is, whatever `n` says, and no `Link`.
 #[tokio::test(start_paused = true)]
-async fn a_host_that_ignores_n_is_asked_once() {
+async fn a_registry_that_ignores_n_gets_one_request() {
     let all: Vec<String> = (0..5000).map(|n| format!("0.0.{n}")).collect();
     let fake = Fake::new(move |_, _, _| {
         let tags: Vec<&str> = all.iter().map(String::as_str).collect();
-        Said::tags(&tags)
+        Answer::tags(&tags)
     });
     let tags = fake.client().tags(&image("r.example/app")).await.unwrap();
-    assert_eq!((tags.len(), fake.asked().len()), (5000, 1));
+    assert_eq!((tags.len(), fake.requests().len()), (5000, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_list_that_repeats_itself_is_no_list() {
     let fake = Fake::new(|_, _, _| {
-        Said::tags(&["1", "2"]).header("link", "</v2/app/tags/list?last=2>; rel=\"next\"")
+        Answer::tags(&["1", "2"]).header("link", "</v2/app/tags/list?last=2>; rel=\"next\"")
     });
     let error = refused(&fake.client()).await;
     assert!(
@@ -324,7 +324,7 @@ async fn a_list_that_repeats_itself_is_no_list() {
     // An empty page that names itself is an end.
     let fake = Fake::new(|asked, _, _| {
         let first = asked.url.query() == Some("n=1000");
-        Said::tags(if first { &["1"] } else { &[] })
+        Answer::tags(if first { &["1"] } else { &[] })
             .header("link", "</v2/app/tags/list?last=2>; rel=\"next\"")
     });
     assert_eq!(
@@ -338,7 +338,7 @@ async fn a_list_that_repeats_itself_is_no_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_container_image_is_for_no_platform() {
+async fn an_artifact_has_no_platforms() {
     let config = r#"{"name":"a chart","version":"1.0.0"}"#;
     let manifest = serde_json::json!({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": [],
@@ -348,9 +348,9 @@ async fn what_is_no_container_image_is_for_no_platform() {
     let of_manifest = digest(&manifest);
     let fake = Fake::new(move |_, at, _| {
         if at.contains("/blobs/") {
-            Said::body(config)
+            Answer::body(config)
         } else {
-            Said::body(&manifest)
+            Answer::body(&manifest)
         }
     });
     let found = fake

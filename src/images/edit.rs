@@ -1,5 +1,5 @@
-//! Changes to the text of `images.json`, which people keep in an order and a
-//! look of their own: all that is not changed stays as it is.
+//! Adds and removes entries in the text of `images.json`. Users choose its order and
+//! formatting, so an edit leaves every other byte unchanged.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -10,39 +10,39 @@ use super::{Strategy, TrackedImage, default_variants, parse};
 use crate::json::FileError;
 use crate::reference::{ImageName, Precision};
 
-/// From this length on an entry is written with a field a line, in characters.
+/// A longer entry is written with one field a line, in characters.
 const LONG: usize = 96;
-/// How the first entry of an empty list is set off.
+/// The text before the first entry of an empty list.
 const FIRST: &str = "\n  ";
 
-/// A file's text in pieces: what is before the first entry, the entries, and what is
-/// after the last.
+/// The text of an `images.json`, split into the text before the first entry, the
+/// entries, and the text after the last entry.
 pub struct Editor {
     head: String,
     entries: Vec<Entry>,
     tail: String,
     names: BTreeSet<ImageName>,
-    /// What stands between two entries.
+    /// The text between two entries.
     separator: Option<String>,
 }
 
 struct Entry {
     image: ImageName,
     text: String,
-    /// What stands between the entry before and this one.
+    /// The text between the previous entry and this one.
     before: String,
 }
 
 impl Editor {
-    /// Takes the text of an `images.json`; errors call it `origin`.
+    /// Parses the text of an `images.json`. Errors name the file `origin`.
     ///
     /// # Errors
-    /// As [`parse`].
+    /// Those of [`parse`].
     pub fn new(content: &[u8], origin: &str) -> Result<Self, FileError> {
         let images = parse(content, origin)?;
         let text = &String::from_utf8_lossy(content);
         let raw: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
-        // Each is a part of the text it was parsed from.
+        // A `RawValue` borrows from `text`, so its address gives its offset.
         let start = |raw: &RawValue| raw.get().as_ptr().addr() - text.as_ptr().addr();
         let first = raw.first().map(|raw| start(raw));
         let first = first.unwrap_or_else(|| text.rfind(']').unwrap_or(text.len()));
@@ -66,7 +66,7 @@ impl Editor {
         })
     }
 
-    /// The text as it is now.
+    /// The text with all edits.
     pub fn text(&self) -> String {
         let entries = self.entries.iter();
         let entries = entries.flat_map(|entry| [entry.before.as_str(), &entry.text]);
@@ -94,13 +94,13 @@ impl Editor {
         entries.map(|entry| (entry.image, entry.text))
     }
 
-    /// Adds an entry: where its name belongs if the file is in the order of
-    /// names, otherwise at the end, and in the look of the others.
+    /// Adds an entry, formatted like the others. It goes to its place in the order of
+    /// names if the file is sorted, otherwise to the end.
     pub fn add(&mut self, tracked: &TrackedImage) {
         self.add_all([tracked.clone()]);
     }
 
-    /// Adds several, likewise.
+    /// Adds several entries, as [`add`](Self::add) does.
     pub fn add_all(&mut self, tracked: impl IntoIterator<Item = TrackedImage>) {
         let entries = tracked.into_iter().map(|tracked| {
             let text = self.in_style(&fields(&tracked));
@@ -110,8 +110,8 @@ impl Editor {
         self.add_texts(entries);
     }
 
-    /// The fields of an entry on one line, or where that is long on lines of
-    /// their own with the file's indent and line ends.
+    /// An entry of these fields on one line, or, if that is too long, with one field a
+    /// line and the file's indent and line ends.
     fn in_style(&self, fields: &[String]) -> String {
         let line = format!("{{ {} }}", fields.join(", "));
         let separator = self.separator.as_deref().unwrap_or(FIRST);
@@ -135,7 +135,8 @@ impl Editor {
         )
     }
 
-    /// Adds entries as they are written, likewise; one that is there already stays.
+    /// Adds entries whose text is given, at the places that [`add`](Self::add)
+    /// chooses. Skips images that have an entry.
     pub fn add_texts(&mut self, entries: impl IntoIterator<Item = (ImageName, String)>) {
         let in_order = self.entries.is_sorted_by(|a, b| a.image <= b.image);
         let added = entries.into_iter().filter_map(|(image, text)| {
@@ -161,7 +162,8 @@ impl Editor {
         let mut merged: Vec<Entry> = Vec::with_capacity(self.entries.len() + added.len());
         let mut added = added.into_iter().peekable();
         for mut old in std::mem::take(&mut self.entries) {
-            // New entries go where the old one was, which is set off from them.
+            // The new entry takes the text before the old one, which may start the
+            // list; the old one gets a separator.
             while in_order && let Some(mut new) = added.next_if(|new| new.image < old.image) {
                 new.before = std::mem::replace(&mut old.before, separator.clone());
                 merged.push(new);
@@ -177,7 +179,7 @@ impl Editor {
         self.entries = merged;
     }
 
-    /// Makes room for the first entry of an empty list.
+    /// Prepares an empty list for its first entry.
     fn begin(&mut self) {
         let inside = self.head.find('[').map_or(0, |bracket| bracket + 1);
         self.head.truncate(inside);
@@ -186,7 +188,7 @@ impl Editor {
         self.separator = Some(format!(",{FIRST}"));
     }
 
-    /// Takes out the entry of `image`, if there is one.
+    /// Removes the entry of `image`. Returns whether there was one.
     pub fn remove(&mut self, image: &ImageName) -> bool {
         if !self.names.remove(image) {
             return false;
@@ -206,8 +208,8 @@ impl Editor {
     }
 }
 
-/// What stands between two entries: the shortest there is, which has no blank line of
-/// a group. Of one entry it follows from what is before it.
+/// The text between two entries: the shortest in the file, since longer ones have
+/// blank lines between groups. With one entry, derived from the text before it.
 fn separator(head: &str, entries: &[Entry]) -> Option<String> {
     let between = entries.iter().skip(1).map(|entry| entry.before.as_str());
     if let Some(shortest) = between.min_by_key(|text| text.len()) {
@@ -222,7 +224,7 @@ fn separator(head: &str, entries: &[Entry]) -> Option<String> {
     })
 }
 
-/// The fields of an entry, without those that say what the default is.
+/// The fields of an entry, without those that have the default value.
 fn fields(tracked: &TrackedImage) -> Vec<String> {
     fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
         let items = items.into_iter().map(|item| quoted(&item.to_string()));
@@ -245,7 +247,8 @@ fn fields(tracked: &TrackedImage) -> Vec<String> {
         let strategies = tracked.strategies.iter().map(|(precision, strategy)| {
             let value = match strategy {
                 Strategy::Matching(requirements) => one_or_many(requirements),
-                // A lower bound is only ever read.
+                // Only the fields of the first nix-oci-hashes give lower bounds, and
+                // nothing writes those.
                 Strategy::Newest | Strategy::Since(_) => "true".to_owned(),
             };
             format!("\"{precision}\": {value}")
@@ -275,7 +278,7 @@ fn fields(tracked: &TrackedImage) -> Vec<String> {
     fields
 }
 
-/// None of the words in an entry has a character to escape.
+/// A JSON string. Names, tags, versions and patterns need no escapes.
 fn quoted(text: &str) -> String {
     format!("\"{text}\"")
 }
@@ -302,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_goes_where_it_belongs_and_the_rest_stays() {
+    fn add_keeps_the_order_and_the_rest_of_the_text() {
         let sorted = "[\n    {\"image\":\"a.io/a\",\n     \"keep\" : 2},\n\n    {\"image\":\"c.io/c\"},\n    {\"image\":\"d.io/d\"}\n]\n";
         assert_eq!(
             with(sorted, "b.io/b"),
@@ -331,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_added_can_be_taken_out_again() {
+    fn remove_undoes_add() {
         let text = "[\n  { \"image\": \"a.io/a\" },\n  { \"image\": \"c.io/c\" }\n]\n";
         for name in ["a.io/0", "b.io/b", "z.io/z"] {
             assert_eq!(without(&with(text, name), name), text, "{name}");
@@ -363,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_has_the_look_of_the_others() {
+    fn a_new_entry_is_formatted_like_the_others() {
         let long = r#"[{ "image": "z.io/nextcloud-of-some-length", "strategies": { "major": ">=33", "major-minor": true }, "tags": ["latest"] }]"#;
         let tracked = parse(long.as_bytes(), "images.json").unwrap().remove(0);
         for (file, entry) in [
@@ -394,7 +397,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_edits_leave_what_parses(
+        fn edits_keep_the_file_valid(
             names in prop::collection::vec("[a-e]", 0..8), take in prop::collection::vec("[a-e]", 0..8),
         ) {
             let mut editor = Editor::new(b"[]", "images.json").unwrap();

@@ -8,7 +8,7 @@ use wildmatch::WildMatch;
 use crate::reference::Tag;
 use crate::text::{Quoted, deserialize_as_text};
 
-/// A tag, or many: `*` stands for any characters, `?` for one.
+/// A glob that matches whole tags: `*` matches any characters, `?` exactly one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TagGlob(WildMatch);
 
@@ -23,7 +23,7 @@ impl Eq for TagGlob {}
 pub struct GlobError(String);
 
 impl TagGlob {
-    /// Whether `tag` fits, all of it.
+    /// Whether the glob matches the whole `tag`.
     pub fn matches(&self, tag: &Tag) -> bool {
         self.0.matches(tag.as_str())
     }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_glob_is_of_whole_tags() {
+    fn a_glob_matches_whole_tags() {
         let matches = |glob: &str, tag: &str| {
             let glob: TagGlob = glob.parse().unwrap();
 

@@ -19,8 +19,8 @@ use crate::reference::{
     ImageName, Pattern, Platform, Precision, Requirement, Tag, VariantPattern, Version,
 };
 
-const REMEDY: &str = "correct the file there";
-/// How many of the newest releases a strategy of `true` takes.
+const REMEDY: &str = "correct the file";
+/// How many of the newest releases a strategy of `true` selects without `keep`.
 const DEFAULT_KEEP: usize = 3;
 const DEFAULT_PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
 
@@ -31,21 +31,23 @@ pub struct TrackedImage {
     pub image: ImageName,
     /// The platforms whose digests are recorded.
     pub platforms: BTreeSet<Platform>,
-    /// What to take, by precision; a precision that is missing takes nothing.
+    /// The strategy of each precision. Tags of any other precision are skipped.
     pub strategies: BTreeMap<Precision, Strategy>,
-    /// The variants taken by each strategy.
+    /// The variants that every strategy applies to.
     pub variants: BTreeSet<VariantPattern>,
-    /// How versions are read from tags; without any, as [`Version::parse`] does.
+    /// Patterns that read versions from tags. Without any, [`Version::parse`] reads
+    /// them.
     pub patterns: Vec<Pattern>,
-    /// How many releases each strategy takes, in each variant, where that is said.
+    /// How many of the newest releases each strategy selects in each variant. `None`:
+    /// three for [`Strategy::Newest`], all for [`Strategy::Matching`].
     pub keep: Option<usize>,
-    /// Literal tags, always tracked.
+    /// Tags that are tracked whatever the other fields say.
     pub tags: BTreeSet<Tag>,
-    /// Tags that are never taken, save where `tags` has them.
+    /// Tags that no strategy selects. `tags` overrides it.
     pub ignore: Vec<TagGlob>,
 }
 
-/// Which tags of one precision are taken.
+/// Which tags of one precision are tracked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Strategy {
     /// The newest releases.
@@ -56,11 +58,11 @@ pub enum Strategy {
     Since(BTreeMap<VariantPattern, Version>),
 }
 
-/// Parses the text of an `images.json`; errors call it `origin`.
+/// Parses the text of an `images.json`. Errors name the file `origin`.
 ///
 /// # Errors
-/// Where it is not the JSON of section "images.json" in the documentation,
-/// with line, column and remedy.
+/// If the text does not have the format of `docs/images-json.md`. The error has line,
+/// column and remedy.
 pub fn parse(content: &[u8], origin: &str) -> Result<Vec<TrackedImage>, FileError> {
     struct Images(Vec<TrackedImage>);
     impl<'de> Deserialize<'de> for Images {
@@ -95,8 +97,8 @@ pub fn parse(content: &[u8], origin: &str) -> Result<Vec<TrackedImage>, FileErro
 /// Reads the file at `path`.
 ///
 /// # Errors
-/// Where it is missing, for which `missing` is the remedy, cannot be read, or is
-/// malformed.
+/// If the file is missing, unreadable or malformed. `missing` is the remedy for a
+/// missing file.
 pub fn read(path: &Path, missing: &str) -> Result<Vec<TrackedImage>, FileError> {
     let remedy = if path.exists() {
         "see that it is a file that you may read"
@@ -133,7 +135,7 @@ struct Strategies {
     major_minor_patch: Option<Choice>,
 }
 
-/// A strategy's value: `true`, a requirement, or a list of these.
+/// A strategy's value: `true`, a requirement, or a list of requirements.
 struct Choice(Strategy);
 
 impl<'de> Deserialize<'de> for Choice {
@@ -142,7 +144,9 @@ impl<'de> Deserialize<'de> for Choice {
         impl<'de> serde::de::Visitor<'de> for Visitor {
             type Value = Choice;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("true, a version requirement such as \">=33\", or a list of these")
+                f.write_str(
+                    "true, a version requirement such as \">=33\", or a list of requirements",
+                )
             }
             fn visit_bool<E: Error>(self, value: bool) -> Result<Choice, E> {
                 if value {
@@ -169,7 +173,7 @@ impl<'de> Deserialize<'de> for Choice {
     }
 }
 
-/// A pattern, or a list of at least one.
+/// A pattern, or a non-empty list of patterns.
 struct Patterns(Vec<Pattern>);
 
 impl<'de> Deserialize<'de> for Patterns {
@@ -275,8 +279,8 @@ impl TryFrom<Entry> for TrackedImage {
     }
 }
 
-/// The variants of an entry that names none: the plain one, or those of its
-/// patterns.
+/// The default of `variants`: the variants of the patterns, or without patterns the
+/// plain variant.
 fn default_variants(patterns: &[Pattern]) -> BTreeSet<VariantPattern> {
     if patterns.is_empty() {
         return [VariantPattern::plain()].into();
@@ -285,13 +289,13 @@ fn default_variants(patterns: &[Pattern]) -> BTreeSet<VariantPattern> {
     variants.map(VariantPattern::literal).collect()
 }
 
-/// The platforms of an entry that names none.
+/// The default of `platforms`.
 pub fn default_platforms() -> BTreeSet<Platform> {
     DEFAULT_PLATFORMS.iter().flat_map(|p| p.parse()).collect()
 }
 
 impl TrackedImage {
-    /// An entry that says nothing but which image is tracked.
+    /// An entry for `image` with the default of every other field.
     pub fn new(image: ImageName) -> Self {
         Self {
             image,
@@ -305,24 +309,25 @@ impl TrackedImage {
         }
     }
 
-    /// How many releases a strategy of `true` takes, in each variant.
+    /// How many releases [`Strategy::Newest`] selects in each variant.
     pub fn keep_newest(&self) -> usize {
         self.keep.unwrap_or(DEFAULT_KEEP)
     }
 
-    /// Whether `ignore` has `tag`, and `tags` has not.
+    /// Whether `ignore` matches `tag` and `tags` does not list it.
     pub fn ignores(&self, tag: &Tag) -> bool {
         !self.tags.contains(tag) && self.ignore.iter().any(|glob| glob.matches(tag))
     }
 
-    /// The version that `tag` names by the patterns of this entry, if it has any.
+    /// The version that the entry's patterns read from `tag`. `None` if no pattern
+    /// matches or there are none. A pin records it.
     pub fn recorded_version(&self, tag: &Tag) -> Option<Version> {
         self.patterns.iter().find_map(|pattern| pattern.read(tag))
     }
 
-    /// The version that `tag` names, the tracked variant that it is of, and what
-    /// each `#` of that stands for. Where several variants fit, the one that
-    /// writes a prerelease's word in the tag counts.
+    /// The version of `tag`, its tracked variant, and the number for each `#` of the
+    /// variant. If several variants match, one with a prerelease word (`-ea`, `-dev`)
+    /// wins.
     #[cfg(feature = "refresh")]
     pub(crate) fn read(
         &self,
@@ -347,8 +352,9 @@ impl TrackedImage {
         })
     }
 
-    /// The fields of the project this one replaces: each tag is pinned as it is,
-    /// a version is a lower bound for its variant too, an empty list is off.
+    /// Applies the `initial...` fields of the first nix-oci-hashes: each tag is
+    /// tracked; a version is also the lower bound of its variant; an empty list turns
+    /// the strategy off.
     fn take_initial(&mut self, initial: [(Precision, Option<Vec<Tag>>); 3]) {
         for (precision, tags) in initial {
             let Some(tags) = tags else {
@@ -358,8 +364,8 @@ impl TrackedImage {
             let mut bounds = BTreeMap::new();
             for tag in tags {
                 if let Some(version) = tag.version() {
-                    // A variant of these fields is literal, unless 'variants' has a
-                    // pattern for it.
+                    // Use the pattern in 'variants' that matches the suffix, if any;
+                    // otherwise the suffix itself is the variant.
                     let mut variants = self.variants.iter();
                     let known =
                         variants.find(|variant| variant.matches(version.variant()).is_some());
@@ -395,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_alone_has_the_defaults() {
+    fn an_entry_with_only_an_image_has_the_defaults() {
         let entry = one(r#"{ "image": "docker.io/grafana/grafana" }"#);
         assert_eq!(strings(&entry.platforms), ["linux/amd64", "linux/arm64"]);
         assert_eq!(strings(&entry.variants), [""]);
@@ -440,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_fields_of_the_project_it_replaces() {
+    fn reads_the_fields_of_the_first_nix_oci_hashes() {
         let entry = one(
             r#"{ "image": "docker.io/nextcloud", "platforms": ["linux/amd64"],
             "initialMajor": ["30", "29", "29-fpm", "31", "stable"], "initialMajorMinor": [] }"#,
@@ -561,7 +567,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_no_images_json_is_refused_in_one_line(any: Vec<u8>, text in "[\\[\\]{}\":, a-z0-9]{0,40}") {
+        fn errors_of_malformed_files_have_one_line(any: Vec<u8>, text in "[\\[\\]{}\":, a-z0-9]{0,40}") {
             for content in [&any[..], text.as_bytes()] {
                 match parse(content, "images.json") {
                     Ok(images) => {

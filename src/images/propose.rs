@@ -1,5 +1,5 @@
-//! A first entry for an image, from the tags it has and from what `latest`, or the
-//! project's word for it, points to.
+//! Proposes an entry for a new image. It follows the versions that `latest`, or another
+//! usual tag such as `stable`, has the same digest as.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,11 +9,11 @@ use crate::reference::{
     HexBuilds, ImageName, Pattern, Platform, Precision, Requirement, Tag, VariantPattern, Version,
 };
 
-/// Words by which projects point to a release, those that promise most first.
+/// Tags that usually point to the current release, the most reliable first.
 const USUAL_TAGS: [&str; 6] = ["latest", "stable", "release", "main", "master", "edge"];
-/// How many releases are kept where a requirement would take every one.
+/// The `keep` of a proposal with a requirement, which would select every release.
 const KEEP: usize = 3;
-/// Fewest numbers that make tags of an odd form versions.
+/// Fewest numbers in a tag from which a pattern is derived.
 const FEWEST_NUMBERS: usize = 2;
 
 /// The tags of an image, read as versions.
@@ -22,7 +22,7 @@ pub struct Listing<'a> {
     versions: Vec<Candidate<'a>>,
 }
 
-/// A tag that may be the name of a release.
+/// A tag that may name a release.
 #[derive(Clone)]
 struct Candidate<'a> {
     tag: &'a Tag,
@@ -30,12 +30,12 @@ struct Candidate<'a> {
     form: Form,
 }
 
-/// How the tags of one line of releases are written.
+/// The syntax of the tags of one release line.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Form {
-    /// As versions of a variant.
+    /// A version with the suffix of a variant.
     Variant(VariantPattern),
-    /// As this pattern reads them.
+    /// A tag that only this pattern reads.
     Pattern(String),
 }
 
@@ -51,7 +51,7 @@ pub struct Proposal {
 }
 
 impl<'a> Listing<'a> {
-    /// Reads the tags that a registry lists.
+    /// Reads versions from the tags that a registry lists.
     pub fn new(tags: &'a BTreeSet<Tag>) -> Self {
         let builds = HexBuilds::among(tags.iter().map(Tag::as_str));
         let versions = tags.iter().filter_map(|tag| Candidate::read(tag, &builds));
@@ -61,7 +61,8 @@ impl<'a> Listing<'a> {
         }
     }
 
-    /// The word by which the project points to a release, if it has one.
+    /// The tag that points to the current release: the first of [`USUAL_TAGS`] that
+    /// the image has.
     pub fn word(&self) -> Option<&'a Tag> {
         let words = USUAL_TAGS.iter();
         words
@@ -69,14 +70,16 @@ impl<'a> Listing<'a> {
             .find_map(|word| self.tags.get(&word))
     }
 
-    /// Tags that may be what the word points to, the likeliest first: of each form,
-    /// precision and major number the newest, then the one before, and so on.
+    /// Version tags that may have the digest of [`word`](Self::word), the likeliest
+    /// first: the newest tag of each form, precision and major number, then the second
+    /// newest of each, and so on.
     pub fn probes(&self) -> Vec<&'a Tag> {
         let mut lines: BTreeMap<_, Vec<&Candidate<'a>>> = BTreeMap::new();
         for candidate in &self.versions {
             let version = &candidate.version;
             let precision = version.precision();
-            // Lone numbers are one line: each would be a major of its own.
+            // Tags with one number share a line: by major, each would be alone in its
+            // line.
             let major = (precision > Precision::Major).then(|| version.numbers()[0]);
             let line = (candidate.form.clone(), precision, major);
             lines.entry(line).or_default().push(candidate);
@@ -94,8 +97,8 @@ impl<'a> Listing<'a> {
         probes.into_iter().map(|(_, _, tag)| tag).collect()
     }
 
-    /// Other tags that may name the release that `tag` does: shorter and longer ones
-    /// of the same form.
+    /// Other tags that may name the same release as `tag`: less and more precise
+    /// versions of the same form.
     pub fn relatives(&self, tag: &Tag) -> Vec<&'a Tag> {
         let Some(known) = self.versions.iter().find(|candidate| candidate.tag == tag) else {
             return Vec::new();
@@ -114,9 +117,9 @@ impl<'a> Listing<'a> {
         relatives.into_iter().map(|other| other.tag).collect()
     }
 
-    /// What to follow where `same` are the tags that point to what `word` does:
-    /// the most precise version among them, in every precision that names it.
-    /// `None` where none of them is a version.
+    /// Proposes to follow the most precise version in `same`, the tags with the digest
+    /// of `word`, at every precision that `same` has of it. `None` if `same` has no
+    /// version.
     pub fn follow(&self, word: &Tag, same: &BTreeSet<&Tag>) -> Option<Proposal> {
         let of_same = |candidate: &&Candidate<'a>| same.contains(candidate.tag);
         let current = self
@@ -146,9 +149,9 @@ impl<'a> Listing<'a> {
         Some(self.propose(current, precisions.collect(), Some(word)))
     }
 
-    /// What to follow where nothing is known but the tags: the newest plain versions,
-    /// or those that most tags are of. `None` where there is neither a version nor
-    /// a usual word.
+    /// Proposes an entry from the tag names alone: the newest plain versions, or without
+    /// any those of the most frequent form. `None` if the image has neither a version
+    /// nor one of [`USUAL_TAGS`].
     pub fn newest(&self) -> Option<Proposal> {
         let word = self.word();
         let mut forms: BTreeMap<&Form, Vec<&Candidate<'a>>> = BTreeMap::new();
@@ -171,7 +174,7 @@ impl<'a> Listing<'a> {
             .iter()
             .max_by_key(|candidate| (candidate.order(), candidate.version.precision()))?;
         let major = current.version.numbers()[0];
-        // A precision that ended with an older release is no way to follow it.
+        // Skip precisions that only older major versions have: no new tag will come.
         let precisions = candidates
             .iter()
             .filter(|other| other.version.numbers()[0] == major)
@@ -188,7 +191,8 @@ impl<'a> Listing<'a> {
         let major = current.version.numbers()[0];
         let of_form = |candidate: &&Candidate<'_>| candidate.form == current.form;
         let versions = self.versions.iter().filter(of_form);
-        // Lines that the word does not follow: abandoned ones, or not yet released.
+        // Exclude higher major versions: they are abandoned schemes or not released
+        // yet, since the word does not point to them.
         let higher = versions
             .filter(|other| precisions.contains(&other.version.precision()))
             .map(|other| other.version.numbers()[0])
@@ -220,7 +224,7 @@ impl<'a> Listing<'a> {
         }
     }
 
-    /// A pattern, and the same with a fourth number where some tags have one.
+    /// The pattern, and its form with or without `{revision}` if a tag matches that.
     fn with_revision(&self, pattern: &str) -> Vec<Pattern> {
         let other = if pattern.contains("{revision}") {
             pattern.replacen(".{revision}", "", 1)
@@ -261,7 +265,7 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// Whether a tag is a day with hyphens, `2024-11-01`.
+/// Whether a tag is an ISO 8601 date, `2024-11-01`.
 fn is_date(tag: &str) -> bool {
     let parts: Vec<&str> = tag.split('-').collect();
     let lengths = parts.iter().map(|part| part.len());
@@ -271,8 +275,9 @@ fn is_date(tag: &str) -> bool {
             .all(|part| part.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// The pattern that a tag of an odd form is of: `17.0.8_7-jdk` is of
-/// `{major}.{minor}.{patch}_{build}-jdk`. `None` where it is no sequence of numbers.
+/// A pattern derived from a tag: `17.0.8_7-jdk` gives
+/// `{major}.{minor}.{patch}_{build}-jdk`. `None` for a tag with fewer than
+/// [`FEWEST_NUMBERS`] numbers or with digits inside a word after the first number.
 fn template(tag: &str) -> Option<String> {
     let mut pattern = String::new();
     let mut rest = tag;
@@ -288,7 +293,8 @@ fn template(tag: &str) -> Option<String> {
             pattern.push_str(rest);
             break;
         }
-        // Digits within a word are part of it, save those of a time: T16-13.
+        // Digits after a letter belong to the word (`i2p`), except after the `T` of a
+        // time (`T16-13`).
         let is_within = before.ends_with(|c: char| c.is_ascii_alphabetic()) && before != "T";
         if is_within {
             if numbers > 0 {
@@ -312,12 +318,12 @@ fn template(tag: &str) -> Option<String> {
 }
 
 impl Proposal {
-    /// The tag that tells which platforms the image is for.
+    /// A tag whose index gives the platforms of the image.
     pub fn sample(&self) -> &Tag {
         &self.sample
     }
 
-    /// The entry, for `platforms`.
+    /// The entry for `image` with `platforms`.
     pub fn entry(self, image: ImageName, platforms: BTreeSet<Platform>) -> TrackedImage {
         TrackedImage {
             platforms,
@@ -359,7 +365,8 @@ mod tests {
         Listing::new(&tags).newest().map(written)
     }
 
-    /// What is proposed where `latest` is what `same` are, of these and `others`.
+    /// The proposal for an image with the tags `same`, `others` and `latest`, if `latest`
+    /// has the digest of `same`.
     fn followed(same: &[&str], others: &[&str]) -> Option<String> {
         let tags: BTreeSet<Tag> = tags(&[same, others, &["latest"]].concat());
         let same: BTreeSet<&Tag> = tags
@@ -371,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn what_most_people_would_write() {
+    fn proposes_what_most_people_would_write() {
         for (tags, expected) in [
             (
                 &["1", "1.2", "1.2.3", "latest", "edge"][..],
@@ -413,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn what_latest_points_to_is_followed() {
+    fn follows_the_version_that_latest_points_to() {
         for (same, others, expected) in [
             (
                 &["5.2.3", "5.2.3-r0-ls461"][..],
@@ -425,7 +432,7 @@ mod tests {
                 &["33.0.9", "35.0.0-rc1", "34-fpm"],
                 r#"34.0.4, "tags": ["latest"] }"#,
             ),
-            // A release of the same line that the word has not reached yet.
+            // `latest` does not point to the newest release of its line yet.
             (
                 &["3.7.10"],
                 &["3.7.11", "3.7", "2.11.0"],
@@ -480,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_word_points_to_is_asked_for_early() {
+    fn the_first_probes_find_the_current_version() {
         for (image, current) in [
             ("docker.io/linuxserver/qbittorrent", "5.2.3"),
             ("docker.io/linuxserver/sonarr", "4.0.19"),

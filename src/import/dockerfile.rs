@@ -1,5 +1,5 @@
-//! Dockerfiles and Containerfiles: `FROM`, `COPY --from`, `RUN --mount=from=`,
-//! with the defaults of `ARG` put in.
+//! Reads Dockerfiles and Containerfiles: `FROM`, `COPY --from` and `RUN --mount=from=`,
+//! with the defaults of `ARG` expanded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,12 +8,12 @@ use super::variables::expand;
 
 type Arguments = BTreeMap<String, String>;
 
-/// What the values of arguments may take in all, in bytes; what is beyond has none.
+/// Largest total size of all values of `ARG`, in bytes. Further arguments stay unset.
 const MOST_VALUES: usize = 1 << 20;
 
 pub(super) fn parse(text: &str) -> Imported {
     let mut imported = Imported::default();
-    // Those before the first stage are for `FROM`; those within are not.
+    // `FROM` sees only the arguments before the first stage.
     let mut global = Arguments::new();
     let mut in_stage: Option<Arguments> = None;
     let mut stages = BTreeSet::from(["scratch".to_owned()]);
@@ -91,7 +91,7 @@ fn take(
     match expand(unquoted(image), &|name| arguments.get(name).cloned()) {
         Err(reason) => imported.leave(line, image, &reason),
         Ok(expanded) => {
-            // A stage is named, or counted from 0.
+            // A stage has a name or an index.
             let is_stage = stages.contains(&expanded.to_ascii_lowercase())
                 || expanded.bytes().all(|byte| byte.is_ascii_digit());
             if !is_stage {
@@ -101,8 +101,8 @@ fn take(
     }
 }
 
-/// The instructions with their first lines; continued lines are joined,
-/// comments and the text of heredocs left out.
+/// The instructions, each with the number of its first line. Joins continued lines,
+/// and drops comments and the bodies of heredocs.
 fn instructions(text: &str) -> Vec<(usize, String)> {
     let lines: Vec<&str> = text.lines().collect();
     let mut instructions = Vec::new();
@@ -111,7 +111,7 @@ fn instructions(text: &str) -> Vec<(usize, String)> {
     while let Some(line) = lines.get(number) {
         number += 1;
         let trimmed = line.trim();
-        // Neither ends an instruction that goes on.
+        // A comment or a blank line does not end a continued instruction.
         if trimmed.starts_with('#') || trimmed.is_empty() {
             continue;
         }
@@ -124,7 +124,7 @@ fn instructions(text: &str) -> Vec<(usize, String)> {
         }
         instruction.push_str(trimmed);
         for end in heredocs(&instruction) {
-            // One that has no end is none.
+            // `<<` without a matching end line does not start a heredoc.
             let rest = lines.get(number..).unwrap_or_default();
             if let Some(length) = rest.iter().position(|line| line.trim() == end) {
                 number += length + 1;
@@ -136,7 +136,8 @@ fn instructions(text: &str) -> Vec<(usize, String)> {
     instructions
 }
 
-/// The words that end the heredocs of an instruction which may have them.
+/// The delimiters of an instruction's heredocs. Only `RUN`, `COPY` and `ADD` can have
+/// heredocs.
 fn heredocs(instruction: &str) -> Vec<String> {
     let mut words = instruction.split_whitespace();
     let may_have = words.any(|word| {

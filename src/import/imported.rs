@@ -1,41 +1,41 @@
-//! What an import has found in a file.
+//! The result of reading one file.
 
 use crate::reference::{ImageName, Reference, ReferenceError};
 use crate::text::Plain;
 
-/// What a file has.
+/// The references and entries of a file.
 #[derive(Debug, Default)]
 pub struct Imported {
     /// The references, in the order of the file.
     pub found: Vec<Found>,
-    /// Entries of an `images.json`, each as it was written.
+    /// The entries of an `images.json`, each with its original text.
     pub entries: Vec<(ImageName, String)>,
-    /// What looks like an image and is not taken.
+    /// Texts that look like images and are skipped.
     pub left: Vec<Left>,
 }
 
-/// A reference, and where it stands.
+/// A reference, and its line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// The line, from 1 on.
     pub line: usize,
-    /// The reference.
+    /// The parsed reference.
     pub reference: Reference,
 }
 
-/// What is not taken, and why.
+/// A skipped text, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
     /// The line, from 1 on.
     pub line: usize,
     /// The text, safe to print.
     pub text: String,
-    /// Why it is not taken.
+    /// The reason, as a sentence about the text.
     pub reason: String,
 }
 
 impl Imported {
-    /// Takes what a file has where a reference is meant.
+    /// Adds `text` as a reference, or as skipped if it is not one.
     pub(super) fn take(&mut self, line: usize, text: &str) {
         match text.parse() {
             Ok(reference) => self.found.push(Found { line, reference }),
@@ -46,6 +46,7 @@ impl Imported {
         }
     }
 
+    /// Records that `text` is skipped.
     pub(super) fn leave(&mut self, line: usize, text: &str, reason: &str) {
         self.left.push(Left {
             line,

@@ -1,6 +1,6 @@
-//! What people have written down elsewhere: the references in compose files,
-//! Dockerfiles, Kubernetes manifests and Nix files, and the two files of the
-//! first nix-oci-hashes. Read from the text alone; no registry is asked.
+//! Reads image references from compose files, Dockerfiles, Kubernetes manifests, Nix
+//! files, and the images.json and digests.json of this and the first nix-oci-hashes.
+//! Sends no requests to registries.
 
 mod dockerfile;
 mod imported;
@@ -18,13 +18,13 @@ use crate::text::Quoted;
 
 /// Largest file that is read, in bytes.
 const LARGEST: u64 = 16 << 20;
-const REMEDY: &str = "name compose files, Dockerfiles, Containerfiles, Kubernetes manifests, Nix files, or images.json and \
-                      digests.json of the first nix-oci-hashes, by their usual names";
+const REMEDY: &str = "pass compose files, Dockerfiles, Containerfiles, Kubernetes manifests, Nix files, images.json or \
+                      digests.json, under their usual names";
 
-/// Reads the file at `path`; what it is, its name says.
+/// Reads the file at `path`. Its name determines the format.
 ///
 /// # Errors
-/// Where it cannot be read, its name says nothing, or it is not well-formed.
+/// If the file is unreadable, too large or malformed, or its name fits no known format.
 pub fn read(path: &Path) -> Result<Imported, FileError> {
     let kind = Kind::of(path)?;
     let failed = |message: &str, remedy| FileError::new(path.display(), message, remedy);
@@ -38,10 +38,11 @@ pub fn read(path: &Path) -> Result<Imported, FileError> {
     kind.parse(&text, path)
 }
 
-/// Takes `text` for that of a file at `path`, which need not be there.
+/// Parses `text` in the format that the name of `path` determines. Does not access the
+/// file system.
 ///
 /// # Errors
-/// Where the name says nothing, or the text is not well-formed.
+/// If the name fits no known format, or the text is malformed.
 pub fn parse(text: &str, path: &Path) -> Result<Imported, FileError> {
     Kind::of(path)?.parse(text, path)
 }
@@ -69,7 +70,7 @@ impl Kind {
             "yaml" | "yml" => Ok(Self::Yaml),
             "json" => Ok(Self::Json),
             _ => {
-                let message = format!("{} is the name of no known kind of file", Quoted(&name));
+                let message = format!("unknown file name {}", Quoted(&name));
                 Err(FileError::new(path.display(), message, REMEDY))
             }
         }
@@ -83,7 +84,7 @@ impl Kind {
             Self::Dockerfile => Ok(dockerfile::parse(text)),
             Self::Nix => nix::parse(text).map_err(bad),
             Self::Yaml => yaml::parse(text).map_err(bad),
-            // JSON is YAML.
+            // YAML 1.2 includes JSON.
             Self::Json if yaml::is_known(text) => yaml::parse(text).map_err(bad),
             Self::Json => seed::parse(text, &path.display().to_string()),
         }

@@ -1,7 +1,7 @@
-//! Nix files: every attribute `image` whose value is a literal string.
+//! Reads Nix files: every attribute `image` whose value is a literal string.
 //!
-//! Read as tokens, which tell text from comments and strings; the parser of the
-//! same library calls itself for every level, and no file may exhaust a stack.
+//! Uses the tokenizer of rnix, which already separates code, comments and strings. Its
+//! parser is recursive, so a deeply nested file could overflow the stack.
 
 use rnix::SyntaxKind::{
     self, TOKEN_ASSIGN, TOKEN_COMMENT, TOKEN_IDENT, TOKEN_SEMICOLON, TOKEN_STRING_CONTENT,
@@ -11,19 +11,21 @@ use rnix::SyntaxKind::{
 use super::imported::Imported;
 use crate::reference::Reference;
 
-/// Deepest nesting of `${` that is read; each costs the tokens within it time.
+/// Deepest nesting of `${`. The tokenizer's time for a token grows with its depth.
 const DEEPEST: usize = 100;
 
-/// Longest run of signs that is read; the tokenizer goes through it for each.
+/// Longest run of `+`, `-` and `.`. The tokenizer's time is quadratic in its length.
 const LONGEST_RUN: usize = 1000;
 
-/// Most tokens of a value that is looked at.
+/// Most tokens of a value that are read.
 const LONGEST_VALUE: usize = 64;
 
 pub(super) fn parse(text: &str) -> Result<Imported, String> {
     let mut runs = text.split(|c| !matches!(c, '+' | '-' | '.'));
     if runs.any(|run| run.len() > LONGEST_RUN) {
-        return Err(format!("it has more than {LONGEST_RUN} signs in a row"));
+        return Err(format!(
+            "it has more than {LONGEST_RUN} operator characters in a row"
+        ));
     }
     let mut imported = Imported::default();
     let mut tokens: Vec<(usize, SyntaxKind, &str)> = Vec::new();
@@ -36,7 +38,11 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
             _ => {}
         }
         if depth > DEEPEST {
-            imported.leave(line, token, "the rest is not read: it is nested too deep");
+            imported.leave(
+                line,
+                token,
+                "it is nested too deep; the rest of the file is skipped",
+            );
             break;
         }
         if !matches!(kind, TOKEN_COMMENT | TOKEN_WHITESPACE) {
@@ -52,7 +58,7 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
     Ok(imported)
 }
 
-/// Whether an attribute's path, which these tokens end with, ends in `image`.
+/// Whether these tokens end with an attribute path whose last name is `image`.
 fn is_image(before: &[(usize, SyntaxKind, &str)]) -> bool {
     matches!(
         before,
@@ -66,8 +72,8 @@ fn is_image(before: &[(usize, SyntaxKind, &str)]) -> bool {
     )
 }
 
-/// Takes the value that these tokens begin with: a string, or a function of one
-/// such as `lib.mkDefault`.
+/// Reads the value at the start of these tokens: a string, or a call with a string
+/// argument, such as `lib.mkDefault "caddy:2"`.
 fn take(imported: &mut Imported, value: &[(usize, SyntaxKind, &str)]) {
     let mut depth = 0_usize;
     let expression = value.iter().take(LONGEST_VALUE).take_while(|(_, kind, _)| {
@@ -87,7 +93,7 @@ fn take(imported: &mut Imported, value: &[(usize, SyntaxKind, &str)]) {
         .iter()
         .find(|(_, kind, _)| *kind == TOKEN_STRING_START)
     else {
-        // What has no text in it is for Nix to evaluate.
+        // Only Nix can evaluate a value without a string literal.
         return;
     };
     let is_path = |(_, kind, _): &(usize, SyntaxKind, &str)| {
@@ -105,7 +111,7 @@ fn take(imported: &mut Imported, value: &[(usize, SyntaxKind, &str)]) {
         ] if path.iter().all(is_path) && expression.len() < value.len() => {
             let image = image.trim();
             match image.parse::<Reference>() {
-                // A picture, a disk, a name: much is called an image.
+                // Attributes named `image` also hold pictures and disk images.
                 Ok(Reference {
                     tag: None,
                     digest: None,

@@ -1,5 +1,4 @@
-//! `images.json` and `digests.json`: those of the first nix-oci-hashes, and
-//! ours.
+//! Reads the `images.json` and `digests.json` of this and the first nix-oci-hashes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -9,10 +8,11 @@ use crate::json::{self, FileError, Object, UniqueMap};
 use crate::reference::{ImageName, Reference, Tag};
 use crate::table::Table;
 
-const REMEDY: &str = "correct the file, or leave it out: of JSON, images.json and digests.json are read, compose files, and \
-                      Kubernetes manifests";
+const REMEDY: &str = "correct the file, or leave it out: a JSON file must be an images.json, a digests.json, a compose \
+                      file or a Kubernetes manifest";
 
-/// The first one's digests.json: images, tags, platforms, references.
+/// The digests.json of the first nix-oci-hashes: by image, tag and platform, the pinned
+/// reference.
 type Digests = UniqueMap<ImageName, UniqueMap<Tag, UniqueMap<String, String>>>;
 
 pub(super) fn parse(text: &str, origin: &str) -> Result<Imported, FileError> {
@@ -74,7 +74,11 @@ fn digests(text: &str, origin: &str) -> Result<Imported, FileError> {
                 {
                     imported.found.push(Found { line, reference });
                 }
-                Ok(_) => imported.leave(line, reference, &format!("it is not one of {named}")),
+                Ok(_) => imported.leave(
+                    line,
+                    reference,
+                    &format!("it is not a reference to {named}"),
+                ),
                 Err(error) => imported.leave(line, reference, &error.to_string()),
             }
         }
@@ -82,7 +86,7 @@ fn digests(text: &str, origin: &str) -> Result<Imported, FileError> {
     Ok(imported)
 }
 
-/// So that a list is no object here either.
+/// Lets [`Object`] reject a list at the top level.
 struct Wrapped(Digests);
 
 impl<'de> serde::Deserialize<'de> for Wrapped {
@@ -91,7 +95,7 @@ impl<'de> serde::Deserialize<'de> for Wrapped {
     }
 }
 
-/// The line on which each quoted text stands first, from 1 on.
+/// The line of the first occurrence of each quoted text, from 1 on.
 fn lines(text: &str) -> HashMap<&str, usize> {
     let mut lines = HashMap::new();
     for (number, line) in text.lines().enumerate() {

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
-/// `12 reference` for what is taken, `12 text: reason` for what is left.
+/// `12 reference` for each reference, `12 text: reason` for each skipped text.
 fn lines(imported: &Imported) -> (Vec<String>, Vec<String>) {
     let found = imported.found.iter();
     let left = imported.left.iter();
@@ -137,7 +137,7 @@ spec: { image: 'a.io/c:1', other: { image: background } }
 }
 
 #[test]
-fn other_yaml_is_said_to_be_other() {
+fn refuses_other_yaml() {
     for text in [
         "",
         "a: b",
@@ -149,7 +149,7 @@ fn other_yaml_is_said_to_be_other() {
     ] {
         assert!(yaml::parse(text).is_err(), "{text:.20}");
     }
-    // An alias stands for what was read already, however often it is written.
+    // Aliases to collections are not expanded, so this file takes no extra memory.
     let bomb = (1..40).fold("a0: &a0 [x]\nservices: {}\n".to_owned(), |text, n| {
         let before = format!("*a{}, ", n - 1);
         format!(
@@ -291,7 +291,7 @@ fn the_files_of_the_first_nix_oci_hashes() {
         "{left:?}"
     );
     assert!(
-        left[1].contains("it is not one of docker.io/nextcloud:31"),
+        left[1].contains("it is not a reference to docker.io/nextcloud:31"),
         "{left:?}"
     );
 
@@ -318,7 +318,7 @@ fn the_files_of_the_first_nix_oci_hashes() {
 }
 
 #[test]
-fn the_name_says_what_a_file_is() {
+fn the_file_name_determines_the_format() {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in [
         ("compose.yaml", "services: { a: { image: a } }"),
@@ -356,7 +356,7 @@ fn the_name_says_what_a_file_is() {
 
 proptest! {
     #[test]
-    fn what_is_found_is_in_the_text(
+    fn every_reference_occurs_in_the_text(
         text in "[ -~\n]{0,80}",
         likely in "(FROM|image:|image = ) ?\"?[a-z]{1,6}(\\.io)?/[a-z]{1,6}(:[0-9.]{1,4})?\"?;?\n{0,2}",
         any: String,
@@ -385,7 +385,7 @@ proptest! {
 }
 
 #[test]
-fn variables_that_multiply_come_to_an_end() {
+fn the_size_of_expanded_variables_is_limited() {
     let mut text = "ARG A0=aaaaaaaaaaaaaaaa\n".to_owned();
     for n in 0..16 {
         let value = format!("$A{n}").repeat(8);
@@ -399,7 +399,7 @@ fn variables_that_multiply_come_to_an_end() {
         "{:?}",
         imported.left
     );
-    // Many of them, too.
+    // The total size of many variables is limited too.
     let many: String = (0..200_000).map(|n| format!("ARG B{n}=$A1$A1\n")).collect();
     let imported = dockerfile::parse(&format!(
         "ARG A1={}\n{many}FROM $B199999\n",
@@ -409,7 +409,7 @@ fn variables_that_multiply_come_to_an_end() {
 }
 
 #[test]
-fn a_large_table_is_read_in_a_time_that_grows_with_it() {
+fn a_large_table_is_read_in_linear_time() {
     let digest = "a".repeat(64);
     let tags = (0..100_000)
         .map(|n| format!("\"{n}\": {{ \"linux/amd64\": \"docker.io/a:{n}@sha256:{digest}\" }}"));

@@ -1,15 +1,18 @@
-//! Variables of compose files and Dockerfiles.
+//! Expands variables of compose files and Dockerfiles.
 
 use crate::text::Quoted;
 
-/// How deep a variable's default may hold variables.
+/// Deepest nesting of variables in defaults: `${A:-${B}}`.
 const MAX_NESTING: usize = 16;
-/// Longest text with its variables expanded, in bytes: no reference is as long.
+/// Longest expanded text, in bytes. No reference is that long.
 const LONGEST_EXPANDED: usize = 1024;
 
-/// Expands the variables of a shell-like text: `$NAME`, `${NAME}`, the default of
-/// `${NAME:-default}` and the alternative of `${NAME:+alternative}`, which may
-/// name variables themselves. The error names a variable without a value.
+/// Expands `$NAME`, `${NAME}`, `${NAME:-default}` and `${NAME:+alternative}` in `text`.
+/// Defaults and alternatives may contain variables.
+///
+/// # Errors
+/// If `value` returns `None` for a variable without a default, a brace is not closed,
+/// or the result is too long.
 pub(super) fn expand(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     let unknown = |name: &str| format!("the variable {} has no value here", Quoted(name));
     let name_end = |text: &str| {
@@ -19,7 +22,7 @@ pub(super) fn expand(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Resu
     let mut expanded = String::new();
     let mut rest = text;
     let too_long =
-        || format!("with its variables expanded it is longer than {LONGEST_EXPANDED} characters");
+        || format!("with its variables expanded it is longer than {LONGEST_EXPANDED} bytes");
     while let Some((before, after)) = rest.split_once('$') {
         if expanded.len() + before.len() > LONGEST_EXPANDED {
             return Err(too_long());
@@ -61,7 +64,7 @@ pub(super) fn expand(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Resu
     Ok(expanded)
 }
 
-/// What is within a brace that has been opened, and what is behind it.
+/// Splits the text after a `${` into the text before the matching `}` and after it.
 fn split_brace(text: &str) -> Option<(&str, &str)> {
     let mut depth = 0_usize;
     for (at, c) in text.char_indices() {

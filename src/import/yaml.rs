@@ -1,8 +1,8 @@
-//! Compose files (the Compose specification, `services.*.image`) and Kubernetes
-//! manifests, of one document or more.
+//! Reads compose files (Compose specification, `services.*.image`) and Kubernetes
+//! manifests, with one or more documents.
 //!
-//! Read as events, without putting in what an alias to a collection stands for:
-//! an anchor's own place is read anyway, and no file can grow in memory.
+//! Reads parser events and does not expand aliases to collections: the anchored
+//! collection is read where it is defined, and no file grows in memory.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -15,14 +15,14 @@ use crate::reference::Reference;
 /// Deepest nesting that is read.
 const DEEPEST: usize = 128;
 
-/// A collection that is open.
+/// An open collection.
 enum Level {
-    /// A mapping, and the key whose value comes next.
+    /// A mapping, and the key of the next value.
     Mapping(Option<String>),
     Sequence,
 }
 
-/// An image by its place.
+/// The value of a key that may name an image.
 struct Image {
     line: usize,
     text: String,
@@ -31,24 +31,24 @@ struct Image {
 
 #[derive(PartialEq, Eq)]
 enum Place {
-    /// Of a service of that name, or of what services refer to.
+    /// In the service of this name, or in an extension field (`x-...`).
     Compose(Option<String>),
-    /// Of a container, or an image volume.
+    /// In a container or an image volume.
     Container,
-    /// Of something else of Kubernetes.
+    /// Elsewhere in a Kubernetes manifest.
     Other,
 }
 
-/// One document: what it says it is, and its images.
+/// One YAML document: its top-level keys and its images.
 #[derive(Default)]
 struct Document {
     top: HashMap<String, String>,
-    /// Services whose image is made from sources, not pulled.
+    /// Services with `build`, whose image is not pulled.
     built: BTreeSet<String>,
     images: Vec<Image>,
 }
 
-/// Whether JSON is of a kind that this reads.
+/// Whether a JSON text is a compose file or a Kubernetes manifest.
 pub(super) fn is_known(text: &str) -> bool {
     let members: HashMap<String, serde_json::Value> =
         serde_json::from_str(text).unwrap_or_default();
@@ -85,7 +85,7 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
                 }
             }
             Event::Alias(anchor) => {
-                // What stands for a collection is read where that stands.
+                // An alias to a collection has no value: its anchor was read already.
                 let value = anchors.get(&anchor).cloned().unwrap_or_default();
                 document.scalar(&mut levels, line, value);
             }
@@ -112,7 +112,7 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
 }
 
 impl Document {
-    /// Takes a scalar, which is a key, the value of one, or an item.
+    /// Handles a scalar: a key, a value or a list item.
     fn scalar(&mut self, levels: &mut [Level], line: usize, text: String) {
         let keys: Vec<&str> = levels
             .iter()
@@ -150,7 +150,8 @@ impl Document {
         }
     }
 
-    /// Takes the images of a document that says what it is.
+    /// Adds the document's images to `imported`. Returns whether the document is a
+    /// compose file or a Kubernetes manifest.
     fn finish(&mut self, imported: &mut Imported) -> bool {
         let is_compose = self.top.contains_key("services");
         let kind = self
@@ -164,7 +165,7 @@ impl Document {
                     imported.leave(*line, text, "it is built from sources, not pulled");
                 }
                 Place::Compose(_) if is_compose => {
-                    // A variable's value is the machine's own affair; its default is not.
+                    // The environment is unknown here; only defaults apply.
                     match expand(text, &|_| None) {
                         Ok(expanded) => imported.take(*line, &expanded),
                         Err(reason) => imported.leave(*line, text, &reason),
@@ -172,7 +173,7 @@ impl Document {
                 }
                 _ if kind.is_none() || is_data => {}
                 Place::Container => imported.take(*line, text),
-                // Some other thing's `image` may be a picture.
+                // Elsewhere, `image` may name a picture.
                 _ => match text.parse::<Reference>() {
                     Ok(Reference {
                         tag: None,
@@ -195,12 +196,12 @@ impl Document {
 }
 
 impl Place {
-    /// What the value at the end of these keys is, if it is an image.
+    /// The place that these nested keys lead to, if its value names an image.
     fn of(keys: &[&str]) -> Option<Self> {
         const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
         match keys {
             ["services", service, "image"] => Some(Self::Compose(Some((*service).to_owned()))),
-            // Extension fields are there to be referred to from services.
+            // Services use extension fields through anchors.
             [first, .., "image"] if first.starts_with("x-") => Some(Self::Compose(None)),
             [.., "image", "reference"] => Some(Self::Container),
             [.., of, "", "image"] if CONTAINERS.contains(of) => Some(Self::Container),

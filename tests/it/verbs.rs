@@ -580,10 +580,7 @@ fn import_of_what_it_cannot_read_changes_nothing() {
             "bad.yaml",
             "bad.yaml: it is neither a compose file nor a Kubernetes manifest; correct the file, or leave it out",
         ),
-        (
-            "notes.txt",
-            "'notes.txt' is the name of no known kind of file",
-        ),
+        ("notes.txt", "unknown file name 'notes.txt'"),
         ("missing.nix", "missing.nix: No such file or directory"),
     ] {
         workspace.run(&["import", file]).code(1).error(message);
@@ -594,7 +591,7 @@ fn import_of_what_it_cannot_read_changes_nothing() {
     assert!(
         outcome
             .stdout
-            .contains("failed  notes.txt: 'notes.txt' is the name of no known"),
+            .contains("failed  notes.txt: unknown file name 'notes.txt'"),
         "{outcome:#?}"
     );
     assert!(workspace.read("i").contains("docker.io/a"));

@@ -1,5 +1,5 @@
-//! Adds and removes entries in the text of `images.json`. Users choose its order and
-//! formatting, so an edit leaves every other byte unchanged.
+//! Adds and removes entries in the text of `images.json`. Users choose its order
+//! and formatting, so an edit leaves every other byte unchanged.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -94,8 +94,8 @@ impl Editor {
         entries.map(|entry| (entry.image, entry.text))
     }
 
-    /// Adds an entry, formatted like the others. It goes to its place in the order of
-    /// names if the file is sorted, otherwise to the end.
+    /// Adds an entry, formatted like the others. It goes to its place in the order
+    /// of names if the file is sorted, otherwise to the end.
     pub fn add(&mut self, tracked: &TrackedImage) {
         self.add_all([tracked.clone()]);
     }
@@ -110,8 +110,8 @@ impl Editor {
         self.add_texts(entries);
     }
 
-    /// An entry of these fields on one line, or, if that is too long, with one field a
-    /// line and the file's indent and line ends.
+    /// An entry of these fields on one line, or, if that is too long, with one
+    /// field a line and the file's indent and line ends.
     fn in_style(&self, fields: &[String]) -> String {
         let line = format!("{{ {} }}", fields.join(", "));
         let separator = self.separator.as_deref().unwrap_or(FIRST);
@@ -247,8 +247,8 @@ fn fields(tracked: &TrackedImage) -> Vec<String> {
         let strategies = tracked.strategies.iter().map(|(precision, strategy)| {
             let value = match strategy {
                 Strategy::Matching(requirements) => one_or_many(requirements),
-                // Only the fields of the first nix-oci-hashes give lower bounds, and
-                // nothing writes those.
+                // Only the fields of the first nix-oci-hashes give lower bounds,
+                // and nothing writes those.
                 Strategy::Newest | Strategy::Since(_) => "true".to_owned(),
             };
             format!("\"{precision}\": {value}")

@@ -38,8 +38,8 @@ pub struct TrackedImage {
     /// Patterns that read versions from tags. Without any, [`Version::parse`] reads
     /// them.
     pub patterns: Vec<Pattern>,
-    /// How many of the newest releases each strategy selects in each variant. `None`:
-    /// three for [`Strategy::Newest`], all for [`Strategy::Matching`].
+    /// How many of the newest releases each strategy selects in each variant.
+    /// `None`: three for [`Strategy::Newest`], all for [`Strategy::Matching`].
     pub keep: Option<usize>,
     /// Tags that are tracked whatever the other fields say.
     pub tags: BTreeSet<Tag>,
@@ -61,8 +61,8 @@ pub enum Strategy {
 /// Parses the text of an `images.json`. Errors name the file `origin`.
 ///
 /// # Errors
-/// If the text does not have the format of `docs/images-json.md`. The error has line,
-/// column and remedy.
+/// If the text does not have the format of `docs/images-json.md`. The error has
+/// line, column and remedy.
 pub fn parse(content: &[u8], origin: &str) -> Result<Vec<TrackedImage>, FileError> {
     struct Images(Vec<TrackedImage>);
     impl<'de> Deserialize<'de> for Images {
@@ -325,9 +325,9 @@ impl TrackedImage {
         self.patterns.iter().find_map(|pattern| pattern.read(tag))
     }
 
-    /// The version of `tag`, its tracked variant, and the number for each `#` of the
-    /// variant. If several variants match, one with a prerelease word (`-ea`, `-dev`)
-    /// wins.
+    /// The version of `tag`, its tracked variant, and the number for each `#` of
+    /// the variant. If several variants match, one with a prerelease word (`-ea`,
+    /// `-dev`) wins.
     #[cfg(feature = "refresh")]
     pub(crate) fn read(
         &self,
@@ -353,8 +353,8 @@ impl TrackedImage {
     }
 
     /// Applies the `initial...` fields of the first nix-oci-hashes: each tag is
-    /// tracked; a version is also the lower bound of its variant; an empty list turns
-    /// the strategy off.
+    /// tracked; a version is also the lower bound of its variant; an empty list
+    /// turns the strategy off.
     fn take_initial(&mut self, initial: [(Precision, Option<Vec<Tag>>); 3]) {
         for (precision, tags) in initial {
             let Some(tags) = tags else {
@@ -364,8 +364,8 @@ impl TrackedImage {
             let mut bounds = BTreeMap::new();
             for tag in tags {
                 if let Some(version) = tag.version() {
-                    // Use the pattern in 'variants' that matches the suffix, if any;
-                    // otherwise the suffix itself is the variant.
+                    // Use the pattern in 'variants' that matches the suffix, if
+                    // any; otherwise the suffix itself is the variant.
                     let mut variants = self.variants.iter();
                     let known =
                         variants.find(|variant| variant.matches(version.variant()).is_some());

@@ -1,5 +1,5 @@
-//! Proposes an entry for a new image. It follows the versions that `latest`, or another
-//! usual tag such as `stable`, has the same digest as.
+//! Proposes an entry for a new image. It follows the versions that `latest`, or
+//! another usual tag such as `stable`, has the same digest as.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,15 +71,15 @@ impl<'a> Listing<'a> {
     }
 
     /// Version tags that may have the digest of [`word`](Self::word), the likeliest
-    /// first: the newest tag of each form, precision and major number, then the second
-    /// newest of each, and so on.
+    /// first: the newest tag of each form, precision and major number, then the
+    /// second newest of each, and so on.
     pub fn probes(&self) -> Vec<&'a Tag> {
         let mut lines: BTreeMap<_, Vec<&Candidate<'a>>> = BTreeMap::new();
         for candidate in &self.versions {
             let version = &candidate.version;
             let precision = version.precision();
-            // Tags with one number share a line: by major, each would be alone in its
-            // line.
+            // Tags with one number share a line: by major, each would be alone in
+            // its line.
             let major = (precision > Precision::Major).then(|| version.numbers()[0]);
             let line = (candidate.form.clone(), precision, major);
             lines.entry(line).or_default().push(candidate);
@@ -117,9 +117,9 @@ impl<'a> Listing<'a> {
         relatives.into_iter().map(|other| other.tag).collect()
     }
 
-    /// Proposes to follow the most precise version in `same`, the tags with the digest
-    /// of `word`, at every precision that `same` has of it. `None` if `same` has no
-    /// version.
+    /// Proposes to follow the most precise version in `same`, the tags with the
+    /// digest of `word`, at every precision that `same` has of it. `None` if `same`
+    /// has no version.
     pub fn follow(&self, word: &Tag, same: &BTreeSet<&Tag>) -> Option<Proposal> {
         let of_same = |candidate: &&Candidate<'a>| same.contains(candidate.tag);
         let current = self
@@ -149,9 +149,9 @@ impl<'a> Listing<'a> {
         Some(self.propose(current, precisions.collect(), Some(word)))
     }
 
-    /// Proposes an entry from the tag names alone: the newest plain versions, or without
-    /// any those of the most frequent form. `None` if the image has neither a version
-    /// nor one of [`USUAL_TAGS`].
+    /// Proposes an entry from the tag names alone: the newest plain versions, or
+    /// without any those of the most frequent form. `None` if the image has neither
+    /// a version nor one of [`USUAL_TAGS`].
     pub fn newest(&self) -> Option<Proposal> {
         let word = self.word();
         let mut forms: BTreeMap<&Form, Vec<&Candidate<'a>>> = BTreeMap::new();
@@ -174,7 +174,8 @@ impl<'a> Listing<'a> {
             .iter()
             .max_by_key(|candidate| (candidate.order(), candidate.version.precision()))?;
         let major = current.version.numbers()[0];
-        // Skip precisions that only older major versions have: no new tag will come.
+        // Skip precisions that only older major versions have: no new tag will
+        // come.
         let precisions = candidates
             .iter()
             .filter(|other| other.version.numbers()[0] == major)
@@ -224,7 +225,8 @@ impl<'a> Listing<'a> {
         }
     }
 
-    /// The pattern, and its form with or without `{revision}` if a tag matches that.
+    /// The pattern, and its form with or without `{revision}` if a tag matches
+    /// that.
     fn with_revision(&self, pattern: &str) -> Vec<Pattern> {
         let other = if pattern.contains("{revision}") {
             pattern.replacen(".{revision}", "", 1)
@@ -293,8 +295,8 @@ fn template(tag: &str) -> Option<String> {
             pattern.push_str(rest);
             break;
         }
-        // Digits after a letter belong to the word (`i2p`), except after the `T` of a
-        // time (`T16-13`).
+        // Digits after a letter belong to the word (`i2p`), except after the `T` of
+        // a time (`T16-13`).
         let is_within = before.ends_with(|c: char| c.is_ascii_alphabetic()) && before != "T";
         if is_within {
             if numbers > 0 {
@@ -365,8 +367,8 @@ mod tests {
         Listing::new(&tags).newest().map(written)
     }
 
-    /// The proposal for an image with the tags `same`, `others` and `latest`, if `latest`
-    /// has the digest of `same`.
+    /// The proposal for an image with the tags `same`, `others` and `latest`, if
+    /// `latest` has the digest of `same`.
     fn followed(same: &[&str], others: &[&str]) -> Option<String> {
         let tags: BTreeSet<Tag> = tags(&[same, others, &["latest"]].concat());
         let same: BTreeSet<&Tag> = tags

@@ -1,5 +1,5 @@
-//! Reads Dockerfiles and Containerfiles: `FROM`, `COPY --from` and `RUN --mount=from=`,
-//! with the defaults of `ARG` expanded.
+//! Reads Dockerfiles and Containerfiles: `FROM`, `COPY --from` and `RUN
+//! --mount=from=`, with the defaults of `ARG` expanded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,8 @@ use super::variables::expand;
 
 type Arguments = BTreeMap<String, String>;
 
-/// Largest total size of all values of `ARG`, in bytes. Further arguments stay unset.
+/// Largest total size of all values of `ARG`, in bytes. Further arguments stay
+/// unset.
 const MOST_VALUES: usize = 1 << 20;
 
 pub(super) fn parse(text: &str) -> Imported {
@@ -136,8 +137,8 @@ fn instructions(text: &str) -> Vec<(usize, String)> {
     instructions
 }
 
-/// The delimiters of an instruction's heredocs. Only `RUN`, `COPY` and `ADD` can have
-/// heredocs.
+/// The delimiters of an instruction's heredocs. Only `RUN`, `COPY` and `ADD` can
+/// have heredocs.
 fn heredocs(instruction: &str) -> Vec<String> {
     let mut words = instruction.split_whitespace();
     let may_have = words.any(|word| {

@@ -1,6 +1,6 @@
-//! Reads image references from compose files, Dockerfiles, Kubernetes manifests, Nix
-//! files, and the images.json and digests.json of this and the first nix-oci-hashes.
-//! Sends no requests to registries.
+//! Reads image references from compose files, Dockerfiles, Kubernetes manifests,
+//! Nix files, and the images.json and digests.json of this and the first
+//! nix-oci-hashes. Sends no requests to registries.
 
 mod dockerfile;
 mod imported;
@@ -24,7 +24,8 @@ const REMEDY: &str = "pass compose files, Dockerfiles, Containerfiles, Kubernete
 /// Reads the file at `path`. Its name determines the format.
 ///
 /// # Errors
-/// If the file is unreadable, too large or malformed, or its name fits no known format.
+/// If the file is unreadable, too large or malformed, or its name fits no known
+/// format.
 pub fn read(path: &Path) -> Result<Imported, FileError> {
     let kind = Kind::of(path)?;
     let failed = |message: &str, remedy| FileError::new(path.display(), message, remedy);
@@ -38,8 +39,8 @@ pub fn read(path: &Path) -> Result<Imported, FileError> {
     kind.parse(&text, path)
 }
 
-/// Parses `text` in the format that the name of `path` determines. Does not access the
-/// file system.
+/// Parses `text` in the format that the name of `path` determines. Does not access
+/// the file system.
 ///
 /// # Errors
 /// If the name fits no known format, or the text is malformed.

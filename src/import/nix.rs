@@ -1,7 +1,7 @@
 //! Reads Nix files: every attribute `image` whose value is a literal string.
 //!
-//! Uses the tokenizer of rnix, which already separates code, comments and strings. Its
-//! parser is recursive, so a deeply nested file could overflow the stack.
+//! Uses the tokenizer of rnix, which already separates code, comments and strings.
+//! Its parser is recursive, so a deeply nested file could overflow the stack.
 
 use rnix::SyntaxKind::{
     self, TOKEN_ASSIGN, TOKEN_COMMENT, TOKEN_IDENT, TOKEN_SEMICOLON, TOKEN_STRING_CONTENT,
@@ -14,7 +14,8 @@ use crate::reference::Reference;
 /// Deepest nesting of `${`. The tokenizer's time for a token grows with its depth.
 const DEEPEST: usize = 100;
 
-/// Longest run of `+`, `-` and `.`. The tokenizer's time is quadratic in its length.
+/// Longest run of `+`, `-` and `.`. The tokenizer's time is quadratic in its
+/// length.
 const LONGEST_RUN: usize = 1000;
 
 /// Most tokens of a value that are read.

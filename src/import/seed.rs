@@ -11,8 +11,8 @@ use crate::table::Table;
 const REMEDY: &str = "correct the file, or leave it out: a JSON file must be an images.json, a digests.json, a compose \
                       file or a Kubernetes manifest";
 
-/// The digests.json of the first nix-oci-hashes: by image, tag and platform, the pinned
-/// reference.
+/// The digests.json of the first nix-oci-hashes: by image, tag and platform, the
+/// pinned reference.
 type Digests = UniqueMap<ImageName, UniqueMap<Tag, UniqueMap<String, String>>>;
 
 pub(super) fn parse(text: &str, origin: &str) -> Result<Imported, FileError> {

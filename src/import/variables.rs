@@ -7,12 +7,12 @@ const MAX_NESTING: usize = 16;
 /// Longest expanded text, in bytes. No reference is that long.
 const LONGEST_EXPANDED: usize = 1024;
 
-/// Expands `$NAME`, `${NAME}`, `${NAME:-default}` and `${NAME:+alternative}` in `text`.
-/// Defaults and alternatives may contain variables.
+/// Expands `$NAME`, `${NAME}`, `${NAME:-default}` and `${NAME:+alternative}` in
+/// `text`. Defaults and alternatives may contain variables.
 ///
 /// # Errors
-/// If `value` returns `None` for a variable without a default, a brace is not closed,
-/// or the result is too long.
+/// If `value` returns `None` for a variable without a default, a brace is not
+/// closed, or the result is too long.
 pub(super) fn expand(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     let unknown = |name: &str| format!("the variable {} has no value here", Quoted(name));
     let name_end = |text: &str| {

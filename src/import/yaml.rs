@@ -85,7 +85,8 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
                 }
             }
             Event::Alias(anchor) => {
-                // An alias to a collection has no value: its anchor was read already.
+                // An alias to a collection has no value: its anchor was read
+                // already.
                 let value = anchors.get(&anchor).cloned().unwrap_or_default();
                 document.scalar(&mut levels, line, value);
             }

@@ -1,4 +1,4 @@
-//! Backfill: adds platforms that images.json has begun to list to older pins.
+//! Backfill: adds platforms that are new in images.json to older pins.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,20 +10,20 @@ use crate::reference::{Digest, Platform, Tag};
 use crate::registry::{Cause, Client, RegistryError};
 use crate::table::{Pin, Pins};
 
-/// What a backfill starts from.
+/// The inputs of a backfill.
 pub(super) struct Backfill<'a> {
     pub(super) client: &'a Client,
     pub(super) tracked: &'a TrackedImage,
     pub(super) old_pins: &'a Pins,
     /// Tags that the registry no longer has.
     pub(super) gone: &'a BTreeSet<Tag>,
-    /// The indexes that this refresh has read.
+    /// The indexes that this refresh has fetched already.
     pub(super) read: &'a Indexes,
 }
 
 impl Backfill<'_> {
-    /// Adds missing platforms to `pins`, whose digests are known, so that no tag is
-    /// requested. The newest pin is the probe, and is updated last, so an interrupted
+    /// Adds missing platforms to `pins`. Fetches indexes by the pinned digests, and
+    /// no tags. The newest pin is the probe, and is updated last, so an interrupted
     /// backfill is retried on the next run.
     pub(super) async fn run(&self, pins: &mut Pins) -> Vec<Problem> {
         let Some(newest) = self.newest(pins) else {
@@ -40,7 +40,8 @@ impl Backfill<'_> {
             Indexes::new()
         };
         let has_new_platform = if probe.is_empty() {
-            // A new release has a platform that no pin had before.
+            // The newest pin needs no probe. Its index, or another that was
+            // fetched, may have a tracked platform that no old pin has.
             let known = self.old_pins.values().flat_map(|pin| pin.platforms.keys());
             !missing.is_empty() && self.offers_more(self.read, &known.collect())
         } else {
@@ -61,7 +62,7 @@ impl Backfill<'_> {
         self.add(pins, &indexes)
     }
 
-    /// The pins whose platforms a registry has confirmed, of tags that it still has.
+    /// The pins with recorded platforms whose tag the registry still has.
     fn verified<'p>(&self, pins: &'p Pins) -> impl Iterator<Item = (&'p Tag, &'p Arc<Pin>)> {
         pins.iter()
             .filter(|(tag, pin)| !self.gone.contains(*tag) && !pin.platforms.is_empty())
@@ -79,7 +80,7 @@ impl Backfill<'_> {
         !self.read.contains_key(&pin.digest) && !pin.is_complete(&self.tracked.platforms)
     }
 
-    /// Whether `indexes` have a tracked platform beyond those that are `known`.
+    /// Whether `indexes` have a tracked platform that is not in `known`.
     fn offers_more(&self, indexes: &Indexes, known: &BTreeSet<&Platform>) -> bool {
         let offered = indexes.values().flatten();
         let mut offered = offered.flat_map(|index| index.manifests.keys());

@@ -1,4 +1,4 @@
-//! Which of the listed tags an entry of images.json takes, and why.
+//! Selects tags of a tag list by the strategies of an entry of images.json.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,13 +13,13 @@ struct Candidate<'a> {
     tag: &'a Tag,
     version: Version,
     variant: &'a VariantPattern,
-    /// What each `#` of the variant stands for.
+    /// The number for each `#` of the variant.
     numbers: Vec<u64>,
 }
 
 type Outcomes<'a> = BTreeMap<&'a Tag, Result<Taken, Left>>;
 
-/// Of each listed tag, whether `tracked` takes it, and why or why not.
+/// For each listed tag, why `tracked` selects or skips it.
 pub(super) fn choose<'a>(
     tracked: &'a TrackedImage,
     listed: &'a BTreeSet<Tag>,
@@ -63,7 +63,7 @@ pub(super) fn choose<'a>(
             }
         }
     }
-    // They take part in the ranking, and are taken whatever their rank.
+    // Tags in `tags` count towards `keep`, and are selected whatever their rank.
     let always = listed.iter().filter(|tag| tracked.tags.contains(*tag));
     outcomes.extend(always.map(|tag| (tag, Ok(Taken::Listed))));
     outcomes
@@ -95,8 +95,8 @@ fn candidate<'a>(
     }
 }
 
-/// What a strategy of requirements takes: of a tag that several satisfy, the first
-/// that takes it is the reason.
+/// Selects tags by a list of requirements. The reason for a tag names the first
+/// requirement that selects it.
 fn matching<'a>(
     candidates: &[Candidate<'a>],
     precision: Precision,
@@ -124,7 +124,7 @@ fn matching<'a>(
             let is_better = match outcomes.get(tag) {
                 None => true,
                 Some(Ok(_)) => false,
-                // That it satisfies another requirement says more.
+                // "Satisfied but too old" is a better reason than "not satisfied".
                 Some(Err(before)) => outcome.is_ok() || matches!(before, Left::Unsatisfied { .. }),
             };
             if is_better {
@@ -135,9 +135,9 @@ fn matching<'a>(
     outcomes
 }
 
-/// Of the candidates that fit, the newest `keep` releases of each variant, or all;
-/// of one release the highest build. Every spelling of that (`v1.2.3`, `1.2.3`)
-/// is taken: people write either.
+/// Selects, among the candidates that fit, the newest `keep` releases of each
+/// variant (all without `keep`), and the highest build of each release. Selects
+/// both `v1.2.3` and `1.2.3` if the registry has both: references use either.
 fn take<'a>(
     candidates: &[Candidate<'a>],
     precision: Precision,
@@ -178,7 +178,8 @@ fn take<'a>(
     outcomes
 }
 
-/// Whether a version is a release, and not one that only a requirement takes.
+/// `Ok` for a release. Only a requirement can select a prerelease, a commit or a
+/// date.
 fn stable(version: &Version) -> Result<(), Left> {
     if version.is_prerelease() {
         Err(Left::Prerelease)

@@ -1,27 +1,27 @@
-//! What a refresh does with a tag, and why, in words.
+//! What a refresh does with a tag, and the reason as text.
 
 use std::sync::Arc;
 
 use crate::reference::{Precision, Requirement};
 
-/// What becomes of one tag, and why.
+/// What a refresh does with a tag, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// Its digest is asked for.
+    /// Request its digest.
     Ask(Taken),
-    /// Its pin is kept without asking.
+    /// Keep its pin without a request.
     Keep(Kept),
-    /// It is left in the registry.
+    /// Do not track it.
     Leave(Left),
 }
 
-/// Why a tag is asked for.
+/// Why a refresh requests the digest of a tag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Taken {
-    /// It stands in `tags`.
+    /// `tags` lists it.
     #[error("listed in 'tags'")]
     Listed,
-    /// A strategy of `true` takes it.
+    /// A strategy of `true` selects it.
     #[error("among the {keep} newest of '{precision}'")]
     Newest {
         /// The strategy.
@@ -29,7 +29,7 @@ pub enum Taken {
         /// How many releases that is.
         keep: usize,
     },
-    /// A requirement takes it.
+    /// It satisfies a requirement.
     #[error("satisfies '{requirement}' of '{precision}'")]
     Satisfies {
         /// The strategy.
@@ -37,24 +37,24 @@ pub enum Taken {
         /// The requirement.
         requirement: Arc<Requirement>,
     },
-    /// A lower bound takes it.
+    /// It is at or above a lower bound.
     #[error("no older than the bound of '{0}'")]
     Since(Precision),
-    /// It is pinned, and is no full version.
+    /// It is pinned, and is not a full version, so it may move.
     #[error("pinned, and may move")]
     Floating,
     /// It is pinned, without any of the tracked platforms.
     #[error("pinned, and none of its platforms is recorded")]
     Incomplete,
-    /// It is pinned, and everything pinned is asked for.
-    #[error("pinned, and every pin is asked for")]
+    /// It is pinned, and `all` requests every pin.
+    #[error("pinned, and every pin is requested")]
     All,
 }
 
-/// Why a pin is kept without asking.
+/// Why a refresh keeps a pin without a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Kept {
-    /// It is a full version that no strategy takes any more.
+    /// It is a full version that no strategy selects any more.
     #[error("pinned, a full version that no strategy takes any more")]
     Full,
     /// The registry no longer lists it.
@@ -62,34 +62,34 @@ pub enum Kept {
     Gone,
 }
 
-/// Why a tag is left.
+/// Why a refresh skips a tag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Left {
-    /// It is a word.
+    /// It is not a version.
     #[error("no version, and not listed in 'tags'")]
     NoVersion,
-    /// No pattern fits.
+    /// No pattern matches it.
     #[error("does not fit 'pattern', and not listed in 'tags'")]
     NoPattern,
-    /// `ignore` has it.
+    /// `ignore` matches it.
     #[error("listed in 'ignore'")]
     Ignored,
     /// Its variant is not tracked.
     #[error("variant '{0}' is not listed in 'variants'")]
     OtherVariant(String),
-    /// Nothing is taken of its precision.
+    /// Its precision has no strategy, or no lower bound for its variant.
     #[error("no strategy '{0}' for its variant")]
     Off(Precision),
     /// It is a prerelease.
     #[error("a prerelease, which only a requirement that names one takes")]
     Prerelease,
-    /// It is one long number.
+    /// It looks like a commit hash or a date.
     #[error("a commit or a date rather than a version")]
     CommitOrDate,
     /// The release has a later build.
     #[error("an older build of its release")]
     OlderBuild,
-    /// There are enough newer ones.
+    /// `keep` newer releases exist.
     #[error("older than the {keep} newest of '{precision}'")]
     Older {
         /// The strategy.
@@ -97,7 +97,7 @@ pub enum Left {
         /// How many releases that is.
         keep: usize,
     },
-    /// The requirement is for others.
+    /// It does not satisfy the requirement.
     #[error("does not satisfy '{requirement}' of '{precision}'")]
     Unsatisfied {
         /// The strategy.

@@ -1,4 +1,4 @@
-//! Many requests for one image at once.
+//! Concurrent requests for one image.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use super::options::Progress;
 use crate::reference::{Digest, ImageName, Tag};
 use crate::registry::{Client, IndexPlatforms, RegistryError};
 
-/// Requests for one image at once.
+/// Most concurrent requests for one image.
 const REQUESTS_AT_ONCE: usize = 32;
 
 /// The platforms of each digest that was requested.

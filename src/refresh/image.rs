@@ -14,7 +14,7 @@ use crate::reference::{Digest, ImageName, Platform, Tag};
 use crate::registry::{Client, IndexPlatforms, RegistryError};
 use crate::table::{Pin, Pins, Table};
 
-/// What a refresh has found for an image.
+/// The result of refreshing one image.
 pub(super) struct RefreshedImage {
     pub(super) image: ImageName,
     pub(super) pins: Pins,
@@ -48,7 +48,7 @@ impl RefreshedImage {
     }
 }
 
-/// Refreshes an image. What fails keeps its pin of the `old` table.
+/// Refreshes one image. A tag whose request fails keeps its pin of the `old` table.
 pub(super) async fn refresh_image(
     tracked: &TrackedImage,
     old: &Table,
@@ -75,7 +75,7 @@ pub(super) async fn refresh_image(
         }
     };
     let plan = plan(tracked, &old_pins, &listed, options);
-    // It may be large, and others wait for its permit.
+    // Free a large list, and the memory permit that other images wait for.
     drop(listed);
     let requested: BTreeSet<&Tag> = plan.ask().collect();
     progress.listed(registry, requested.len());
@@ -118,7 +118,7 @@ pub(super) async fn refresh_image(
     refreshed
 }
 
-/// Decides which old pins still hold.
+/// Decides which old pins are still valid, and builds the new ones.
 struct Stale<'a> {
     old_pins: &'a Pins,
     tracked: &'a TrackedImage,
@@ -126,7 +126,7 @@ struct Stale<'a> {
 }
 
 impl Stale<'_> {
-    /// Whether the index of `digest` has to be read for `tag`.
+    /// Whether the pin of `tag` needs the index of `digest`.
     fn is(&self, tag: &Tag, digest: &Digest) -> bool {
         let platforms = &self.tracked.platforms;
         let Some(pin) = self.old_pins.get(tag) else {
@@ -136,8 +136,8 @@ impl Stale<'_> {
         pin.digest != *digest || !is_known
     }
 
-    /// Adds the pin of `tag`, by the digest that the registry has for it and the
-    /// indexes that were `read`.
+    /// Adds the pin of `tag` to `refreshed`. `digest` is the registry's response
+    /// for the tag, `read` has the fetched indexes.
     fn pin(
         &self,
         tag: &Tag,
@@ -174,7 +174,8 @@ impl Stale<'_> {
         let pin = match pin {
             Ok(pin) => pin,
             Err(problem) => {
-                // A response, unlike a failure, says that nothing is left of the pin.
+                // After a failed request the pin may still be right. A response
+                // without a tracked platform proves that it is not.
                 let is_response = matches!(problem, Problem::NoPlatform { .. });
                 refreshed.problems.push(problem);
                 old_pin
@@ -216,9 +217,9 @@ fn new_pin(
     Ok(Pin::new(digest, platforms))
 }
 
-/// The pins without the tags that images.json ignores, and without the platforms
-/// that it no longer lists. A pin with no other platform stays as it is until the
-/// registry has said what its tag offers.
+/// Removes the tags that images.json ignores and the platforms that it no longer
+/// lists. A pin that would lose all platforms stays unchanged until the registry
+/// returns the platforms of its tag.
 fn prune(pins: &Pins, tracked: &TrackedImage) -> Pins {
     let mut pins = pins.clone();
     pins.retain(|tag, _| !tracked.ignores(tag));
@@ -236,7 +237,8 @@ fn prune(pins: &Pins, tracked: &TrackedImage) -> Pins {
     pins
 }
 
-/// Records in each pin what the patterns of images.json read from its tag.
+/// Records in each pin the version that the patterns of images.json read from its
+/// tag.
 fn record_versions(pins: &mut Pins, tracked: &TrackedImage) {
     for (tag, pin) in pins {
         let version = tracked.recorded_version(tag).map(Box::new);
@@ -246,7 +248,8 @@ fn record_versions(pins: &mut Pins, tracked: &TrackedImage) {
     }
 }
 
-/// Whether a pin has a platform that images.json lists, or none as yet.
+/// Whether a pin has a platform that images.json lists, or no recorded platforms
+/// yet.
 fn is_tracked(pin: &Pin, tracked: &TrackedImage) -> bool {
     let mut platforms = pin.platforms.keys();
     pin.platforms.is_empty() || platforms.any(|platform| tracked.platforms.contains(platform))

@@ -1,5 +1,5 @@
-//! A refresh: images.json, the old table and the registries in, a new table
-//! and a report out.
+//! Refreshes the table: reads images.json, the old table and the registries, and
+//! returns a new table and a report.
 
 mod backfill;
 mod choose;

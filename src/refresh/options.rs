@@ -1,18 +1,18 @@
-//! What a refresh is to do, and whom it tells how far it has come.
+//! The options of a refresh, and the trait that receives its progress.
 
 use std::time::Duration;
 
 use super::scope::Scope;
 
-/// What a refresh is to do.
+/// The options of a refresh.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The images that it refreshes.
     pub scope: Scope,
-    /// Whether it requests the digest of every pinned tag, those of full versions
-    /// that no strategy takes too.
+    /// Whether to request every pinned tag that the registry lists, including full
+    /// versions that no strategy selects.
     pub all: bool,
-    /// Whether the report has the decision on every tag, and why.
+    /// Whether the report has the decision for every tag.
     pub explain: bool,
 }
 
@@ -20,11 +20,11 @@ pub struct Options {
 pub trait Progress {
     /// `images` images of `registry` will be refreshed.
     fn registry(&self, registry: &str, images: usize);
-    /// The tag list of an image of `registry` has come, or failed; the digests of
-    /// `tags` tags follow.
+    /// The request for a tag list of `registry` has succeeded or failed. The
+    /// digests of `tags` tags follow.
     fn listed(&self, registry: &str, tags: usize);
-    /// The digest of one tag of `registry` has come, or failed.
+    /// The request for the digest of one tag has succeeded or failed.
     fn answered(&self, registry: &str);
-    /// `registry` is paused by a rate limit for `left`.
+    /// A rate limit pauses `registry` for another `left`.
     fn paused(&self, registry: &str, left: Duration);
 }

@@ -1,5 +1,5 @@
-//! Which tags of an image are asked for: a function of images.json, the old
-//! pins and the tag list, and of nothing else.
+//! Decides which tags of an image to request. A pure function of the image's entry,
+//! the old pins, the tag list and the options.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,24 +13,25 @@ use crate::table::Pins;
 /// What a refresh does with the tags of one image.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// What becomes of each tag that is listed, pinned, or in `tags`, and why.
+    /// The decision for each pinned tag, each selected tag and each tag of `tags`.
+    /// With `explain`, for each listed tag.
     pub decisions: BTreeMap<Tag, Decision>,
     /// Tags that name a full version, which should never point elsewhere.
     pub full: BTreeSet<Tag>,
 }
 
 impl Plan {
-    /// Tags whose digest is asked for.
+    /// Tags whose digest to request.
     pub fn ask(&self) -> impl Iterator<Item = &Tag> {
         self.which(|decision| matches!(decision, Decision::Ask(_)))
     }
 
-    /// Pins that are kept without asking.
+    /// Pinned tags to keep without a request.
     pub fn keep(&self) -> impl Iterator<Item = &Tag> {
         self.which(|decision| matches!(decision, Decision::Keep(_)))
     }
 
-    /// Of the kept ones, those the registry no longer lists.
+    /// Pinned tags that the registry no longer lists. Their pins are kept.
     pub fn gone(&self) -> impl Iterator<Item = &Tag> {
         self.which(|decision| matches!(decision, Decision::Keep(Kept::Gone)))
     }
@@ -41,9 +42,9 @@ impl Plan {
     }
 }
 
-/// Decides what to do with the tags of `tracked`, given the `pins` there are
-/// and the tags that the registry lists. With `all`, every pin is asked for;
-/// what is left is among the decisions only with `explain`.
+/// Decides what to do with the tags of `tracked`, given the old `pins` and the tags
+/// that the registry lists. With `all`, requests every pinned tag that the registry
+/// lists. Only with `explain`, the plan has skipped tags.
 pub fn plan(
     tracked: &TrackedImage,
     pins: &Pins,
@@ -83,9 +84,9 @@ pub fn plan(
     Plan { decisions, full }
 }
 
-/// Of `tags`, those that name a full version: where no tag of the variant says
-/// more precisely which release of it is meant (`18.6` beside `9.6.24`). A lone
-/// number is one only where the variant has nothing more precise at all.
+/// The tags of `tags` that name a full version. A version is full if the variant
+/// has no more precise tag of it: `18.6` is full beside `9.6.24`, `9.6` is not. A
+/// single number is full only if the variant has no release with more numbers.
 fn full_versions(
     tags: &BTreeSet<&Tag>,
     tracked: &TrackedImage,
@@ -95,7 +96,7 @@ fn full_versions(
     let mut variants: BTreeMap<String, Vec<(&Tag, Version)>> = BTreeMap::new();
     for tag in tags {
         let (version, variant) = match tracked.read(tag, builds) {
-            // A build is of one release, however few numbers that has.
+            // A build belongs to one release, even with fewer than three numbers.
             Some((version, variant, numbers)) => {
                 if version.has_build() || !numbers.is_empty() {
                     full.insert((*tag).clone());
@@ -117,7 +118,7 @@ fn full_versions(
             .iter()
             .filter(|(_, version)| !version.is_prerelease());
         let most = releases.map(|(_, version)| version.precision()).max();
-        // What a more precise release, or prerelease, is one of.
+        // The prefixes of all versions: each has a more precise tag.
         let coarse: BTreeSet<(bool, &[u64])> = versions
             .iter()
             .flat_map(|(_, version)| {
@@ -154,7 +155,7 @@ mod tests {
             .collect()
     }
 
-    /// An image of one platform, which is the one that [`pins`] have.
+    /// An entry with the one platform that [`pins`] have.
     fn tracked(entry: &str) -> TrackedImage {
         let content = format!(
             "[{{ \"image\": \"docker.io/a\", \"platforms\": [\"linux/amd64\"], {entry} }}]"
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn true_takes_the_newest_of_each_precision() {
+    fn true_selects_the_newest_of_each_precision() {
         let listed = [
             "31",
             "32",
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_requirement_takes_all_that_satisfy_it() {
+    fn a_requirement_selects_all_that_satisfy_it() {
         let listed = [
             "31",
             "32",
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn lower_bounds_hold_in_their_variant() {
+    fn a_lower_bound_applies_to_its_variant_only() {
         let listed = [
             "28",
             "29",
@@ -394,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ignored_is_never_taken_save_where_tags_has_it() {
+    fn tags_overrides_ignore() {
         let listed = ["5.2.3", "5.2.2", "20.04.1", "14.3.9", "14.3.9-nightly"];
         assert_eq!(
             asked(r#""ignore": ["20.04.1", "14.*"], "keep": 1"#, &listed),
@@ -470,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_of_a_prerelease_is_taken_where_variants_has_it() {
+    fn variants_can_name_a_prerelease_word() {
         let listed = [
             "25-ea",
             "25-ea-slim",
@@ -487,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn builds_are_plain_and_commits_are_no_versions() {
+    fn builds_are_of_the_plain_variant_and_commits_are_not_versions() {
         let listed = [
             "1.43.3.10861-07dfddaeb",
             "1.43.2.10687-563120264",
@@ -503,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn pins_stay_and_only_floating_ones_are_asked_again() {
+    fn only_floating_pins_are_requested_again() {
         let entry = tracked(r#""strategies": { "major-minor-patch": true }, "keep": 1"#);
         let pins = pins(&["33", "33.0", "33.0.9", "32.0.1", "edge"], true);
         let listed = tags(["33", "33.0", "33.0.9", "34.0.1", "edge"]);
@@ -528,19 +529,19 @@ mod tests {
     }
 
     #[test]
-    fn a_pin_without_platforms_is_asked_for() {
+    fn a_pin_without_platforms_is_requested() {
         let entry = tracked(r#""strategies": {}"#);
         let listed = tags(["1.2.3"]);
         assert_eq!(ask(&entry, &pins(&["1.2.3"], false), &listed), listed);
         assert_eq!(ask(&entry, &pins(&["1.2.3"], true), &listed), tags([]));
-        // Nor one that has none of those that are tracked now.
+        // A pin whose platforms are no longer tracked is requested too.
         let mut entry = entry;
         entry.platforms = ["linux/arm64".parse().unwrap()].into();
         assert_eq!(ask(&entry, &pins(&["1.2.3"], true), &listed), listed);
     }
 
     #[test]
-    fn where_there_is_no_third_number_the_second_makes_a_full_version() {
+    fn two_numbers_are_a_full_version_without_a_third() {
         let entry = tracked(r#""strategies": { "major-minor": true }, "keep": 1"#);
         let listed = tags(["18", "18.6", "17.11", "18.6-alpine"]);
         let pins = pins(&["18", "17.11"], true);
@@ -550,7 +551,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_version_is_one_that_nothing_says_more_precisely() {
+    fn a_full_version_has_no_more_precise_tag() {
         let full = |names: &[&str]| {
             let listed = tags(names.iter().copied());
             plan(

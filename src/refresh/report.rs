@@ -1,4 +1,4 @@
-//! What a refresh did, for people and machines to read.
+//! The report of a refresh: changes, problems and decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,33 +7,34 @@ use crate::reference::{Digest, ImageName, Offered, Platform, Tag, by_version};
 use crate::registry::{Quota, RegistryError};
 use crate::table::{Pin, Pins, Table};
 
-/// What became of every tag that a refresh looked at.
+/// The result of a refresh, besides the new table.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// What differs from the old table, by image and tag.
+    /// The pins that differ from the old table, sorted by image and version.
     pub changes: Vec<Change>,
-    /// How many pins are as they were.
+    /// How many pins are unchanged.
     pub kept: usize,
-    /// Tags that their registry no longer has; pins of them are kept.
+    /// Tags that their registry no longer has. Their pins are kept.
     pub gone: Vec<Gone>,
-    /// Tracked platforms that pinned tags do not offer. Where the newest pin of
-    /// an image lacks one, its manifest is asked for every time.
+    /// Tracked platforms that pins do not have. While the newest pin of an image
+    /// misses one, every refresh requests its index again.
     pub missing_platforms: Vec<MissingPlatform>,
     /// Platforms that the index of a pinned tag lists more than once, with different
     /// manifests.
     pub ambiguous: Vec<Ambiguous>,
-    /// What could not be had; old pins are kept, save where a registry answered
-    /// that nothing is left of them.
+    /// Failed requests and unusable responses. Old pins are kept, except where a
+    /// response proves that the tag has no tracked platform.
     pub problems: Vec<(ImageName, Problem)>,
-    /// What each registry that has a quota says is left of it.
+    /// The remaining pull quota, by registry, for registries that report one.
     pub quotas: BTreeMap<String, Quota>,
-    /// What became of every tag, and why, where that was asked for.
+    /// The decision for every tag, if [`Options::explain`](super::Options::explain)
+    /// is set.
     pub decisions: BTreeMap<ImageName, BTreeMap<Tag, Decision>>,
 }
 
 impl Report {
-    /// Adds what differs between the old and the new pins of `image`; `full`
-    /// are its tags that name a full version, `platforms` those that are tracked.
+    /// Adds the differences between the old and the new pins of `image`. `full` has
+    /// its tags that name a full version, `platforms` its tracked platforms.
     pub(super) fn compare(
         &mut self,
         image: &ImageName,
@@ -61,7 +62,7 @@ impl Report {
                         new: text(new),
                     }
                 }
-                // Or the digest that was written down is one of its platforms'.
+                // An imported digest may be that of a platform's manifest.
                 (Some(old), Some(new))
                     if old.platforms.is_empty()
                         && (old.digest == new.digest
@@ -97,7 +98,7 @@ impl Report {
         }
     }
 
-    /// Puts everything in the order of images and versions.
+    /// Sorts everything by image and version.
     pub(super) fn sort(&mut self) {
         let order = |image: &ImageName, tag: &Tag| (image.clone(), by_version(tag));
         self.changes
@@ -128,18 +129,18 @@ pub struct Gone {
     pub image: ImageName,
     /// The tag.
     pub tag: Tag,
-    /// Whether there is a pin of it, which is kept.
+    /// Whether the tag has a pin, which is kept.
     pub pinned: bool,
 }
 
-/// A tracked platform that some tags do not offer.
+/// A tracked platform that some pins do not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingPlatform {
     /// The image.
     pub image: ImageName,
     /// The platform.
     pub platform: Platform,
-    /// How many pins lack it.
+    /// How many pins do not have it.
     pub pins: usize,
 }
 
@@ -181,23 +182,24 @@ pub enum ChangeKind {
         new: Digest,
         /// Whether the tag is a full version, which its publisher has pushed again.
         repushed: bool,
-        /// Tracked platforms that it is no longer for.
+        /// Tracked platforms that the new index no longer has.
         lost: Vec<Platform>,
     },
-    /// The tag's digest, which was all that was known, is right, and the
-    /// platforms are recorded.
+    /// The registry confirmed a pin that had a digest only. The pin has platforms
+    /// now.
     Verified {
         /// What the tag points to, as before.
         digest: Digest,
     },
-    /// The digest is the same, the platforms recorded for it are not.
+    /// The digest is the same, but the recorded platforms differ.
     Platforms {
-        /// Platforms that are now recorded.
+        /// Platforms that only the new pin has.
         added: Vec<Platform>,
         /// Platforms that images.json no longer lists.
         removed: Vec<Platform>,
     },
-    /// Only the version differs that a pattern of images.json reads from the tag.
+    /// Only the recorded version differs, after a change of `pattern` in
+    /// images.json.
     Version {
         /// The version that was recorded.
         old: Option<String>,
@@ -215,15 +217,15 @@ pub enum ChangeKind {
 /// Why a tag, or all of an image, could not be refreshed.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
-    /// The registry gave no answer for the image.
+    /// The tag list could not be fetched.
     #[error("{0}")]
     Image(#[source] RegistryError),
-    /// The registry gave no answer for one tag.
+    /// The digest or the index of one tag could not be fetched.
     #[error("{tag}: {error}")]
     Tag {
         /// The tag.
         tag: Tag,
-        /// What the registry did.
+        /// The registry's error.
         #[source]
         error: RegistryError,
     },
@@ -251,7 +253,7 @@ mod tests {
     use crate::table::Platforms;
 
     #[test]
-    fn another_variant_of_the_same_version_is_told() {
+    fn a_changed_variant_of_the_same_version_is_reported() {
         let image: ImageName = "docker.io/eclipse-temurin".parse().unwrap();
         let table = |variant: &str| {
             let pin = Pin {

@@ -1,4 +1,4 @@
-//! Refreshes all images, all registries at once.
+//! Refreshes all images, with all registries concurrently.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -15,14 +15,16 @@ use crate::images::TrackedImage;
 use crate::registry::Client;
 use crate::table::Table;
 
-/// Images of one registry at once. The client limits the requests, so this has to
-/// keep it busy only, while some images wait for a retry.
+/// Most images of one registry that are refreshed concurrently. The client limits
+/// the requests itself; this is enough to keep it busy while some images wait for a
+/// retry.
 const IMAGES_AT_ONCE: usize = 128;
-/// How often to tell of paused registries.
+/// How often to report paused registries.
 const PAUSE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Refreshes every tracked image within the scope. Gives the new table, and the
-/// differences from `old`. What fails keeps its pins.
+/// Refreshes every tracked image in the scope. Returns the new table, and a report
+/// of the differences from `old`. Images and tags whose requests fail keep their
+/// pins.
 pub async fn refresh(
     images: &[TrackedImage],
     old: &Table,
@@ -103,7 +105,7 @@ fn add(refreshed: RefreshedImage, old: &Table, table: &mut Table, report: &mut R
         .insert(refreshed.image, refreshed.decisions);
 }
 
-/// Tells again and again which registries are paused.
+/// Reports the paused registries at every [`PAUSE_INTERVAL`], forever.
 async fn tell_pauses(client: &Client, progress: &impl Progress) -> Infallible {
     loop {
         tokio::time::sleep(PAUSE_INTERVAL).await;

@@ -1,4 +1,4 @@
-//! Which of the tracked images a refresh is for.
+//! The scope of a refresh: all tracked images, some, or a shard.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,21 +10,21 @@ use crate::reference::ImageName;
 use crate::table::Table;
 use crate::text::Quoted;
 
-/// Which images a refresh is for.
+/// Which tracked images to refresh.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Scope {
     /// All of them.
     #[default]
     All,
-    /// These; the others are in the new table as they were.
+    /// These images. The new table has the others unchanged.
     Images(BTreeSet<ImageName>),
-    /// One part of several; the others are not in the new table at all, which
-    /// is to be merged with theirs.
+    /// One shard. The new table has no other images; the tables of all shards are
+    /// merged afterwards.
     Shard(Shard),
 }
 
 impl Scope {
-    /// Whether `image` is within.
+    /// Whether `image` is in the scope.
     pub fn holds(&self, image: &ImageName) -> bool {
         match self {
             Self::All => true,
@@ -33,7 +33,7 @@ impl Scope {
         }
     }
 
-    /// What the new table has of images that are not within.
+    /// The part of the new table for images that are not in the scope.
     pub(super) fn others(&self, old: &Table) -> Table {
         match self {
             Self::All | Self::Shard(_) => Table::default(),
@@ -52,8 +52,8 @@ impl Scope {
     }
 }
 
-/// The part `number` of `count`, written `2/8`: the images whose name has a
-/// SHA-256 that says so, which is the same on every machine.
+/// Shard `number` of `count`, written `2/8`. The SHA-256 of an image's name
+/// determines its shard, so that all machines agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     number: u32,
@@ -63,13 +63,13 @@ pub struct Shard {
 /// Why a text is not a [`Shard`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "invalid shard {}: write K/N such as '1/4', for the first of four parts; K is from 1 to N",
+    "invalid shard {}: write K/N such as '1/4', for the first of four shards; K is from 1 to N",
     Quoted(.0)
 )]
 pub struct ShardError(String);
 
 impl Shard {
-    /// Whether `image` is in this part.
+    /// Whether `image` is in this shard.
     pub fn holds(&self, image: &ImageName) -> bool {
         let hash = Sha256::digest(image.as_str());
         let start = hash.iter().take(8);
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_image_is_in_one_part() {
+    fn every_image_is_in_one_shard() {
         for count in [1, 2, 3, 7, 16] {
             let shards: Vec<Shard> = (1..=count)
                 .map(|number| format!("{number}/{count}").parse().unwrap())
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_never_change() {
+    fn the_shards_never_change() {
         let part = |image: &str| {
             let image = image.parse().unwrap();
             (1..=8).find(|n| format!("{n}/8").parse::<Shard>().unwrap().holds(&image))
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_shard() {
+    fn refuses_invalid_shards() {
         for input in [
             "",
             "1",

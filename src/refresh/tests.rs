@@ -1,4 +1,4 @@
-//! Whole refreshes over a registry in this process, in tokio's time.
+//! Whole refreshes with a fake registry, in tokio's paused time.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::registry::Options as ClientOptions;
 use crate::registry::tests::fake::{Answer, Fake, digest, index};
 use crate::table::Table;
 
-/// Notes when a registry's tags are answered for.
+/// Records when digests arrive, and the reported pauses.
 struct Clock {
     start: Instant,
     asked: Mutex<Vec<(String, Duration)>>,
@@ -71,7 +71,7 @@ impl Progress for Clock {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_healthy_registry_is_done_in_its_own_time() {
+async fn a_failing_registry_does_not_delay_a_healthy_one() {
     let body = index(&[("linux/amd64", &digest("amd64"))]);
     let of_body = digest(&body).to_string();
     let fake = Fake::new(move |asked, at, _| {
@@ -106,8 +106,8 @@ async fn a_healthy_registry_is_done_in_its_own_time() {
     let clock = Clock::start();
     let (table, report) = refresh(&tracked, &old, &client, &Options::default(), &clock).await;
 
-    // Twenty listings, sixty HEADs and twenty GETs, 32 at a time: each waits
-    // for the one before it.
+    // 20 tag lists, 60 HEADs and 20 GETs, up to 32 at a time. Each image needs its
+    // tag list before its HEADs, and its HEADs before its GET.
     let asked = clock.asked.lock().unwrap();
     let healthy = asked
         .iter()
@@ -117,7 +117,7 @@ async fn a_healthy_registry_is_done_in_its_own_time() {
     assert_eq!(
         clock.start.elapsed(),
         deadline,
-        "the slow one has its time, and no more"
+        "the slow registry gets the whole deadline, and no more"
     );
     for (image, pins) in &table.images {
         match image.registry() {
@@ -148,7 +148,8 @@ async fn a_healthy_registry_is_done_in_its_own_time() {
         ),
         (20, 20, 0)
     );
-    // The one that is down is asked for what is under way, then left alone.
+    // The circuit breaker stops requests to the unreachable registry, except for
+    // those already in flight.
     let to_down = fake
         .requests()
         .iter()
@@ -158,7 +159,7 @@ async fn a_healthy_registry_is_done_in_its_own_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scope_leaves_the_others_as_they_are_or_out() {
+async fn a_scope_keeps_the_pins_of_other_images() {
     let fake = Fake::new(|_, _, _| Answer::tags(&[]));
     let tracked = r#"[{ "image": "r.example/a" }, { "image": "r.example/b" }]"#;
     let tracked = images::parse(tracked.as_bytes(), "images.json").unwrap();

@@ -1,5 +1,5 @@
-//! Resolves from within another program, on its thread: bounded in time, ended by
-//! an interrupt, and with no thread left behind.
+//! Blocking resolution on the caller's thread, with a timeout and a check for
+//! interrupts. Leaves no thread running.
 
 use std::time::Duration;
 
@@ -13,36 +13,36 @@ use crate::registry::{Cause, Client, Dns, Options, SetupError};
 
 /// How often to check for an interrupt.
 const INTERRUPT_INTERVAL: Duration = Duration::from_millis(25);
-/// How long to wait for a cache that another process writes to.
+/// How long to wait while another process holds the cache's lock.
 const CACHE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often to try whether the cache is free.
+/// How often to try to take the cache's lock.
 const CACHE_INTERVAL: Duration = Duration::from_millis(5);
 /// How much longer than the limit the client may take to report its own timeout.
 const GRACE: Duration = Duration::from_millis(250);
-/// There is no time for more.
+/// Fewer than in a refresh, because an evaluation waits.
 const RETRIES: u32 = 2;
 
-/// What a resolution may cost.
+/// Limits of one resolution.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How long it may take.
+    /// Longest time for all requests.
     pub timeout: Duration,
-    /// How old a cached answer may be.
+    /// How long a cached result is valid.
     pub ttl: Duration,
-    /// Whether only cached answers count, of any age.
+    /// Whether to send no requests and use cached results of any age.
     pub offline: bool,
 }
 
-/// Why there is no answer.
+/// Why a resolution failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BlockingError {
-    /// The registry has none.
+    /// The registry failed, or has no match.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
-    /// There is no client.
+    /// The HTTP client could not be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// There is no cached answer, and no request is allowed.
+    /// The cache has no result, and Nix is offline.
     #[error("there is no cached answer, and Nix is offline")]
     Offline,
     /// It took longer than this limit.
@@ -51,25 +51,26 @@ pub enum BlockingError {
     /// The program was interrupted.
     #[error("interrupted")]
     Interrupted,
-    /// There is no runtime.
+    /// The async runtime could not start.
     #[error("cannot start the network runtime: {0}; try again")]
     Runtime(String),
 }
 
-/// What was found, and why it is not in the cache.
+/// A result, and the error of writing it to the cache, if any.
 #[derive(Debug)]
 pub struct Resolved {
-    /// What was found.
+    /// The result.
     pub found: Found,
-    /// Why it could not be written to the cache.
+    /// The error of writing it to the cache. `None` also if another process held
+    /// the lock for too long.
     pub cache_error: Option<FileError>,
 }
 
-/// Resolves `subject` from `cache` or its registry. Ends soon after
-/// `is_interrupted` returns true; all that it started has ended by then.
+/// Resolves `subject` from `cache` or its registry. Returns soon after
+/// `is_interrupted` returns true, with all of its tasks ended.
 ///
 /// # Errors
-/// Where there is no answer within `limits`.
+/// If there is no result within `limits`.
 pub fn resolve_blocking(
     subject: &Subject,
     limits: Limits,
@@ -84,7 +85,7 @@ pub fn resolve_blocking(
     if limits.offline {
         return Err(BlockingError::Offline);
     }
-    // All work is on this thread, and ends with the runtime.
+    // All tasks run on this thread, and end when the runtime is dropped.
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| BlockingError::Runtime(crate::json::plain(&error)))?;
     runtime.block_on(async {
@@ -111,7 +112,8 @@ async fn from_registry(subject: &Subject, limit: Duration) -> Result<Found, Bloc
         dns: Dns::InProcess,
         ..Options::default()
     })?;
-    // The client keeps to the limit by itself; this is for what it does not await.
+    // The client enforces the limit for its requests; this timeout covers other
+    // waits.
     match timeout(limit + GRACE, ask(&client, subject)).await {
         Ok(Ok(found)) => Ok(found),
         Ok(Err(ResolveError::Registry(error))) if matches!(*error.cause, Cause::Timeout { .. }) => {
@@ -122,7 +124,8 @@ async fn from_registry(subject: &Subject, limit: Duration) -> Result<Found, Bloc
     }
 }
 
-/// Writes `found` to the cache, unless another process keeps it locked for long.
+/// Writes `found` to the cache. Gives up without an error after [`CACHE_TIMEOUT`]
+/// if another process holds the lock.
 async fn keep(cache: &Cache, subject: &Subject, found: &Found) -> Result<(), FileError> {
     let kept = async {
         while !cache.try_keep(subject, found)? {

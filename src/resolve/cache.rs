@@ -1,4 +1,4 @@
-//! What registries have said lately, kept for the next evaluation.
+//! A cache file of resolved references, shared by all evaluations of a user.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,32 +13,32 @@ use crate::json::FileError;
 use crate::reference::Tag;
 use crate::table::Pin;
 
-/// Answers of version 1 had no tag.
+/// Version of the file format. Entries of version 1 had no tag.
 const VERSION: u64 = 2;
-/// Answers that are kept; of more, the oldest go.
+/// Most entries. More evict the oldest.
 const MOST_ANSWERS: usize = 1_000;
-/// Longest file that is read, in bytes: ten times what so many answers take.
+/// Largest file that is read, in bytes: ten times the size of [`MOST_ANSWERS`]
+/// entries.
 const LONGEST: u64 = 8 << 20;
 
-/// A file of answers, shared by all processes of a user. It may be lost at any
-/// time: one that is not there or makes no sense holds no answers, and is
-/// replaced by the next.
+/// A cache file, shared by all processes of a user. It may be deleted at any time:
+/// a missing or malformed file is an empty cache, and the next write replaces it.
 #[derive(Debug, Clone)]
 pub struct Cache {
     path: PathBuf,
 }
 
-/// One answer, and when it was given.
+/// A result, and when the registry returned it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Kept {
-    /// In seconds since 1970.
+    /// Seconds since 1970.
     time: u64,
     found: Found,
 }
 
 impl Cache {
-    /// The cache of this user, `nix-oci-hashes/resolved.json` in
-    /// `$XDG_CACHE_HOME` or `~/.cache`; none for one without a home.
+    /// The cache of this user: `nix-oci-hashes/resolved.json` in `$XDG_CACHE_HOME`
+    /// or `~/.cache`. `None` if neither variable has an absolute path.
     pub fn of_user() -> Option<Self> {
         let from = |name| {
             let path = std::env::var_os(name).map(PathBuf::from);
@@ -51,17 +51,17 @@ impl Cache {
         ))
     }
 
-    /// A cache in the file at `path`.
+    /// The cache in the file at `path`.
     pub fn at(path: PathBuf) -> Self {
         Self { path }
     }
 
-    /// What was found for `subject`, if that is at most `age` old, or of any
-    /// age without one.
+    /// The cached result for `subject`, if it is younger than `age`. Without `age`,
+    /// and for a digest, a result of any age.
     pub fn find(&self, subject: &Subject, age: Option<Duration>) -> Option<Found> {
         let kept = self.read().remove(&subject.to_string())?;
         let is_fresh = age.is_none_or(|age| {
-            // One from the future is of a clock that was wrong.
+            // An entry from the future was written with a wrong clock.
             now()
                 .checked_sub(kept.time)
                 .is_some_and(|since| since < age.as_secs())
@@ -70,11 +70,11 @@ impl Cache {
         (is_fresh || matches!(subject.which, Which::Digest(_))).then_some(kept.found)
     }
 
-    /// Keeps what was found for `subject`. `false` where another process is at
-    /// work on the file just now.
+    /// Stores the result for `subject`. Returns `false` if another process holds
+    /// the lock of the file.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// If the file cannot be written.
     pub fn try_keep(&self, subject: &Subject, found: &Found) -> Result<bool, FileError> {
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| {
@@ -177,13 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_found_until_it_is_too_old() {
+    fn an_entry_expires() {
         let (_folder, cache) = cache();
         let hour = Some(Duration::from_secs(3600));
         assert_eq!(cache.find(&subject("a:1"), None), None);
         assert!(cache.try_keep(&subject("a:1"), &found('1')).unwrap());
         assert!(cache.try_keep(&subject("a:2"), &found('2')).unwrap());
-        // The tag alone counts, and by any of its image's names.
+        // The digest of a reference and the spelling of its image do not change the
+        // key.
         let named = format!("docker.io/library/a:1@sha256:{}", "9".repeat(64));
         assert_eq!(cache.find(&subject(&named), hour), Some(found('1')));
         assert_eq!(cache.find(&subject("a:2"), hour), Some(found('2')));
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_that_makes_no_sense_is_empty_and_replaced() {
+    fn a_malformed_cache_is_empty_and_replaced() {
         let (_folder, cache) = cache();
         cache.try_keep(&subject("a:1"), &found('1')).unwrap();
         let good = std::fs::read(&cache.path).unwrap();
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_answers_make_room() {
+    fn the_oldest_entries_are_evicted() {
         let (_folder, cache) = cache();
         let kept = |time| Kept {
             time,

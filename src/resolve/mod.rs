@@ -1,4 +1,4 @@
-//! One reference, answered by its registry instead of the table.
+//! Resolves one reference by its registry instead of the table.
 
 #[cfg(feature = "resolve")]
 mod blocking;
@@ -15,10 +15,10 @@ use crate::reference::{Digest, ImageName, Offered, Platform, Reference, Tag};
 use crate::registry::{Client, RegistryError};
 use crate::table::Pin;
 
-/// Why a registry has no answer to a reference.
+/// Why a reference could not be resolved.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ResolveError {
-    /// The registry could not be asked, or gave no usable answer.
+    /// A request failed, or the response was unusable.
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// The registry has no such tag.
@@ -40,7 +40,7 @@ pub enum ResolveError {
         requirement: String,
         /// The variant, as a phrase.
         variant: String,
-        /// What the registry has.
+        /// The tags that the registry has.
         tags: TagList,
     },
     /// The registry has no version of the variant at all.
@@ -52,32 +52,33 @@ pub enum ResolveError {
         image: ImageName,
         /// The variant, as a phrase.
         variant: String,
-        /// Those there are.
+        /// The variants that the registry has.
         variants: VariantList,
     },
-    /// The tag points elsewhere than the reference says.
+    /// The reference has another digest than its tag points to.
     #[error(
         "{reference} is not what the tag points to now, {found}; take the digest out of the reference to follow the tag"
     )]
     Mismatch {
-        /// What was asked for.
+        /// The requested reference.
         reference: Box<Reference>,
-        /// What the tag points to.
+        /// The digest that the tag points to.
         found: Digest,
     },
-    /// The tag is not for that platform.
+    /// The index does not have the requested platform.
     #[error("{reference} is not for {platform}; it is for {}", Offered(offered))]
     NoSuchPlatform {
-        /// What was asked for.
+        /// The requested reference.
         reference: Box<Reference>,
-        /// The platform that was asked for.
+        /// The requested platform.
         platform: Platform,
-        /// The platforms there are.
+        /// The platforms of the index.
         offered: Vec<Platform>,
     },
 }
 
-/// What to resolve: a tag, a requirement, or a digest of an image.
+/// What to request from a registry: a tag, a requirement or a digest of an image.
+/// Also the key of the cache.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Subject {
     image: ImageName,
@@ -92,8 +93,8 @@ enum Which {
 }
 
 impl Subject {
-    /// What has to be known to answer `query`. Without a tag and a digest `latest`
-    /// is meant.
+    /// The part of `query` that determines the requests. Without tag and digest,
+    /// the tag `latest`.
     pub fn of(query: &Query) -> Self {
         let which = match (query.version(), query.digest()) {
             (Wanted::Tag(tag), _) => Which::Tag(tag.clone()),
@@ -107,7 +108,7 @@ impl Subject {
         }
     }
 
-    /// What is behind a digest.
+    /// The manifest or index with this digest.
     pub fn of_digest(image: ImageName, digest: Digest) -> Self {
         Self {
             image,
@@ -116,7 +117,7 @@ impl Subject {
     }
 }
 
-/// The text under which answers are kept.
+/// The key in the cache file.
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.which {
@@ -133,19 +134,19 @@ impl fmt::Display for Subject {
     }
 }
 
-/// What a registry said of a [`Subject`].
+/// The registry's result for a [`Subject`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The tag that is meant; none for a digest.
+    /// The tag, `None` for a digest.
     pub tag: Option<Tag>,
-    /// The digest of its index, and that of each platform's manifest.
+    /// The digest, and the digest of each platform's manifest.
     pub pin: Pin,
 }
 
-/// Asks the registry what `subject` points to.
+/// Requests the digest and the platforms of `subject` from its registry.
 ///
 /// # Errors
-/// Where the registry cannot be asked, or has no such tag.
+/// If a request fails, or the registry has no matching tag.
 pub async fn ask(client: &Client, subject: &Subject) -> Result<Found, ResolveError> {
     let image = &subject.image;
     let (tag, digest) = match &subject.which {
@@ -157,7 +158,8 @@ pub async fn ask(client: &Client, subject: &Subject) -> Result<Found, ResolveErr
             (Some(tag), digest)
         }
     };
-    // Asked even where the answer is known already: only the bytes prove it.
+    // Fetch the manifest even if the digest is given: only its bytes prove that the
+    // registry has it.
     let platforms = client.platforms(image, &digest).await?;
     Ok(Found {
         tag,
@@ -173,7 +175,7 @@ async fn digest_of(client: &Client, image: &ImageName, tag: &Tag) -> Result<Dige
     })
 }
 
-/// The tag that a requirement means, of those that the registry lists.
+/// The tag in the registry's tag list that `newest` selects.
 async fn choose(client: &Client, image: &ImageName, newest: &Newest) -> Result<Tag, ResolveError> {
     let tags = client.tags(image).await?;
     let literal = newest.literal().filter(|tag| tags.contains(*tag));
@@ -196,12 +198,12 @@ async fn choose(client: &Client, image: &ImageName, newest: &Newest) -> Result<T
     })
 }
 
-/// The pinned reference for `query`, by what the registry said of its [`Subject`]:
-/// with the digest of its index, or with that of the manifest for its platform. A
-/// digest that the query carries is checked, and kept.
+/// The pinned reference for `query`, from the registry's result for its
+/// [`Subject`]. Its digest is that of the platform's manifest, or without a
+/// platform that of the index. A digest in the query is checked and kept.
 ///
 /// # Errors
-/// Where what it says and what was found do not fit.
+/// If the query's digest or platform does not match the result.
 pub fn answer(query: &Query, found: &Found) -> Result<Reference, ResolveError> {
     let platform = query.platform();
     let Found { tag, pin } = found;
@@ -233,15 +235,15 @@ pub fn answer(query: &Query, found: &Found) -> Result<Reference, ResolveError> {
             })?
         }
     };
-    // One that it carries is right, and stays.
+    // A digest in the query was checked above, and stays.
     pinned.digest.get_or_insert(of_platform);
     Ok(pinned)
 }
 
-/// Asks the registry what `query` means: [`ask`] and [`answer`].
+/// Resolves `query` by its registry: [`ask`], then [`answer`].
 ///
 /// # Errors
-/// Where the registry cannot be asked, or has nothing that fits.
+/// Those of [`ask`] and [`answer`].
 pub async fn resolve(client: &Client, query: &Query) -> Result<Reference, ResolveError> {
     let found = ask(client, &Subject::of(query)).await?;
     answer(query, &found)

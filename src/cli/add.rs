@@ -144,7 +144,7 @@ struct Found {
 async fn look_at(client: &Client, image: &ImageName) -> Result<Found> {
     let listed = client.tags(image).await?;
     let listing = Listing::new(&listed);
-    let word = listing.word();
+    let word = listing.current_tag();
     let followed = match word {
         Some(word) => {
             let same = same_as(client, image, &listing, word).await?;

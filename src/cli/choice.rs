@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anstyle::AnsiColor;
 use nix_oci_hashes::images::TrackedImage;
 use nix_oci_hashes::reference::{Tag, by_version};
-use nix_oci_hashes::refresh::{Decision, Left, Options, Taken, plan};
+use nix_oci_hashes::refresh::{Decision, Options, RequestReason, SkipReason, plan};
 use nix_oci_hashes::table::Pins;
 
 use super::columns::{Cell, align};
@@ -28,17 +28,17 @@ pub(super) fn render(tracked: &TrackedImage, listed: &BTreeSet<Tag>) -> String {
     let mut variants: BTreeMap<&str, usize> = BTreeMap::new();
     for (tag, decision) in &plan.decisions {
         match decision {
-            Decision::Ask(why) => {
+            Decision::Request(why) => {
                 let why = match why {
-                    Taken::Listed => "'tags'".to_owned(),
+                    RequestReason::Listed => "'tags'".to_owned(),
                     why => why.to_string(),
                 };
                 taken.entry(why).or_default().push(tag);
             }
-            Decision::Leave(Left::OtherVariant(variant)) => {
+            Decision::Skip(SkipReason::OtherVariant(variant)) => {
                 *variants.entry(variant).or_default() += 1;
             }
-            Decision::Leave(why) => left.entry(why.to_string()).or_default().push(tag),
+            Decision::Skip(why) => left.entry(why.to_string()).or_default().push(tag),
             Decision::Keep(_) => {}
         }
     }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use nix_oci_hashes::file;
 use nix_oci_hashes::images::edit::Editor;
 use nix_oci_hashes::images::{self, TrackedImage};
-use nix_oci_hashes::import::{self, Found, Imported};
+use nix_oci_hashes::import::{self, Imported, LocatedReference};
 use nix_oci_hashes::reference::{ImageName, Reference, Tag, VariantPattern};
 use nix_oci_hashes::table::{Pin, Platforms, Table};
 
@@ -159,13 +159,17 @@ impl Work {
         for found in imported.found {
             self.take_reference(path, found);
         }
-        for left in imported.left {
+        for left in imported.skipped {
             let place = format!("{}:{}", output::name_of(&path), left.line);
             self.leave(place, left.text, &left.reason);
         }
     }
 
-    fn take_reference(&mut self, path: &Path, Found { line, reference }: Found) {
+    fn take_reference(
+        &mut self,
+        path: &Path,
+        LocatedReference { line, reference }: LocatedReference,
+    ) {
         let place = format!("{}:{line}", output::name_of(&path));
         let text = reference.to_string();
         let Reference { image, tag, digest } = reference;

@@ -11,9 +11,9 @@ use crate::json::FileError;
 use crate::reference::{ImageName, Precision};
 
 /// A longer entry is written with one field a line, in characters.
-const LONG: usize = 96;
+const MAX_LINE: usize = 96;
 /// The text before the first entry of an empty list.
-const FIRST: &str = "\n  ";
+const FIRST_SEPARATOR: &str = "\n  ";
 
 /// The text of an `images.json`, split into the text before the first entry, the
 /// entries, and the text after the last entry.
@@ -103,7 +103,7 @@ impl Editor {
     /// Adds several entries, as [`add`](Self::add) does.
     pub fn add_all(&mut self, tracked: impl IntoIterator<Item = TrackedImage>) {
         let entries = tracked.into_iter().map(|tracked| {
-            let text = self.in_style(&fields(&tracked));
+            let text = self.format_entry(&fields(&tracked));
             (tracked.image, text)
         });
         let entries: Vec<_> = entries.collect();
@@ -112,12 +112,12 @@ impl Editor {
 
     /// An entry of these fields on one line, or, if that is too long, with one
     /// field a line and the file's indent and line ends.
-    fn in_style(&self, fields: &[String]) -> String {
+    fn format_entry(&self, fields: &[String]) -> String {
         let line = format!("{{ {} }}", fields.join(", "));
-        let separator = self.separator.as_deref().unwrap_or(FIRST);
+        let separator = self.separator.as_deref().unwrap_or(FIRST_SEPARATOR);
         let indent = separator.rsplit('\n').next().unwrap_or_default();
         let is_one_line = !separator.contains('\n');
-        if is_one_line || line.chars().count() <= LONG {
+        if is_one_line || line.chars().count() <= MAX_LINE {
             return line;
         }
         let end = if separator.contains('\r') {
@@ -183,9 +183,9 @@ impl Editor {
     fn begin(&mut self) {
         let inside = self.head.find('[').map_or(0, |bracket| bracket + 1);
         self.head.truncate(inside);
-        self.head.push_str(FIRST);
+        self.head.push_str(FIRST_SEPARATOR);
         self.tail.insert(0, '\n');
-        self.separator = Some(format!(",{FIRST}"));
+        self.separator = Some(format!(",{FIRST_SEPARATOR}"));
     }
 
     /// Removes the entry of `image`. Returns whether there was one.

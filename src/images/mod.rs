@@ -273,7 +273,7 @@ impl TryFrom<Entry> for TrackedImage {
                     .filter_map(|(precision, choice)| Some((precision, choice?.0)))
                     .collect();
             }
-            (None, _) => tracked.take_initial(initial),
+            (None, _) => tracked.apply_initial(initial),
         }
         Ok(tracked)
     }
@@ -355,7 +355,7 @@ impl TrackedImage {
     /// Applies the `initial...` fields of the first nix-oci-hashes: each tag is
     /// tracked; a version is also the lower bound of its variant; an empty list
     /// turns the strategy off.
-    fn take_initial(&mut self, initial: [(Precision, Option<Vec<Tag>>); 3]) {
+    fn apply_initial(&mut self, initial: [(Precision, Option<Vec<Tag>>); 3]) {
         for (precision, tags) in initial {
             let Some(tags) = tags else {
                 self.strategies.insert(precision, Strategy::Newest);

@@ -10,11 +10,11 @@ use crate::reference::{
 };
 
 /// Tags that usually point to the current release, the most reliable first.
-const USUAL_TAGS: [&str; 6] = ["latest", "stable", "release", "main", "master", "edge"];
+const CURRENT_TAGS: [&str; 6] = ["latest", "stable", "release", "main", "master", "edge"];
 /// The `keep` of a proposal with a requirement, which would select every release.
 const KEEP: usize = 3;
 /// Fewest numbers in a tag from which a pattern is derived.
-const FEWEST_NUMBERS: usize = 2;
+const MIN_NUMBERS: usize = 2;
 
 /// The tags of an image, read as versions.
 pub struct Listing<'a> {
@@ -61,16 +61,16 @@ impl<'a> Listing<'a> {
         }
     }
 
-    /// The tag that points to the current release: the first of [`USUAL_TAGS`] that
+    /// The tag that points to the current release: the first of [`CURRENT_TAGS`] that
     /// the image has.
-    pub fn word(&self) -> Option<&'a Tag> {
-        let words = USUAL_TAGS.iter();
+    pub fn current_tag(&self) -> Option<&'a Tag> {
+        let words = CURRENT_TAGS.iter();
         words
             .filter_map(|word| word.parse::<Tag>().ok())
             .find_map(|word| self.tags.get(&word))
     }
 
-    /// Version tags that may have the digest of [`word`](Self::word), the likeliest
+    /// Version tags that may have the digest of [`current_tag`](Self::current_tag), the likeliest
     /// first: the newest tag of each form, precision and major number, then the
     /// second newest of each, and so on.
     pub fn probes(&self) -> Vec<&'a Tag> {
@@ -151,9 +151,9 @@ impl<'a> Listing<'a> {
 
     /// Proposes an entry from the tag names alone: the newest plain versions, or
     /// without any those of the most frequent form. `None` if the image has neither
-    /// a version nor one of [`USUAL_TAGS`].
+    /// a version nor one of [`CURRENT_TAGS`].
     pub fn newest(&self) -> Option<Proposal> {
-        let word = self.word();
+        let word = self.current_tag();
         let mut forms: BTreeMap<&Form, Vec<&Candidate<'a>>> = BTreeMap::new();
         for candidate in &self.versions {
             forms.entry(&candidate.form).or_default().push(candidate);
@@ -279,7 +279,7 @@ fn is_date(tag: &str) -> bool {
 
 /// A pattern derived from a tag: `17.0.8_7-jdk` gives
 /// `{major}.{minor}.{patch}_{build}-jdk`. `None` for a tag with fewer than
-/// [`FEWEST_NUMBERS`] numbers or with digits inside a word after the first number.
+/// [`MIN_NUMBERS`] numbers or with digits inside a word after the first number.
 fn template(tag: &str) -> Option<String> {
     let mut pattern = String::new();
     let mut rest = tag;
@@ -316,7 +316,7 @@ fn template(tag: &str) -> Option<String> {
         }
         rest = &after[digits..];
     }
-    (numbers >= FEWEST_NUMBERS).then_some(pattern)
+    (numbers >= MIN_NUMBERS).then_some(pattern)
 }
 
 impl Proposal {
@@ -376,7 +376,7 @@ mod tests {
             .filter(|tag| same.contains(&tag.as_str()))
             .collect();
         let listing = Listing::new(&tags);
-        listing.follow(listing.word()?, &same).map(written)
+        listing.follow(listing.current_tag()?, &same).map(written)
     }
 
     #[test]

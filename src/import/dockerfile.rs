@@ -10,7 +10,7 @@ type Arguments = BTreeMap<String, String>;
 
 /// Largest total size of all values of `ARG`, in bytes. Further arguments stay
 /// unset.
-const MOST_VALUES: usize = 1 << 20;
+const MAX_ARGUMENTS_SIZE: usize = 1 << 20;
 
 pub(super) fn parse(text: &str) -> Imported {
     let mut imported = Imported::default();
@@ -39,7 +39,7 @@ pub(super) fn parse(text: &str) -> Imported {
                     let arguments = in_stage.as_mut().unwrap_or(&mut global);
                     if let Some(value) = value {
                         values += value.len();
-                        if values <= MOST_VALUES {
+                        if values <= MAX_ARGUMENTS_SIZE {
                             arguments.insert(name.to_owned(), value);
                         }
                     }
@@ -49,7 +49,9 @@ pub(super) fn parse(text: &str) -> Imported {
                 in_stage = Some(Arguments::new());
                 let mut words = words.filter(|word| !word.starts_with("--"));
                 if let Some(image) = words.next() {
-                    take(&mut imported, line, image, &global, &stages);
+                    take(&mut imported, line, image, &global, |name| {
+                        stages.contains(name)
+                    });
                 }
                 if words
                     .next()
@@ -69,7 +71,10 @@ pub(super) fn parse(text: &str) -> Imported {
                         .filter_map(|part| unquoted(part).strip_prefix("from="))
                 });
                 for image in images {
-                    take(&mut imported, line, image, arguments, &stages);
+                    take(&mut imported, line, image, arguments, |name| {
+                        // A stage has a name or an index.
+                        stages.contains(name) || name.bytes().all(|byte| byte.is_ascii_digit())
+                    });
                 }
             }
             _ => {}
@@ -87,15 +92,12 @@ fn take(
     line: usize,
     image: &str,
     arguments: &Arguments,
-    stages: &BTreeSet<String>,
+    is_stage: impl Fn(&str) -> bool,
 ) {
     match expand(unquoted(image), &|name| arguments.get(name).cloned()) {
-        Err(reason) => imported.leave(line, image, &reason),
+        Err(reason) => imported.skip(line, image, &reason),
         Ok(expanded) => {
-            // A stage has a name or an index.
-            let is_stage = stages.contains(&expanded.to_ascii_lowercase())
-                || expanded.bytes().all(|byte| byte.is_ascii_digit());
-            if !is_stage {
+            if !is_stage(&expanded.to_ascii_lowercase()) {
                 imported.take(line, &expanded);
             }
         }

@@ -7,16 +7,16 @@ use crate::text::Plain;
 #[derive(Debug, Default)]
 pub struct Imported {
     /// The references, in the order of the file.
-    pub found: Vec<Found>,
+    pub found: Vec<LocatedReference>,
     /// The entries of an `images.json`, each with its original text.
     pub entries: Vec<(ImageName, String)>,
     /// Texts that look like images and are skipped.
-    pub left: Vec<Left>,
+    pub skipped: Vec<Skipped>,
 }
 
 /// A reference, and its line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct LocatedReference {
     /// The line, from 1 on.
     pub line: usize,
     /// The parsed reference.
@@ -25,7 +25,7 @@ pub struct Found {
 
 /// A skipped text, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Left {
+pub struct Skipped {
     /// The line, from 1 on.
     pub line: usize,
     /// The text, safe to print.
@@ -38,17 +38,17 @@ impl Imported {
     /// Adds `text` as a reference, or as skipped if it is not one.
     pub(super) fn take(&mut self, line: usize, text: &str) {
         match text.parse() {
-            Ok(reference) => self.found.push(Found { line, reference }),
+            Ok(reference) => self.found.push(LocatedReference { line, reference }),
             Err(error) => {
                 let error: ReferenceError = error;
-                self.leave(line, text, &error.to_string());
+                self.skip(line, text, &error.to_string());
             }
         }
     }
 
     /// Records that `text` is skipped.
-    pub(super) fn leave(&mut self, line: usize, text: &str, reason: &str) {
-        self.left.push(Left {
+    pub(super) fn skip(&mut self, line: usize, text: &str, reason: &str) {
+        self.skipped.push(Skipped {
             line,
             text: Plain(text).to_string(),
             reason: reason.to_owned(),

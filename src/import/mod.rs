@@ -9,15 +9,17 @@ mod seed;
 mod variables;
 mod yaml;
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
-pub use imported::{Found, Imported, Left};
+pub use imported::{Imported, LocatedReference, Skipped};
 
 use crate::json::FileError;
 use crate::text::Quoted;
 
 /// Largest file that is read, in bytes.
-const LARGEST: u64 = 16 << 20;
+const MAX_FILE_SIZE: u64 = 16 << 20;
 const REMEDY: &str = "pass compose files, Dockerfiles, Containerfiles, Kubernetes manifests, Nix files, images.json or \
                       digests.json, under their usual names";
 
@@ -31,10 +33,14 @@ pub fn read(path: &Path) -> Result<Imported, FileError> {
     let failed = |message: &str, remedy| FileError::new(path.display(), message, remedy);
     let readable = "see that it is there and that you may read it";
     let io = |error: std::io::Error| failed(&crate::json::plain(&error), readable);
-    if std::fs::metadata(path).map_err(io)?.len() > LARGEST {
+    let file = File::open(path).map_err(io)?;
+    let mut content = Vec::new();
+    file.take(MAX_FILE_SIZE + 1)
+        .read_to_end(&mut content)
+        .map_err(io)?;
+    if content.len() as u64 > MAX_FILE_SIZE {
         return Err(failed("it is larger than 16 MiB", REMEDY));
     }
-    let content = std::fs::read(path).map_err(io)?;
     let text = String::from_utf8(content).map_err(|_| failed("it is not UTF-8 text", REMEDY))?;
     kind.parse(&text, path)
 }

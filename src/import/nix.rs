@@ -12,20 +12,20 @@ use super::imported::Imported;
 use crate::reference::Reference;
 
 /// Deepest nesting of `${`. The tokenizer's time for a token grows with its depth.
-const DEEPEST: usize = 100;
+const MAX_NESTING: usize = 100;
 
 /// Longest run of `+`, `-` and `.`. The tokenizer's time is quadratic in its
 /// length.
-const LONGEST_RUN: usize = 1000;
+const MAX_OPERATOR_RUN: usize = 1000;
 
 /// Most tokens of a value that are read.
-const LONGEST_VALUE: usize = 64;
+const MAX_VALUE_TOKENS: usize = 64;
 
 pub(super) fn parse(text: &str) -> Result<Imported, String> {
     let mut runs = text.split(|c| !matches!(c, '+' | '-' | '.'));
-    if runs.any(|run| run.len() > LONGEST_RUN) {
+    if runs.any(|run| run.len() > MAX_OPERATOR_RUN) {
         return Err(format!(
-            "it has more than {LONGEST_RUN} operator characters in a row"
+            "it has more than {MAX_OPERATOR_RUN} operator characters in a row"
         ));
     }
     let mut imported = Imported::default();
@@ -38,8 +38,8 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
             SyntaxKind::TOKEN_INTERPOL_END => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > DEEPEST {
-            imported.leave(
+        if depth > MAX_NESTING {
+            imported.skip(
                 line,
                 token,
                 "it is nested too deep; the rest of the file is skipped",
@@ -77,11 +77,14 @@ fn is_image(before: &[(usize, SyntaxKind, &str)]) -> bool {
 /// argument, such as `lib.mkDefault "caddy:2"`.
 fn take(imported: &mut Imported, value: &[(usize, SyntaxKind, &str)]) {
     let mut depth = 0_usize;
-    let expression = value.iter().take(LONGEST_VALUE).take_while(|(_, kind, _)| {
-        depth += usize::from(*kind == SyntaxKind::TOKEN_INTERPOL_START);
-        depth -= usize::from(*kind == SyntaxKind::TOKEN_INTERPOL_END && depth > 0);
-        *kind != TOKEN_SEMICOLON || depth > 0
-    });
+    let expression = value
+        .iter()
+        .take(MAX_VALUE_TOKENS)
+        .take_while(|(_, kind, _)| {
+            depth += usize::from(*kind == SyntaxKind::TOKEN_INTERPOL_START);
+            depth -= usize::from(*kind == SyntaxKind::TOKEN_INTERPOL_END && depth > 0);
+            *kind != TOKEN_SEMICOLON || depth > 0
+        });
     let expression: Vec<_> = expression.copied().collect();
     let written = || {
         expression
@@ -102,7 +105,7 @@ fn take(imported: &mut Imported, value: &[(usize, SyntaxKind, &str)]) {
     };
     match &expression[..] {
         [path @ .., _, _, _] if path.iter().any(|(_, _, token)| *token == "ociHash") => {
-            imported.leave(*line, &written(), "ociHash pins it already");
+            imported.skip(*line, &written(), "ociHash pins it already");
         }
         [
             path @ ..,
@@ -120,11 +123,11 @@ fn take(imported: &mut Imported, value: &[(usize, SyntaxKind, &str)]) {
                 })
                 | Err(_) => {
                     let reason = "it has neither tag nor digest, and may be something else";
-                    imported.leave(*line, image, reason);
+                    imported.skip(*line, image, reason);
                 }
                 Ok(_) => imported.take(*line, image),
             }
         }
-        _ => imported.leave(*line, &written(), "it is not a literal string"),
+        _ => imported.skip(*line, &written(), "it is not a literal string"),
     }
 }

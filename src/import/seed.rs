@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::imported::{Found, Imported};
+use super::imported::{Imported, LocatedReference};
 use crate::images::edit::Editor;
 use crate::json::{self, FileError, Object, UniqueMap};
 use crate::reference::{ImageName, Reference, Tag};
@@ -41,7 +41,7 @@ fn table(text: &str, origin: &str) -> Result<Imported, FileError> {
     let mut imported = Imported::default();
     for (image, pins) in table.images {
         for (tag, pin) in pins {
-            imported.found.push(Found {
+            imported.found.push(LocatedReference {
                 line: line_of(&lines, &pin.digest.to_string()),
                 reference: Reference {
                     image: image.clone(),
@@ -65,21 +65,21 @@ fn digests(text: &str, origin: &str) -> Result<Imported, FileError> {
             let first = written.iter().next();
             let line = first.map_or(1, |reference| line_of(&lines, reference));
             let [reference] = &written.iter().collect::<Vec<_>>()[..] else {
-                imported.leave(line, &named, "its platforms have different references");
+                imported.skip(line, &named, "its platforms have different references");
                 continue;
             };
             match reference.parse::<Reference>() {
                 Ok(reference)
                     if reference.image == image && reference.tag.as_ref() == Some(&tag) =>
                 {
-                    imported.found.push(Found { line, reference });
+                    imported.found.push(LocatedReference { line, reference });
                 }
-                Ok(_) => imported.leave(
+                Ok(_) => imported.skip(
                     line,
                     reference,
                     &format!("it is not a reference to {named}"),
                 ),
-                Err(error) => imported.leave(line, reference, &error.to_string()),
+                Err(error) => imported.skip(line, reference, &error.to_string()),
             }
         }
     }

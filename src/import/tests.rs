@@ -6,12 +6,13 @@ const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb41
 /// `12 reference` for each reference, `12 text: reason` for each skipped text.
 fn lines(imported: &Imported) -> (Vec<String>, Vec<String>) {
     let found = imported.found.iter();
-    let left = imported.left.iter();
+    let skipped = imported.skipped.iter();
     (
         found
             .map(|found| format!("{} {}", found.line, found.reference))
             .collect(),
-        left.map(|left| format!("{} {}: {}", left.line, left.text, left.reason))
+        skipped
+            .map(|skipped| format!("{} {}: {}", skipped.line, skipped.text, skipped.reason))
             .collect(),
     )
 }
@@ -60,7 +61,7 @@ volumes:
 "#
     );
     let imported = yaml::parse(&text).unwrap();
-    let (found, left) = lines(&imported);
+    let (found, skipped) = lines(&imported);
     assert_eq!(
         found,
         [
@@ -72,17 +73,17 @@ volumes:
         ]
     );
     assert_eq!(
-        left[..2],
+        skipped[..2],
         [
             "15 docker.io/mine:1: it is built from sources, not pulled",
             "18 ${REGISTRY}/mine:1: the variable 'REGISTRY' has no value here"
         ]
     );
     assert!(
-        left[2].starts_with("24 Not An Image: invalid image reference"),
-        "{left:?}"
+        skipped[2].starts_with("24 Not An Image: invalid image reference"),
+        "{skipped:?}"
     );
-    assert_eq!(left.len(), 3);
+    assert_eq!(skipped.len(), 3);
 }
 
 #[test]
@@ -119,7 +120,7 @@ apiVersion: example.org/v1
 kind: Custom
 spec: { image: 'a.io/c:1', other: { image: background } }
 ";
-    let (found, left) = lines(&yaml::parse(text).unwrap());
+    let (found, skipped) = lines(&yaml::parse(text).unwrap());
     assert_eq!(
         found,
         [
@@ -131,7 +132,7 @@ spec: { image: 'a.io/c:1', other: { image: background } }
         ]
     );
     assert_eq!(
-        left,
+        skipped,
         ["31 background: it has neither tag nor digest, and may be something else"]
     );
 }
@@ -193,7 +194,7 @@ ARG TOOL=a.io/tool:1
 RUN --mount=type=bind,"from=${{TOOL}}",target=/x true
 "#
     );
-    let (found, left) = lines(&dockerfile::parse(&text));
+    let (found, skipped) = lines(&dockerfile::parse(&text));
     assert_eq!(
         found,
         [
@@ -208,7 +209,7 @@ RUN --mount=type=bind,"from=${{TOOL}}",target=/x true
         ]
     );
     assert_eq!(
-        left,
+        skipped,
         [
             "8 ${UNKNOWN}/x: the variable 'UNKNOWN' has no value here",
             "26 ${TOOL}: the variable 'TOOL' has no value here"
@@ -238,7 +239,7 @@ let version = "34"; in
 }}
 "#
     );
-    let (found, left) = lines(&nix::parse(&text).unwrap());
+    let (found, skipped) = lines(&nix::parse(&text).unwrap());
     assert_eq!(
         found,
         [
@@ -249,7 +250,7 @@ let version = "34"; in
         ]
     );
     assert_eq!(
-        left,
+        skipped,
         [
             "8 \" nextcloud: ${ version } \": it is not a literal string",
             "11 builtins . ociHash \" docker.io/caddy:2 \": ociHash pins it already",
@@ -284,15 +285,15 @@ fn the_files_of_the_first_nix_oci_hashes() {
   }}
 }}"#
     );
-    let (found, left) = lines(&seed::parse(&text, "it").unwrap());
+    let (found, skipped) = lines(&seed::parse(&text, "it").unwrap());
     assert_eq!(found, [format!("4 docker.io/nextcloud:29@{DIGEST}")]);
     assert!(
-        left[0].starts_with("8 docker.io/nextcloud:30: its platforms have different"),
-        "{left:?}"
+        skipped[0].starts_with("8 docker.io/nextcloud:30: its platforms have different"),
+        "{skipped:?}"
     );
     assert!(
-        left[1].contains("it is not a reference to docker.io/nextcloud:31"),
-        "{left:?}"
+        skipped[1].contains("it is not a reference to docker.io/nextcloud:31"),
+        "{skipped:?}"
     );
 
     let entry = r#"{ "image": "docker.io/nextcloud", "initialMajor": ["30"] }"#;
@@ -375,13 +376,41 @@ proptest! {
                     let tag = found.reference.tag.map(|tag| tag.to_string());
                     prop_assert!(text.contains(&tag.unwrap_or_default()));
                 }
-                for left in imported.left {
-                    prop_assert!((1..=lines).contains(&left.line), "{:?}", left);
-                    prop_assert!(!left.text.chars().any(char::is_control));
+                for skipped in imported.skipped {
+                    prop_assert!((1..=lines).contains(&skipped.line), "{:?}", skipped);
+                    prop_assert!(!skipped.text.chars().any(char::is_control));
                 }
             }
         }
     }
+}
+
+#[test]
+fn other_operators_of_variables_are_no_plain_ones() {
+    let of = |image: &str| {
+        let imported = dockerfile::parse(&format!("ARG V=1.2\nARG E=\nFROM {image}\n"));
+        match (imported.found.first(), imported.skipped.first()) {
+            (Some(found), None) => found.reference.to_string(),
+            (_, skipped) => skipped.unwrap().reason.clone(),
+        }
+    };
+    assert_eq!(of("r.io/a:${V:=3}"), "r.io/a:1.2");
+    assert_eq!(of("r.io/a:${E:=3}"), "r.io/a:3");
+    assert_eq!(of("r.io/a:${N=3}"), "r.io/a:3");
+    assert_eq!(of("r.io/a:${V:?}"), "r.io/a:1.2");
+    assert_eq!(
+        of("r.io/a:${E:?none}"),
+        "the variable 'E' has no value here"
+    );
+    for operator in ["#1.", "%.2", "/1/3", ":", ":1:2", "^^"] {
+        let reason = of(&format!("r.io/a:${{V{operator}}}"));
+        assert_eq!(
+            reason,
+            format!("the operator '{operator}' is not supported")
+        );
+    }
+    // Only `COPY --from` counts stages.
+    assert_eq!(of("3"), "docker.io/3");
 }
 
 #[test]
@@ -395,9 +424,9 @@ fn the_size_of_expanded_variables_is_limited() {
     let imported = dockerfile::parse(&text);
     assert!(imported.found.is_empty());
     assert!(
-        imported.left[0].reason.contains("has no value here"),
+        imported.skipped[0].reason.contains("has no value here"),
         "{:?}",
-        imported.left
+        imported.skipped
     );
     // The total size of many variables is limited too.
     let many: String = (0..200_000).map(|n| format!("ARG B{n}=$A1$A1\n")).collect();
@@ -405,7 +434,7 @@ fn the_size_of_expanded_variables_is_limited() {
         "ARG A1={}\n{many}FROM $B199999\n",
         "b".repeat(500)
     ));
-    assert_eq!(imported.left.len(), 1);
+    assert_eq!(imported.skipped.len(), 1);
 }
 
 #[test]

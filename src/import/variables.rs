@@ -5,7 +5,7 @@ use crate::text::Quoted;
 /// Deepest nesting of variables in defaults: `${A:-${B}}`.
 const MAX_NESTING: usize = 16;
 /// Longest expanded text, in bytes. No reference is that long.
-const LONGEST_EXPANDED: usize = 1024;
+const MAX_EXPANDED: usize = 1024;
 
 /// Expands `$NAME`, `${NAME}`, `${NAME:-default}` and `${NAME:+alternative}` in
 /// `text`. Defaults and alternatives may contain variables.
@@ -21,10 +21,9 @@ pub(super) fn expand(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Resu
     };
     let mut expanded = String::new();
     let mut rest = text;
-    let too_long =
-        || format!("with its variables expanded it is longer than {LONGEST_EXPANDED} bytes");
+    let too_long = || format!("with its variables expanded it is longer than {MAX_EXPANDED} bytes");
     while let Some((before, after)) = rest.split_once('$') {
-        if expanded.len() + before.len() > LONGEST_EXPANDED {
+        if expanded.len() + before.len() > MAX_EXPANDED {
             return Err(too_long());
         }
         expanded.push_str(before);
@@ -32,33 +31,35 @@ pub(super) fn expand(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Resu
             expanded.push('$');
             rest = literal;
         } else if let Some(braced) = after.strip_prefix('{') {
-            let (inside, behind) = split_brace(braced).ok_or("a '${' has no end")?;
-            let (name, operator) = inside.split_at(name_end(inside));
+            let (inside, remaining) =
+                split_brace(braced).ok_or("a '${' has no end, or is nested too deep")?;
+            let (name, suffix) = inside.split_at(name_end(inside));
             let found = value(name);
-            let set = found.clone().filter(|value| !value.is_empty());
-            let value = if operator.is_empty() {
-                found.ok_or_else(|| unknown(name))?
-            } else if let Some(default) = operator.strip_prefix(":-") {
-                set.map_or_else(|| expand(default, value), Ok)?
-            } else if let Some(default) = operator.strip_prefix('-') {
-                found.map_or_else(|| expand(default, value), Ok)?
-            } else if let Some(alternative) = operator.strip_prefix(":+") {
-                set.map_or_else(|| Ok(String::new()), |_| expand(alternative, value))?
-            } else if let Some(alternative) = operator.strip_prefix('+') {
-                found.map_or_else(|| Ok(String::new()), |_| expand(alternative, value))?
-            } else {
-                found.ok_or_else(|| unknown(name))?
+            // A colon makes an empty value as good as none.
+            let (operator, is_set) = match suffix.strip_prefix(':') {
+                Some(operator) => (operator, found.as_ref().is_some_and(|it| !it.is_empty())),
+                None => (suffix, found.is_some()),
+            };
+            let word = operator.get(1..).unwrap_or_default();
+            let value = match operator.chars().next() {
+                None if suffix.is_empty() => found.ok_or_else(|| unknown(name))?,
+                Some('-' | '=' | '?') if is_set => found.unwrap_or_default(),
+                Some('-' | '=') => expand(word, value)?,
+                Some('?') => return Err(unknown(name)),
+                Some('+') if is_set => expand(word, value)?,
+                Some('+') => String::new(),
+                _ => return Err(format!("the operator {} is not supported", Quoted(suffix))),
             };
             expanded.push_str(&value);
-            rest = behind;
+            rest = remaining;
         } else {
-            let (name, behind) = after.split_at(name_end(after));
+            let (name, remaining) = after.split_at(name_end(after));
             expanded.push_str(&value(name).ok_or_else(|| unknown(name))?);
-            rest = behind;
+            rest = remaining;
         }
     }
     expanded.push_str(rest);
-    if expanded.len() > LONGEST_EXPANDED && rest.len() < text.len() {
+    if expanded.len() > MAX_EXPANDED && rest.len() < text.len() {
         return Err(too_long());
     }
     Ok(expanded)

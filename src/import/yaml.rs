@@ -13,7 +13,7 @@ use super::variables::expand;
 use crate::reference::Reference;
 
 /// Deepest nesting that is read.
-const DEEPEST: usize = 128;
+const MAX_NESTING: usize = 128;
 
 /// An open collection.
 enum Level {
@@ -69,8 +69,8 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
             Event::DocumentStart(_) => document = Document::default(),
             Event::DocumentEnd => any |= document.finish(&mut imported),
             Event::MappingStart(..) | Event::SequenceStart(..) => {
-                if levels.len() == DEEPEST {
-                    return Err(format!("it is nested more than {DEEPEST} levels deep"));
+                if levels.len() == MAX_NESTING {
+                    return Err(format!("it is nested more than {MAX_NESTING} levels deep"));
                 }
                 levels.push(if matches!(event, Event::MappingStart(..)) {
                     Level::Mapping(None)
@@ -163,13 +163,13 @@ impl Document {
         for Image { line, text, place } in &self.images {
             match place {
                 Place::Compose(Some(service)) if is_compose && self.built.contains(service) => {
-                    imported.leave(*line, text, "it is built from sources, not pulled");
+                    imported.skip(*line, text, "it is built from sources, not pulled");
                 }
                 Place::Compose(_) if is_compose => {
                     // The environment is unknown here; only defaults apply.
                     match expand(text, &|_| None) {
                         Ok(expanded) => imported.take(*line, &expanded),
-                        Err(reason) => imported.leave(*line, text, &reason),
+                        Err(reason) => imported.skip(*line, text, &reason),
                     }
                 }
                 _ if kind.is_none() || is_data => {}
@@ -182,7 +182,7 @@ impl Document {
                         ..
                     })
                     | Err(_) => {
-                        imported.leave(
+                        imported.skip(
                             *line,
                             text,
                             "it has neither tag nor digest, and may be something else",

@@ -25,14 +25,14 @@ pub const ATTRIBUTES: [&str; 5] = ["image", "version", "variant", "platform", "d
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
     image: ImageName,
-    version: Wanted,
+    version: VersionSelector,
     digest: Option<Digest>,
     platform: Option<Platform>,
 }
 
 /// What a registry can be asked where the table has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
+pub struct RegistryQuery {
     /// The query.
     pub query: Query,
     /// What the table says that its tag points to, if it says so.
@@ -43,8 +43,8 @@ pub struct Question {
 
 /// Which of an image's tags is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    Unsaid,
+pub(crate) enum VersionSelector {
+    Unspecified,
     Tag(Tag),
     Newest(Box<Newest>),
 }
@@ -127,8 +127,10 @@ impl Query {
             (None, Some(version)) => wanted(version, variant)?,
             (Some(tag), _) if Requirement::is_requirement(tag) => wanted(tag, variant)?,
             _ if has_variant => return Err(QueryError::LoneVariant),
-            (Some(tag), _) => Wanted::Tag(tag.parse().map_err(|error| written.invalid(error))?),
-            (None, None) => Wanted::Unsaid,
+            (Some(tag), _) => {
+                VersionSelector::Tag(tag.parse().map_err(|error| written.invalid(error))?)
+            }
+            (None, None) => VersionSelector::Unspecified,
         };
         Ok(Self {
             image: written.image,
@@ -150,7 +152,7 @@ impl Query {
 
     /// Whether a version requirement says which tag is meant.
     pub fn has_requirement(&self) -> bool {
-        matches!(self.version, Wanted::Newest(_))
+        matches!(self.version, VersionSelector::Newest(_))
     }
 
     /// The digest that the reference carries, if it does.
@@ -161,7 +163,7 @@ impl Query {
 
     /// Which tag is meant.
     #[cfg(feature = "refresh")]
-    pub(crate) fn version(&self) -> &Wanted {
+    pub(crate) fn version(&self) -> &VersionSelector {
         &self.version
     }
 
@@ -203,8 +205,8 @@ impl Query {
             return Err(LookupError::NotPinned(image.clone()));
         }
         let tag = match (&self.version, &self.digest) {
-            (Wanted::Tag(tag), _) => tag.clone(),
-            (Wanted::Newest(newest), _) => match &newest.literal {
+            (VersionSelector::Tag(tag), _) => tag.clone(),
+            (VersionSelector::Newest(newest), _) => match &newest.literal {
                 Some(literal) if pins.contains_key(literal) => literal.clone(),
                 _ => {
                     let choices = Choices::pinned(pins);
@@ -225,13 +227,15 @@ impl Query {
                     chosen.ok_or_else(miss)?.clone()
                 }
             },
-            (Wanted::Unsaid, Some(digest)) => return self.answer_for_digest(pins, digest),
-            (Wanted::Unsaid, None) => Tag::latest(),
+            (VersionSelector::Unspecified, Some(digest)) => {
+                return self.answer_for_digest(pins, digest);
+            }
+            (VersionSelector::Unspecified, None) => Tag::latest(),
         };
         let Some(pin) = pins.get(&tag) else {
             let image = image.clone();
             return Err(match self.version {
-                Wanted::Unsaid => LookupError::NoLatest {
+                VersionSelector::Unspecified => LookupError::NoLatest {
                     image,
                     tags: TagList::pinned(pins, pins.keys()),
                 },
@@ -271,11 +275,11 @@ impl Query {
     ///
     /// # Errors
     /// Where the table is not well-formed.
-    pub fn question(
+    pub fn registry_query(
         &self,
         table: &LazyTable,
         miss: &LookupError,
-    ) -> Result<Option<Question>, FileError> {
+    ) -> Result<Option<RegistryQuery>, FileError> {
         let pins = table.pins(&self.image)?;
         let pinned = match miss {
             LookupError::Mismatch { .. } => return Ok(None),
@@ -288,7 +292,7 @@ impl Query {
             }
             _ => None,
         };
-        Ok(Some(Question {
+        Ok(Some(RegistryQuery {
             query: self.clone(),
             pinned,
             is_tracked: pins.is_some(),
@@ -347,10 +351,10 @@ impl Query {
     }
 }
 
-fn wanted(version: &str, variant: Option<VariantPattern>) -> Result<Wanted, QueryError> {
+fn wanted(version: &str, variant: Option<VariantPattern>) -> Result<VersionSelector, QueryError> {
     let variant = variant.unwrap_or_else(VariantPattern::plain);
     if Requirement::is_requirement(version) {
-        return Ok(Wanted::Newest(Box::new(Newest {
+        return Ok(VersionSelector::Newest(Box::new(Newest {
             requirement: version.parse()?,
             literal: format!("{version}{variant}").parse().ok(),
             variant,
@@ -360,5 +364,5 @@ fn wanted(version: &str, variant: Option<VariantPattern>) -> Result<Wanted, Quer
         return Err(QueryError::NumberSign);
     }
     version.parse::<Tag>()?;
-    Ok(Wanted::Tag(format!("{version}{variant}").parse()?))
+    Ok(VersionSelector::Tag(format!("{version}{variant}").parse()?))
 }

@@ -2,7 +2,7 @@
 
 use super::error::PluginError;
 use super::resolve::{self, Resolution, Settings};
-use crate::lookup::{LookupError, Query, QueryError, Question};
+use crate::lookup::{LookupError, Query, QueryError, RegistryQuery};
 use crate::registry::{manifests_url, repository_url};
 use crate::table::LazyTable;
 
@@ -19,7 +19,7 @@ pub(super) struct Miss {
     text: String,
     error: LookupError,
     /// What a registry can be asked instead.
-    question: Option<Question>,
+    registry_query: Option<RegistryQuery>,
 }
 
 /// The error for an attribute that the argument does not take.
@@ -48,7 +48,7 @@ pub(super) fn look_up<'a>(
         Ok(pinned) => Answer::Pinned(pinned.to_string()),
         Err(error) => Answer::Miss(Box::new(Miss {
             text: error.to_string(),
-            question: query.question(table, &error)?,
+            registry_query: query.registry_query(table, &error)?,
             error,
         })),
     })
@@ -57,7 +57,7 @@ pub(super) fn look_up<'a>(
 impl Answer {
     /// Whether a registry can be asked for what the table misses.
     pub(super) fn is_resolvable(&self) -> bool {
-        matches!(self, Self::Miss(miss) if miss.question.is_some())
+        matches!(self, Self::Miss(miss) if miss.registry_query.is_some())
     }
 
     /// The pinned reference, or what is wrong with a miss.
@@ -71,8 +71,8 @@ impl Answer {
     /// The URL that `allowed-uris` must allow: a requirement is resolved by the tag
     /// list, a tag or a digest by manifests.
     pub(super) fn registry_url(&self) -> Result<String, PluginError> {
-        let (_, question) = self.question()?;
-        let query = &question.query;
+        let (_, registry_query) = self.registry_query()?;
+        let query = &registry_query.query;
         Ok(if query.has_requirement() {
             repository_url(query.image())
         } else {
@@ -86,16 +86,16 @@ impl Answer {
         settings: &Settings,
         is_interrupted: fn() -> bool,
     ) -> Result<Resolution, PluginError> {
-        let (miss, question) = self.question()?;
-        let resolved = resolve::resolve(question, &miss.error, settings, is_interrupted);
+        let (miss, registry_query) = self.registry_query()?;
+        let resolved = resolve::resolve(registry_query, &miss.error, settings, is_interrupted);
         Ok(resolved.map_err(Box::new)?)
     }
 
-    fn question(&self) -> Result<(&Miss, &Question), PluginError> {
+    fn registry_query(&self) -> Result<(&Miss, &RegistryQuery), PluginError> {
         match self {
             Self::Miss(miss) => {
-                let question = miss.question.as_ref().ok_or(PluginError::Panic)?;
-                Ok((miss, question))
+                let registry_query = miss.registry_query.as_ref().ok_or(PluginError::Panic)?;
+                Ok((miss, registry_query))
             }
             Self::Pinned(_) => Err(PluginError::Panic),
         }

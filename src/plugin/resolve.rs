@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::json::FileError;
 use crate::lock::lock;
-use crate::lookup::{LookupError, Question};
+use crate::lookup::{LookupError, RegistryQuery};
 use crate::reference::{ImageName, Reference};
 use crate::resolve::{
-    BlockingError, Cache, Found, Limits, ResolveError, Subject, answer, resolve_blocking,
+    BlockingError, Cache, Limits, ResolveError, ResolvedPin, Target, pinned_reference,
+    resolve_blocking,
 };
 use crate::text::Quoted;
 
@@ -82,35 +83,35 @@ fn setting(error: &BlockingError) -> &'static str {
     }
 }
 
-/// The pinned reference that the registry has for `question`, which was `miss`
+/// The pinned reference that the registry has for `registry_query`, which was `miss`
 /// in the table.
 pub(super) fn resolve(
-    question: &Question,
+    registry_query: &RegistryQuery,
     miss: &LookupError,
     settings: &Settings,
     is_interrupted: fn() -> bool,
 ) -> Result<Resolution, Error> {
-    check_allowed(question, miss, settings)?;
+    check_allowed(registry_query, miss, settings)?;
     if !(1..=MAX_TIMEOUT).contains(&settings.timeout) {
         return Err(Error::BadTimeout(settings.timeout));
     }
-    let query = &question.query;
-    let subject = match &question.pinned {
-        Some((_, digest)) => Subject::of_digest(query.image().clone(), digest.clone()),
-        None => Subject::of(query),
+    let query = &registry_query.query;
+    let target = match &registry_query.pinned {
+        Some((_, digest)) => Target::of_digest(query.image().clone(), digest.clone()),
+        None => Target::of(query),
     };
     let ttl = Duration::from_secs(settings.ttl);
     let mut warnings = Vec::new();
-    let mut found = match remembered(&subject, ttl) {
+    let mut found = match remembered(&target, ttl) {
         Some(found) => found,
-        None => ask(&subject, miss, settings, is_interrupted, &mut warnings)?,
+        None => ask(&target, miss, settings, is_interrupted, &mut warnings)?,
     };
-    if let Some((tag, _)) = &question.pinned {
+    if let Some((tag, _)) = &registry_query.pinned {
         found.tag = Some(tag.clone());
     }
-    let pinned = answer(query, &found).map_err(Box::new)?;
+    let pinned = pinned_reference(query, &found).map_err(Box::new)?;
     if is_first(&pinned) {
-        warnings.push(how_to_pin(question, &pinned));
+        warnings.push(how_to_pin(registry_query, &pinned));
     }
     Ok(Resolution {
         pinned: pinned.to_string(),
@@ -118,21 +119,21 @@ pub(super) fn resolve(
     })
 }
 
-/// What the cache or the registry has for `subject`.
+/// What the cache or the registry has for `target`.
 fn ask(
-    subject: &Subject,
+    target: &Target,
     miss: &LookupError,
     settings: &Settings,
     is_interrupted: fn() -> bool,
     warnings: &mut Vec<String>,
-) -> Result<Found, Error> {
+) -> Result<ResolvedPin, Error> {
     let limits = Limits {
         timeout: Duration::from_secs(settings.timeout.into()),
         ttl: Duration::from_secs(settings.ttl),
         offline: settings.offline,
     };
     let cache = Cache::of_user();
-    let resolved = resolve_blocking(subject, limits, cache.as_ref(), is_interrupted);
+    let resolved = resolve_blocking(target, limits, cache.as_ref(), is_interrupted);
     let resolved = resolved.map_err(|error| {
         let miss = Box::new(miss.clone());
         match error {
@@ -144,16 +145,16 @@ fn ask(
         }
     })?;
     warnings.extend(resolved.cache_error.map(|error| not_kept(&error)));
-    remember(subject, &resolved.found);
+    remember(target, &resolved.found);
     Ok(resolved.found)
 }
 
 fn check_allowed(
-    question: &Question,
+    registry_query: &RegistryQuery,
     miss: &LookupError,
     settings: &Settings,
 ) -> Result<(), Error> {
-    let registry = question.query.image().registry();
+    let registry = registry_query.query.image().registry();
     let mut is_allowed = settings.registries.is_empty();
     for name in &settings.registries {
         // A registry is what an image's name can begin with.
@@ -178,18 +179,18 @@ fn check_allowed(
 }
 
 /// The answers of registries that this process has got, and when.
-static ANSWERS: Mutex<Option<HashMap<Subject, (Instant, Found)>>> = Mutex::new(None);
+static ANSWERS: Mutex<Option<HashMap<Target, (Instant, ResolvedPin)>>> = Mutex::new(None);
 
-fn remembered(subject: &Subject, ttl: Duration) -> Option<Found> {
+fn remembered(target: &Target, ttl: Duration) -> Option<ResolvedPin> {
     let answers = lock(&ANSWERS);
-    let (time, found) = answers.as_ref()?.get(subject)?;
+    let (time, found) = answers.as_ref()?.get(target)?;
     (time.elapsed() < ttl.max(MIN_TTL)).then(|| found.clone())
 }
 
-fn remember(subject: &Subject, found: &Found) {
+fn remember(target: &Target, found: &ResolvedPin) {
     let mut answers = lock(&ANSWERS);
     let answers = answers.get_or_insert_default();
-    answers.insert(subject.clone(), (Instant::now(), found.clone()));
+    answers.insert(target.clone(), (Instant::now(), found.clone()));
 }
 
 /// Whether this process has not given this answer before: it warns once.
@@ -199,11 +200,11 @@ fn is_first(pinned: &Reference) -> bool {
 }
 
 /// How to pin what a registry has answered.
-fn how_to_pin(question: &Question, pinned: &Reference) -> String {
+fn how_to_pin(registry_query: &RegistryQuery, pinned: &Reference) -> String {
     let image = &pinned.image;
-    let way = match (&pinned.tag, question.query.platform()) {
-        _ if !question.is_tracked => format!("run 'nix-oci-hashes add {image}'"),
-        (_, Some(platform)) if question.pinned.is_some() => format!(
+    let way = match (&pinned.tag, registry_query.query.platform()) {
+        _ if !registry_query.is_tracked => format!("run 'nix-oci-hashes add {image}'"),
+        (_, Some(platform)) if registry_query.pinned.is_some() => format!(
             "add \"{platform}\" to its 'platforms' in images.json and run 'nix-oci-hashes refresh --image {image}'"
         ),
         (Some(tag), _) => format!(

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::decision::{Left, Taken};
+use super::decision::{RequestReason, SkipReason};
 use crate::images::{Strategy, TrackedImage};
 use crate::reference::{HexBuilds, Precision, Requirement, Tag, VariantPattern, Version};
 
@@ -17,7 +17,7 @@ struct Candidate<'a> {
     numbers: Vec<u64>,
 }
 
-type Outcomes<'a> = BTreeMap<&'a Tag, Result<Taken, Left>>;
+type Outcomes<'a> = BTreeMap<&'a Tag, Result<RequestReason, SkipReason>>;
 
 /// For each listed tag, why `tracked` selects or skips it.
 pub(super) fn choose<'a>(
@@ -43,12 +43,12 @@ pub(super) fn choose<'a>(
             None => {
                 let left = candidates
                     .iter()
-                    .map(|c| (c.tag, Err(Left::Off(precision))));
+                    .map(|c| (c.tag, Err(SkipReason::Off(precision))));
                 outcomes.extend(left);
             }
             Some(Strategy::Newest) => {
                 let keep = tracked.keep_newest();
-                let taken = Taken::Newest { precision, keep };
+                let taken = RequestReason::Newest { precision, keep };
                 let is_release = |candidate: &Candidate<'_>| stable(&candidate.version);
                 let keep = Some(keep);
                 outcomes.extend(take(&candidates, precision, keep, &taken, is_release));
@@ -58,14 +58,14 @@ pub(super) fn choose<'a>(
             }
             Some(Strategy::Since(bounds)) => {
                 let is_since = |candidate: &Candidate<'_>| since(precision, bounds, candidate);
-                let taken = Taken::Since(precision);
+                let taken = RequestReason::Since(precision);
                 outcomes.extend(take(&candidates, precision, None, &taken, is_since));
             }
         }
     }
     // Tags in `tags` count towards `keep`, and are selected whatever their rank.
     let always = listed.iter().filter(|tag| tracked.tags.contains(*tag));
-    outcomes.extend(always.map(|tag| (tag, Ok(Taken::Listed))));
+    outcomes.extend(always.map(|tag| (tag, Ok(RequestReason::Listed))));
     outcomes
 }
 
@@ -73,9 +73,9 @@ fn candidate<'a>(
     tracked: &'a TrackedImage,
     tag: &'a Tag,
     builds: &HexBuilds,
-) -> Result<Candidate<'a>, Left> {
+) -> Result<Candidate<'a>, SkipReason> {
     if tracked.ignores(tag) {
-        return Err(Left::Ignored);
+        return Err(SkipReason::Ignored);
     }
     match tracked.read(tag, builds) {
         Some((version, variant, numbers)) => Ok(Candidate {
@@ -85,12 +85,12 @@ fn candidate<'a>(
             numbers,
         }),
         None if !tracked.patterns.is_empty() => Err(match tracked.recorded_version(tag) {
-            Some(version) => Left::OtherVariant(version.variant().to_owned()),
-            None => Left::NoPattern,
+            Some(version) => SkipReason::OtherVariant(version.variant().to_owned()),
+            None => SkipReason::NoPattern,
         }),
         None => Err(match Version::parse_among(tag.as_str(), builds, &[]) {
-            Some(version) => Left::OtherVariant(version.variant().to_owned()),
-            None => Left::NoVersion,
+            Some(version) => SkipReason::OtherVariant(version.variant().to_owned()),
+            None => SkipReason::NoVersion,
         }),
     }
 }
@@ -110,13 +110,13 @@ fn matching<'a>(
             if requirement.matches(&candidate.version) {
                 Ok(())
             } else {
-                Err(Left::Unsatisfied {
+                Err(SkipReason::Unsatisfied {
                     precision,
                     requirement: Arc::clone(&requirement),
                 })
             }
         };
-        let taken = Taken::Satisfies {
+        let taken = RequestReason::Satisfies {
             precision,
             requirement: Arc::clone(&requirement),
         };
@@ -125,7 +125,9 @@ fn matching<'a>(
                 None => true,
                 Some(Ok(_)) => false,
                 // "Satisfied but too old" is a better reason than "not satisfied".
-                Some(Err(before)) => outcome.is_ok() || matches!(before, Left::Unsatisfied { .. }),
+                Some(Err(before)) => {
+                    outcome.is_ok() || matches!(before, SkipReason::Unsatisfied { .. })
+                }
             };
             if is_better {
                 outcomes.insert(tag, outcome);
@@ -142,8 +144,8 @@ fn take<'a>(
     candidates: &[Candidate<'a>],
     precision: Precision,
     keep: Option<usize>,
-    taken: &Taken,
-    fits: impl Fn(&Candidate<'_>) -> Result<(), Left>,
+    taken: &RequestReason,
+    fits: impl Fn(&Candidate<'_>) -> Result<(), SkipReason>,
 ) -> Outcomes<'a> {
     let mut outcomes = Outcomes::new();
     let mut variants: BTreeMap<_, BTreeMap<_, BTreeMap<_, Vec<&Tag>>>> = BTreeMap::new();
@@ -167,8 +169,8 @@ fn take<'a>(
         for (rank, builds) in releases.into_values().rev().enumerate() {
             for (build, tags) in builds.into_values().rev().enumerate() {
                 let outcome = match keep {
-                    Some(keep) if rank >= keep => Err(Left::Older { precision, keep }),
-                    _ if build > 0 => Err(Left::OlderBuild),
+                    Some(keep) if rank >= keep => Err(SkipReason::Older { precision, keep }),
+                    _ if build > 0 => Err(SkipReason::OlderBuild),
                     _ => Ok(taken.clone()),
                 };
                 outcomes.extend(tags.into_iter().map(|tag| (tag, outcome.clone())));
@@ -180,11 +182,11 @@ fn take<'a>(
 
 /// `Ok` for a release. Only a requirement can select a prerelease, a commit or a
 /// date.
-fn stable(version: &Version) -> Result<(), Left> {
+fn stable(version: &Version) -> Result<(), SkipReason> {
     if version.is_prerelease() {
-        Err(Left::Prerelease)
+        Err(SkipReason::Prerelease)
     } else if version.may_be_commit_or_date() {
-        Err(Left::CommitOrDate)
+        Err(SkipReason::CommitOrDate)
     } else {
         Ok(())
     }
@@ -194,17 +196,17 @@ fn since(
     precision: Precision,
     bounds: &BTreeMap<VariantPattern, Version>,
     candidate: &Candidate<'_>,
-) -> Result<(), Left> {
+) -> Result<(), SkipReason> {
     let version = &candidate.version;
     let Some(bound) = bounds.get(candidate.variant) else {
-        return Err(Left::Off(precision));
+        return Err(SkipReason::Off(precision));
     };
     if version.is_prerelease() {
-        Err(Left::Prerelease)
+        Err(SkipReason::Prerelease)
     } else if version.may_be_commit_or_date() != bound.may_be_commit_or_date() {
-        Err(Left::CommitOrDate)
+        Err(SkipReason::CommitOrDate)
     } else if version.padded_order() < bound.padded_order() {
-        Err(Left::BelowBound(precision))
+        Err(SkipReason::BelowBound(precision))
     } else {
         Ok(())
     }

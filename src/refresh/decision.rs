@@ -8,16 +8,16 @@ use crate::reference::{Precision, Requirement};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// Request its digest.
-    Ask(Taken),
+    Request(RequestReason),
     /// Keep its pin without a request.
-    Keep(Kept),
+    Keep(KeepReason),
     /// Do not track it.
-    Leave(Left),
+    Skip(SkipReason),
 }
 
 /// Why a refresh requests the digest of a tag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Taken {
+pub enum RequestReason {
     /// `tags` lists it.
     #[error("listed in 'tags'")]
     Listed,
@@ -53,7 +53,7 @@ pub enum Taken {
 
 /// Why a refresh keeps a pin without a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Kept {
+pub enum KeepReason {
     /// It is a full version that no strategy selects any more.
     #[error("pinned, a full version that no strategy takes any more")]
     Full,
@@ -64,7 +64,7 @@ pub enum Kept {
 
 /// Why a refresh skips a tag.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Left {
+pub enum SkipReason {
     /// It is not a version.
     #[error("no version, and not listed in 'tags'")]
     NoVersion,

@@ -77,28 +77,28 @@ pub(super) async fn refresh_image(
     let plan = plan(tracked, &old_pins, &listed, options);
     // Free a large list, and the memory permit that other images wait for.
     drop(listed);
-    let requested: BTreeSet<&Tag> = plan.ask().collect();
+    let requested: BTreeSet<&Tag> = plan.requested().collect();
     progress.listed(registry, requested.len());
     refreshed.gone = plan.gone().cloned().collect();
-    let kept = plan.keep().filter_map(|tag| old_pins.get_key_value(tag));
-    let kept = kept.filter(|(_, pin)| is_tracked(pin, tracked));
+    let kept = plan.kept().filter_map(|tag| old_pins.get_key_value(tag));
+    let kept = kept.filter(|(_, pin)| has_tracked_platform(pin, tracked));
     refreshed
         .pins
         .extend(kept.map(|(tag, pin)| (tag.clone(), pin.clone())));
 
     let digests = fetch::digests(client, image, requested, progress).await;
-    let stale = Stale {
+    let update = PinUpdate {
         old_pins: &old_pins,
         tracked,
         all: options.all,
     };
     let unknown = digests.iter().filter_map(|(tag, digest)| match digest {
-        Ok(Some(digest)) if stale.is(tag, digest) => Some(digest),
+        Ok(Some(digest)) if update.needs_index(tag, digest) => Some(digest),
         _ => None,
     });
     let read = fetch::indexes(client, image, unknown.collect()).await;
     for (tag, digest) in digests {
-        stale.pin(tag, digest, &read, &mut refreshed);
+        update.pin(tag, digest, &read, &mut refreshed);
     }
     let backfill = Backfill {
         client,
@@ -119,15 +119,15 @@ pub(super) async fn refresh_image(
 }
 
 /// Decides which old pins are still valid, and builds the new ones.
-struct Stale<'a> {
+struct PinUpdate<'a> {
     old_pins: &'a Pins,
     tracked: &'a TrackedImage,
     all: bool,
 }
 
-impl Stale<'_> {
+impl PinUpdate<'_> {
     /// Whether the pin of `tag` needs the index of `digest`.
-    fn is(&self, tag: &Tag, digest: &Digest) -> bool {
+    fn needs_index(&self, tag: &Tag, digest: &Digest) -> bool {
         let platforms = &self.tracked.platforms;
         let Some(pin) = self.old_pins.get(tag) else {
             return true;
@@ -149,7 +149,7 @@ impl Stale<'_> {
         let old_pin = self.old_pins.get(tag);
         let pin = match digest {
             Ok(Some(digest)) => match read.get(&digest) {
-                Some(index) if self.is(tag, &digest) => {
+                Some(index) if self.needs_index(tag, &digest) => {
                     new_pin(tracked, tag, digest, index).map(|pin| Some(Arc::new(pin)))
                 }
                 _ => Ok(old_pin.cloned()),
@@ -159,7 +159,9 @@ impl Stale<'_> {
             }
             Ok(None) => {
                 refreshed.gone.insert(tag.clone());
-                Ok(old_pin.filter(|pin| is_tracked(pin, tracked)).cloned())
+                Ok(old_pin
+                    .filter(|pin| has_tracked_platform(pin, tracked))
+                    .cloned())
             }
             Err(error) => Err(Problem::Tag {
                 tag: tag.clone(),
@@ -179,7 +181,7 @@ impl Stale<'_> {
                 let is_response = matches!(problem, Problem::NoPlatform { .. });
                 refreshed.problems.push(problem);
                 old_pin
-                    .filter(|pin| !is_response || is_tracked(pin, tracked))
+                    .filter(|pin| !is_response || has_tracked_platform(pin, tracked))
                     .cloned()
             }
         };
@@ -228,7 +230,7 @@ fn prune(pins: &Pins, tracked: &TrackedImage) -> Pins {
         platforms.all(|platform| tracked.platforms.contains(platform))
     };
     for pin in pins.values_mut() {
-        if is_tracked(pin, tracked) && !is_fitting(pin) {
+        if has_tracked_platform(pin, tracked) && !is_fitting(pin) {
             Arc::make_mut(pin)
                 .platforms
                 .retain(|platform, _| tracked.platforms.contains(platform));
@@ -250,7 +252,7 @@ fn record_versions(pins: &mut Pins, tracked: &TrackedImage) {
 
 /// Whether a pin has a platform that images.json lists, or no recorded platforms
 /// yet.
-fn is_tracked(pin: &Pin, tracked: &TrackedImage) -> bool {
+fn has_tracked_platform(pin: &Pin, tracked: &TrackedImage) -> bool {
     let mut platforms = pin.platforms.keys();
     pin.platforms.is_empty() || platforms.any(|platform| tracked.platforms.contains(platform))
 }

@@ -15,7 +15,7 @@ mod scope;
 #[cfg(test)]
 mod tests;
 
-pub use decision::{Decision, Kept, Left, Taken};
+pub use decision::{Decision, KeepReason, RequestReason, SkipReason};
 pub use options::{Options, Progress};
 pub use plan::{Plan, plan};
 pub use report::{Ambiguous, Change, ChangeKind, Gone, MissingPlatform, Problem, Report};

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::choose::choose;
-use super::decision::{Decision, Kept, Taken};
+use super::decision::{Decision, KeepReason, RequestReason};
 use super::options::Options;
 use crate::images::TrackedImage;
 use crate::reference::{HexBuilds, Precision, Tag, Version};
@@ -22,18 +22,18 @@ pub struct Plan {
 
 impl Plan {
     /// Tags whose digest to request.
-    pub fn ask(&self) -> impl Iterator<Item = &Tag> {
-        self.which(|decision| matches!(decision, Decision::Ask(_)))
+    pub fn requested(&self) -> impl Iterator<Item = &Tag> {
+        self.which(|decision| matches!(decision, Decision::Request(_)))
     }
 
     /// Pinned tags to keep without a request.
-    pub fn keep(&self) -> impl Iterator<Item = &Tag> {
+    pub fn kept(&self) -> impl Iterator<Item = &Tag> {
         self.which(|decision| matches!(decision, Decision::Keep(_)))
     }
 
     /// Pinned tags that the registry no longer lists. Their pins are kept.
     pub fn gone(&self) -> impl Iterator<Item = &Tag> {
-        self.which(|decision| matches!(decision, Decision::Keep(Kept::Gone)))
+        self.which(|decision| matches!(decision, Decision::Keep(KeepReason::Gone)))
     }
 
     fn which(&self, is: impl Fn(&Decision) -> bool) -> impl Iterator<Item = &Tag> {
@@ -59,14 +59,16 @@ pub fn plan(
         .filter(|(tag, outcome)| *explain || outcome.is_ok() || pins.contains_key(*tag))
         .map(|(tag, outcome)| {
             let decision = match (outcome, pins.get(tag)) {
-                (Ok(taken), _) => Decision::Ask(taken),
-                (Err(left), None) => Decision::Leave(left),
-                (Err(_), Some(_)) if !full.contains(tag) => Decision::Ask(Taken::Floating),
-                (Err(_), Some(pin)) if !pin.has_any(&tracked.platforms) => {
-                    Decision::Ask(Taken::Incomplete)
+                (Ok(taken), _) => Decision::Request(taken),
+                (Err(left), None) => Decision::Skip(left),
+                (Err(_), Some(_)) if !full.contains(tag) => {
+                    Decision::Request(RequestReason::Floating)
                 }
-                (Err(_), Some(_)) if *all => Decision::Ask(Taken::All),
-                (Err(_), Some(_)) => Decision::Keep(Kept::Full),
+                (Err(_), Some(pin)) if !pin.has_any(&tracked.platforms) => {
+                    Decision::Request(RequestReason::Incomplete)
+                }
+                (Err(_), Some(_)) if *all => Decision::Request(RequestReason::All),
+                (Err(_), Some(_)) => Decision::Keep(KeepReason::Full),
             };
             (tag.clone(), decision)
         })
@@ -74,12 +76,12 @@ pub fn plan(
     for tag in &tracked.tags {
         decisions
             .entry(tag.clone())
-            .or_insert(Decision::Ask(Taken::Listed));
+            .or_insert(Decision::Request(RequestReason::Listed));
     }
     for tag in pins.keys() {
         decisions
             .entry(tag.clone())
-            .or_insert(Decision::Keep(Kept::Gone));
+            .or_insert(Decision::Keep(KeepReason::Gone));
     }
     Plan { decisions, full }
 }
@@ -179,13 +181,13 @@ mod tests {
             .collect()
     }
 
-    fn asked(entry: &str, listed: &[&str]) -> BTreeSet<Tag> {
-        ask(&tracked(entry), &Pins::new(), &tags(listed.iter().copied()))
+    fn selected(entry: &str, listed: &[&str]) -> BTreeSet<Tag> {
+        requested(&tracked(entry), &Pins::new(), &tags(listed.iter().copied()))
     }
 
-    fn ask(tracked: &TrackedImage, pins: &Pins, listed: &BTreeSet<Tag>) -> BTreeSet<Tag> {
+    fn requested(tracked: &TrackedImage, pins: &Pins, listed: &BTreeSet<Tag>) -> BTreeSet<Tag> {
         plan(tracked, pins, listed, &Options::default())
-            .ask()
+            .requested()
             .cloned()
             .collect()
     }
@@ -213,19 +215,19 @@ mod tests {
             "nightly",
         ];
         assert_eq!(
-            asked(r#""tags": ["latest"]"#, &listed),
+            selected(r#""tags": ["latest"]"#, &listed),
             tags([
                 "32", "33", "34", "34.0", "34.1", "35.0", "33.0.9", "33.0.10", "34.0.1", "latest"
             ])
         );
         assert_eq!(
-            asked(
+            selected(
                 r#""strategies": { "major": true }, "keep": 1, "variants": ["", "-fpm"]"#,
                 &listed
             ),
             tags(["34", "34-fpm"])
         );
-        assert_eq!(asked(r#""strategies": {}"#, &listed), tags([]));
+        assert_eq!(selected(r#""strategies": {}"#, &listed), tags([]));
     }
 
     #[test]
@@ -242,11 +244,11 @@ mod tests {
             "v37",
         ];
         assert_eq!(
-            asked(r#""strategies": { "major": ">=33" }"#, &listed),
+            selected(r#""strategies": { "major": ">=33" }"#, &listed),
             tags(["33", "34", "35", "v37"])
         );
         assert_eq!(
-            asked(
+            selected(
                 r#""strategies": { "major-minor-patch": ">=36.0.0-rc2" }"#,
                 &listed
             ),
@@ -268,7 +270,7 @@ mod tests {
             "1.2.3",
         ];
         assert_eq!(
-            asked(
+            selected(
                 r#""initialMajor": ["29", "30-fpm", "stable"], "initialMajorMinor": [], "initialMajorMinorPatch": []"#,
                 &listed
             ),
@@ -276,7 +278,7 @@ mod tests {
         );
         // Each is pinned as it is, whatever its precision.
         assert_eq!(
-            asked(
+            selected(
                 r#""initialMajor": ["30.0"], "initialMajorMinor": ["10.10.7"], "initialMajorMinorPatch": ["2026.5.0b1"]"#,
                 &[
                     "29",
@@ -314,7 +316,7 @@ mod tests {
             "git-abc1234",
         ];
         assert_eq!(
-            asked(r#""keep": 2"#, &listed),
+            selected(r#""keep": 2"#, &listed),
             tags(["v0.11.4", "0.11.4", "v0.11.3", "0.11.3"])
         );
     }
@@ -329,7 +331,7 @@ mod tests {
             "18.6.1-ee.0",
         ];
         assert_eq!(
-            asked(r#""variants": ["-ce.#"], "keep": 2"#, &listed),
+            selected(r#""variants": ["-ce.#"], "keep": 2"#, &listed),
             tags(["18.6.1-ce.10", "18.6.0-ce.0"])
         );
         let listed = [
@@ -339,7 +341,7 @@ mod tests {
             "8.4-php8.2-fpm",
         ];
         assert_eq!(
-            asked(r#""variants": ["-php8.#-fpm"]"#, &listed),
+            selected(r#""variants": ["-php8.#-fpm"]"#, &listed),
             tags(["8.5-php8.5-fpm", "8.4-php8.3-fpm"])
         );
     }
@@ -354,13 +356,16 @@ mod tests {
             "12.2.0-4e8b05daf",
         ];
         let nightlies = ["12.3.0-17718666199", "12.3.0-17800000000"];
-        assert_eq!(asked(r#""keep": 2"#, &listed), tags(["12.2.1", "12.2.0"]));
         assert_eq!(
-            asked(r#""variants": ["-#"]"#, &nightlies),
+            selected(r#""keep": 2"#, &listed),
+            tags(["12.2.1", "12.2.0"])
+        );
+        assert_eq!(
+            selected(r#""variants": ["-#"]"#, &nightlies),
             tags(["12.3.0-17800000000"])
         );
         assert_eq!(
-            asked(r#""strategies": { "major-minor-patch": "^12" }"#, &listed),
+            selected(r#""strategies": { "major-minor-patch": "^12" }"#, &listed),
             tags(["12.2.1", "12.2.0"])
         );
     }
@@ -378,15 +383,15 @@ mod tests {
         ];
         let entry = r#""strategies": { "major-minor-patch": ["^17", "^21"] }"#;
         assert_eq!(
-            asked(entry, &listed),
+            selected(entry, &listed),
             tags(["17.0.1", "17.0.2", "17.0.3", "21.0.1", "21.0.2"])
         );
         assert_eq!(
-            asked(&format!(r#"{entry}, "keep": 1"#), &listed),
+            selected(&format!(r#"{entry}, "keep": 1"#), &listed),
             tags(["17.0.3", "21.0.2"])
         );
         assert_eq!(
-            asked(
+            selected(
                 r#""strategies": { "major-minor-patch": ">=17" }, "keep": 3"#,
                 &listed
             ),
@@ -398,11 +403,11 @@ mod tests {
     fn tags_overrides_ignore() {
         let listed = ["5.2.3", "5.2.2", "20.04.1", "14.3.9", "14.3.9-nightly"];
         assert_eq!(
-            asked(r#""ignore": ["20.04.1", "14.*"], "keep": 1"#, &listed),
+            selected(r#""ignore": ["20.04.1", "14.*"], "keep": 1"#, &listed),
             tags(["5.2.3"])
         );
         assert_eq!(
-            asked(r#""ignore": ["*"], "tags": ["20.04.1"]"#, &listed),
+            selected(r#""ignore": ["*"], "tags": ["20.04.1"]"#, &listed),
             tags(["20.04.1"])
         );
     }
@@ -411,16 +416,16 @@ mod tests {
     fn listed_tags_take_part_in_the_ranking() {
         let builds = ["19.0-20260816", "19.0-20260817"];
         assert_eq!(
-            asked(r#""tags": ["19.0-20260817"], "variants": ["-#"]"#, &builds),
+            selected(r#""tags": ["19.0-20260817"], "variants": ["-#"]"#, &builds),
             tags(["19.0-20260817"])
         );
         assert_eq!(
-            asked(r#""tags": ["34.0.5"], "keep": 1"#, &["34.0.4", "34.0.5"]),
+            selected(r#""tags": ["34.0.5"], "keep": 1"#, &["34.0.4", "34.0.5"]),
             tags(["34.0.5"])
         );
         // A bound of the first nix-oci-hashes, where a number moves.
         assert_eq!(
-            asked(
+            selected(
                 r#""variants": ["-ls#"], "initialMajorMinorPatch": ["4.0.4-ls185"]"#,
                 &["4.0.4-ls185", "4.0.5-ls186", "4.0.5-ls187"]
             ),
@@ -440,14 +445,14 @@ mod tests {
         ];
         let pattern = "RELEASE.{major}-{minor}-{patch}T{build}-{build}-{build}Z";
         assert_eq!(
-            asked(&format!(r#""pattern": "{pattern}""#), &listed),
+            selected(&format!(r#""pattern": "{pattern}""#), &listed),
             tags([
                 "RELEASE.2025-09-07T16-13-09Z",
                 "RELEASE.2025-09-06T17-38-46Z"
             ])
         );
         assert_eq!(
-            asked(
+            selected(
                 &format!(
                     r#""pattern": ["{pattern}", "{pattern}-cpuv1"], "keep": 1, "tags": ["latest"]"#
                 ),
@@ -460,7 +465,7 @@ mod tests {
             ])
         );
         assert_eq!(
-            asked(
+            selected(
                 &format!(
                     r#""pattern": ["{pattern}", "{pattern}-cpuv1"], "variants": [""], "keep": 1"#
                 ),
@@ -481,10 +486,10 @@ mod tests {
             "1.2.4-rc1-dev",
         ];
         assert_eq!(
-            asked(r#""variants": ["", "-dev", "-ea"]"#, &listed),
+            selected(r#""variants": ["", "-dev", "-ea"]"#, &listed),
             tags(["25-ea", "24", "1.2.3-dev", "1.2.3"])
         );
-        assert_eq!(asked("\"tags\": []", &listed), tags(["24", "1.2.3"]));
+        assert_eq!(selected("\"tags\": []", &listed), tags(["24", "1.2.3"]));
     }
 
     #[test]
@@ -498,7 +503,7 @@ mod tests {
             "beta",
         ];
         assert_eq!(
-            asked(r#""keep": 1"#, &listed),
+            selected(r#""keep": 1"#, &listed),
             tags(["1.43.3.10861-07dfddaeb"])
         );
     }
@@ -516,13 +521,13 @@ mod tests {
         let plan = plan(&entry, &pins, &listed, &Options::default());
         let collect = |tags: &mut dyn Iterator<Item = &Tag>| tags.cloned().collect::<BTreeSet<_>>();
         assert_eq!(
-            collect(&mut plan.ask()),
+            collect(&mut plan.requested()),
             tags(["33", "33.0", "34.0.1", "edge"])
         );
-        assert_eq!(collect(&mut plan.keep()), tags(["33.0.9", "32.0.1"]));
+        assert_eq!(collect(&mut plan.kept()), tags(["33.0.9", "32.0.1"]));
         assert_eq!(collect(&mut plan.gone()), tags(["32.0.1"]));
         assert_eq!(
-            collect(&mut asking_all.ask()),
+            collect(&mut asking_all.requested()),
             tags(["33", "33.0", "33.0.9", "34.0.1", "edge"])
         );
         assert_eq!(plan.full, tags(["33.0.9", "32.0.1", "34.0.1"]));
@@ -532,12 +537,15 @@ mod tests {
     fn a_pin_without_platforms_is_requested() {
         let entry = tracked(r#""strategies": {}"#);
         let listed = tags(["1.2.3"]);
-        assert_eq!(ask(&entry, &pins(&["1.2.3"], false), &listed), listed);
-        assert_eq!(ask(&entry, &pins(&["1.2.3"], true), &listed), tags([]));
+        assert_eq!(requested(&entry, &pins(&["1.2.3"], false), &listed), listed);
+        assert_eq!(
+            requested(&entry, &pins(&["1.2.3"], true), &listed),
+            tags([])
+        );
         // A pin whose platforms are no longer tracked is requested too.
         let mut entry = entry;
         entry.platforms = ["linux/arm64".parse().unwrap()].into();
-        assert_eq!(ask(&entry, &pins(&["1.2.3"], true), &listed), listed);
+        assert_eq!(requested(&entry, &pins(&["1.2.3"], true), &listed), listed);
     }
 
     #[test]
@@ -545,9 +553,9 @@ mod tests {
         let entry = tracked(r#""strategies": { "major-minor": true }, "keep": 1"#);
         let listed = tags(["18", "18.6", "17.11", "18.6-alpine"]);
         let pins = pins(&["18", "17.11"], true);
-        assert_eq!(ask(&entry, &pins, &listed), tags(["18", "18.6"]));
+        assert_eq!(requested(&entry, &pins, &listed), tags(["18", "18.6"]));
         let plan = plan(&entry, &pins, &listed, &Options::default());
-        assert_eq!(plan.keep().collect::<Vec<_>>(), [&"17.11".parse().unwrap()]);
+        assert_eq!(plan.kept().collect::<Vec<_>>(), [&"17.11".parse().unwrap()]);
     }
 
     #[test]

@@ -34,7 +34,10 @@ pub async fn refresh(
 ) -> (Table, Report) {
     let scope = &options.scope;
     let mut by_registry: BTreeMap<&str, Vec<&TrackedImage>> = BTreeMap::new();
-    for tracked in images.iter().filter(|tracked| scope.holds(&tracked.image)) {
+    for tracked in images
+        .iter()
+        .filter(|tracked| scope.contains(&tracked.image))
+    {
         let registry = tracked.image.registry();
         by_registry.entry(registry).or_default().push(tracked);
     }
@@ -48,7 +51,7 @@ pub async fn refresh(
     let mut table = scope.others(old);
     let mut report = Report::default();
     let work = pin!(join_all(registries));
-    let pauses = pin!(tell_pauses(client, progress));
+    let pauses = pin!(report_pauses(client, progress));
     let refreshed = match select(work, pauses).await {
         Either::Left((refreshed, _)) => refreshed,
         Either::Right((never, _)) => match never {},
@@ -56,7 +59,7 @@ pub async fn refresh(
     for image in refreshed.into_iter().flatten() {
         add(image, old, &mut table, &mut report);
     }
-    for image in old.images.keys().filter(|image| scope.holds(image)) {
+    for image in old.images.keys().filter(|image| scope.contains(image)) {
         if !table.images.contains_key(image) {
             report.compare(image, old, &table, &BTreeSet::new(), &BTreeSet::new());
         }
@@ -106,7 +109,7 @@ fn add(refreshed: RefreshedImage, old: &Table, table: &mut Table, report: &mut R
 }
 
 /// Reports the paused registries at every [`PAUSE_INTERVAL`], forever.
-async fn tell_pauses(client: &Client, progress: &impl Progress) -> Infallible {
+async fn report_pauses(client: &Client, progress: &impl Progress) -> Infallible {
     loop {
         tokio::time::sleep(PAUSE_INTERVAL).await;
         for (registry, left) in client.pauses() {

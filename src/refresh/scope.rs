@@ -25,11 +25,11 @@ pub enum Scope {
 
 impl Scope {
     /// Whether `image` is in the scope.
-    pub fn holds(&self, image: &ImageName) -> bool {
+    pub fn contains(&self, image: &ImageName) -> bool {
         match self {
             Self::All => true,
             Self::Images(images) => images.contains(image),
-            Self::Shard(shard) => shard.holds(image),
+            Self::Shard(shard) => shard.contains(image),
         }
     }
 
@@ -70,7 +70,7 @@ pub struct ShardError(String);
 
 impl Shard {
     /// Whether `image` is in this shard.
-    pub fn holds(&self, image: &ImageName) -> bool {
+    pub fn contains(&self, image: &ImageName) -> bool {
         let hash = Sha256::digest(image.as_str());
         let start = hash.iter().take(8);
         let value = start.fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
@@ -113,7 +113,7 @@ mod tests {
             for n in 0..1000 {
                 let image = format!("r.example/i{n}").parse().unwrap();
                 let parts: Vec<usize> = (0..shards.len())
-                    .filter(|i| shards[*i].holds(&image))
+                    .filter(|i| shards[*i].contains(&image))
                     .collect();
                 assert_eq!(parts.len(), 1);
                 sizes[parts[0]] += 1;
@@ -129,7 +129,7 @@ mod tests {
     fn the_shards_never_change() {
         let part = |image: &str| {
             let image = image.parse().unwrap();
-            (1..=8).find(|n| format!("{n}/8").parse::<Shard>().unwrap().holds(&image))
+            (1..=8).find(|n| format!("{n}/8").parse::<Shard>().unwrap().contains(&image))
         };
         assert_eq!(part("docker.io/nextcloud"), Some(4));
         assert_eq!(part("ghcr.io/immich-app/immich-server"), Some(2));

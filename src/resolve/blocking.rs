@@ -7,7 +7,7 @@ use tokio::runtime::Builder;
 use tokio::select;
 use tokio::time::{sleep, timeout};
 
-use super::{Cache, Found, ResolveError, Subject, ask};
+use super::{Cache, ResolveError, ResolvedPin, Target, query_registry};
 use crate::json::FileError;
 use crate::registry::{Cause, Client, Dns, Options, SetupError};
 
@@ -60,25 +60,25 @@ pub enum BlockingError {
 #[derive(Debug)]
 pub struct Resolved {
     /// The result.
-    pub found: Found,
+    pub found: ResolvedPin,
     /// The error of writing it to the cache. `None` also if another process held
     /// the lock for too long.
     pub cache_error: Option<FileError>,
 }
 
-/// Resolves `subject` from `cache` or its registry. Returns soon after
+/// Resolves `target` from `cache` or its registry. Returns soon after
 /// `is_interrupted` returns true, with all of its tasks ended.
 ///
 /// # Errors
 /// If there is no result within `limits`.
 pub fn resolve_blocking(
-    subject: &Subject,
+    target: &Target,
     limits: Limits,
     cache: Option<&Cache>,
     is_interrupted: impl Fn() -> bool,
 ) -> Result<Resolved, BlockingError> {
     let ttl = (!limits.offline).then_some(limits.ttl);
-    if let Some(found) = cache.and_then(|cache| cache.find(subject, ttl)) {
+    if let Some(found) = cache.and_then(|cache| cache.find(target, ttl)) {
         let cache_error = None;
         return Ok(Resolved { found, cache_error });
     }
@@ -90,9 +90,9 @@ pub fn resolve_blocking(
     let runtime = runtime.map_err(|error| BlockingError::Runtime(crate::json::plain(&error)))?;
     runtime.block_on(async {
         let work = async {
-            let found = from_registry(subject, limits.timeout).await?;
+            let found = from_registry(target, limits.timeout).await?;
             let cache_error = match cache {
-                Some(cache) => keep(cache, subject, &found).await.err(),
+                Some(cache) => store(cache, target, &found).await.err(),
                 None => None,
             };
             Ok(Resolved { found, cache_error })
@@ -105,7 +105,7 @@ pub fn resolve_blocking(
     })
 }
 
-async fn from_registry(subject: &Subject, limit: Duration) -> Result<Found, BlockingError> {
+async fn from_registry(target: &Target, limit: Duration) -> Result<ResolvedPin, BlockingError> {
     let client = Client::new(Options {
         retries: RETRIES,
         deadline: limit,
@@ -114,7 +114,7 @@ async fn from_registry(subject: &Subject, limit: Duration) -> Result<Found, Bloc
     })?;
     // The client enforces the limit for its requests; this timeout covers other
     // waits.
-    match timeout(limit + GRACE, ask(&client, subject)).await {
+    match timeout(limit + GRACE, query_registry(&client, target)).await {
         Ok(Ok(found)) => Ok(found),
         Ok(Err(ResolveError::Registry(error))) if matches!(*error.cause, Cause::Timeout { .. }) => {
             Err(BlockingError::Timeout(limit))
@@ -126,9 +126,9 @@ async fn from_registry(subject: &Subject, limit: Duration) -> Result<Found, Bloc
 
 /// Writes `found` to the cache. Gives up without an error after [`CACHE_TIMEOUT`]
 /// if another process holds the lock.
-async fn keep(cache: &Cache, subject: &Subject, found: &Found) -> Result<(), FileError> {
+async fn store(cache: &Cache, target: &Target, found: &ResolvedPin) -> Result<(), FileError> {
     let kept = async {
-        while !cache.try_keep(subject, found)? {
+        while !cache.try_insert(target, found)? {
             sleep(CACHE_INTERVAL).await;
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use super::{Found, Subject, Which};
+use super::{ResolvedPin, Target, TargetKind};
 use crate::file::{self, Lock};
 use crate::json::FileError;
 use crate::reference::Tag;
@@ -16,10 +16,10 @@ use crate::table::Pin;
 /// Version of the file format. Entries of version 1 had no tag.
 const VERSION: u64 = 2;
 /// Most entries. More evict the oldest.
-const MOST_ANSWERS: usize = 1_000;
-/// Largest file that is read, in bytes: ten times the size of [`MOST_ANSWERS`]
+const MAX_ENTRIES: usize = 1_000;
+/// Largest file that is read, in bytes: ten times the size of [`MAX_ENTRIES`]
 /// entries.
-const LONGEST: u64 = 8 << 20;
+const MAX_FILE_SIZE: u64 = 8 << 20;
 
 /// A cache file, shared by all processes of a user. It may be deleted at any time:
 /// a missing or malformed file is an empty cache, and the next write replaces it.
@@ -30,10 +30,10 @@ pub struct Cache {
 
 /// A result, and when the registry returned it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Kept {
+struct CacheEntry {
     /// Seconds since 1970.
     time: u64,
-    found: Found,
+    found: ResolvedPin,
 }
 
 impl Cache {
@@ -56,10 +56,10 @@ impl Cache {
         Self { path }
     }
 
-    /// The cached result for `subject`, if it is younger than `age`. Without `age`,
+    /// The cached result for `target`, if it is younger than `age`. Without `age`,
     /// and for a digest, a result of any age.
-    pub fn find(&self, subject: &Subject, age: Option<Duration>) -> Option<Found> {
-        let kept = self.read().remove(&subject.to_string())?;
+    pub fn find(&self, target: &Target, age: Option<Duration>) -> Option<ResolvedPin> {
+        let kept = self.read().remove(&target.to_string())?;
         let is_fresh = age.is_none_or(|age| {
             // An entry from the future was written with a wrong clock.
             now()
@@ -67,15 +67,15 @@ impl Cache {
                 .is_some_and(|since| since < age.as_secs())
         });
         // What a digest points to does not change.
-        (is_fresh || matches!(subject.which, Which::Digest(_))).then_some(kept.found)
+        (is_fresh || matches!(target.kind, TargetKind::Digest(_))).then_some(kept.found)
     }
 
-    /// Stores the result for `subject`. Returns `false` if another process holds
+    /// Stores the result for `target`. Returns `false` if another process holds
     /// the lock of the file.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn try_keep(&self, subject: &Subject, found: &Found) -> Result<bool, FileError> {
+    pub fn try_insert(&self, target: &Target, found: &ResolvedPin) -> Result<bool, FileError> {
         if let Some(folder) = self.path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| {
                 let remedy = "see that its folder is writable";
@@ -87,19 +87,19 @@ impl Cache {
         };
         let mut answers = self.read();
         let (time, found) = (now(), found.clone());
-        answers.insert(subject.to_string(), Kept { time, found });
-        if answers.len() > MOST_ANSWERS {
+        answers.insert(target.to_string(), CacheEntry { time, found });
+        if answers.len() > MAX_ENTRIES {
             let mut times: Vec<u64> = answers.values().map(|kept| kept.time).collect();
             times.sort_unstable();
-            let oldest = times[times.len() - MOST_ANSWERS];
+            let oldest = times[times.len() - MAX_ENTRIES];
             answers.retain(|_, kept| kept.time >= oldest);
         }
         file::write_own(&self.path, to_json(&answers).to_string().as_bytes())?;
         Ok(true)
     }
 
-    fn read(&self) -> BTreeMap<String, Kept> {
-        let content = file::read_own(&self.path, LONGEST).unwrap_or_default();
+    fn read(&self) -> BTreeMap<String, CacheEntry> {
+        let content = file::read_own(&self.path, MAX_FILE_SIZE).unwrap_or_default();
         let document: Value = serde_json::from_slice(&content).unwrap_or_default();
         if document["version"] != VERSION {
             return BTreeMap::new();
@@ -117,10 +117,10 @@ fn now() -> u64 {
     since.map_or(0, |since| since.as_secs())
 }
 
-fn from_json(value: &Value) -> Option<Kept> {
-    Some(Kept {
+fn from_json(value: &Value) -> Option<CacheEntry> {
+    Some(CacheEntry {
         time: value["time"].as_u64()?,
-        found: Found {
+        found: ResolvedPin {
             tag: match value["tag"].as_str() {
                 Some(tag) => Some(tag.parse::<Tag>().ok()?),
                 None => None,
@@ -130,9 +130,9 @@ fn from_json(value: &Value) -> Option<Kept> {
     })
 }
 
-fn to_json(answers: &BTreeMap<String, Kept>) -> Value {
+fn to_json(answers: &BTreeMap<String, CacheEntry>) -> Value {
     let entries = answers.iter().map(|(key, kept)| {
-        let Found { tag, pin } = &kept.found;
+        let ResolvedPin { tag, pin } = &kept.found;
         let platforms = pin.platforms.iter();
         let platforms: serde_json::Map<_, _> = platforms
             .map(|(platform, digest)| (platform.to_string(), json!(digest.to_string())))
@@ -153,18 +153,18 @@ mod tests {
     use super::*;
     use crate::lookup::Query;
 
-    fn subject(reference: &str) -> Subject {
-        Subject::of(&Query::from_reference(reference).unwrap())
+    fn target(reference: &str) -> Target {
+        Target::of(&Query::from_reference(reference).unwrap())
     }
 
-    fn found(digit: char) -> Found {
+    fn found(digit: char) -> ResolvedPin {
         let digest = |c: char| {
             format!("sha256:{}", c.to_string().repeat(64))
                 .parse()
                 .unwrap()
         };
         let platforms = [("linux/arm64".parse().unwrap(), digest('f'))];
-        Found {
+        ResolvedPin {
             tag: Some(Tag::latest()),
             pin: Pin::new(digest(digit), platforms.into()),
         }
@@ -180,25 +180,25 @@ mod tests {
     fn an_entry_expires() {
         let (_folder, cache) = cache();
         let hour = Some(Duration::from_secs(3600));
-        assert_eq!(cache.find(&subject("a:1"), None), None);
-        assert!(cache.try_keep(&subject("a:1"), &found('1')).unwrap());
-        assert!(cache.try_keep(&subject("a:2"), &found('2')).unwrap());
+        assert_eq!(cache.find(&target("a:1"), None), None);
+        assert!(cache.try_insert(&target("a:1"), &found('1')).unwrap());
+        assert!(cache.try_insert(&target("a:2"), &found('2')).unwrap());
         // The digest of a reference and the spelling of its image do not change the
         // key.
         let named = format!("docker.io/library/a:1@sha256:{}", "9".repeat(64));
-        assert_eq!(cache.find(&subject(&named), hour), Some(found('1')));
-        assert_eq!(cache.find(&subject("a:2"), hour), Some(found('2')));
-        assert_eq!(cache.find(&subject("a:2"), Some(Duration::ZERO)), None);
+        assert_eq!(cache.find(&target(&named), hour), Some(found('1')));
+        assert_eq!(cache.find(&target("a:2"), hour), Some(found('2')));
+        assert_eq!(cache.find(&target("a:2"), Some(Duration::ZERO)), None);
         let text = std::fs::read_to_string(&cache.path).unwrap();
         for time in ["1", "99999999999"] {
             let old = serde_json::from_str::<Value>(&text).unwrap();
             let time_of = old["answers"]["docker.io/a:2"]["time"].to_string();
             std::fs::write(&cache.path, text.replace(&time_of, time)).unwrap();
-            assert_eq!(cache.find(&subject("a:2"), hour), None);
-            assert_eq!(cache.find(&subject("a:2"), None), Some(found('2')));
+            assert_eq!(cache.find(&target("a:2"), hour), None);
+            assert_eq!(cache.find(&target("a:2"), None), Some(found('2')));
         }
-        let by_digest = subject(&format!("a@sha256:{}", "1".repeat(64)));
-        cache.try_keep(&by_digest, &found('1')).unwrap();
+        let by_digest = target(&format!("a@sha256:{}", "1".repeat(64)));
+        cache.try_insert(&by_digest, &found('1')).unwrap();
         assert_eq!(
             cache.find(&by_digest, Some(Duration::ZERO)),
             Some(found('1'))
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn a_malformed_cache_is_empty_and_replaced() {
         let (_folder, cache) = cache();
-        cache.try_keep(&subject("a:1"), &found('1')).unwrap();
+        cache.try_insert(&target("a:1"), &found('1')).unwrap();
         let good = std::fs::read(&cache.path).unwrap();
         let of_version_1 = format!(
             r#"{{"version":1,"answers":{{"docker.io/a:1":{{"time":1,"pin":{{"digest":"sha256:{}"}}}}}}}}"#,
@@ -226,37 +226,37 @@ mod tests {
             br#"{"version":2,"answers":{"docker.io/a:1":{"time":1,"pin":{"digest":"sha256:1"}}}}"#,
         ] {
             std::fs::write(&cache.path, content).unwrap();
-            assert_eq!(cache.find(&subject("a:1"), None), None);
-            assert!(cache.try_keep(&subject("a:1"), &found('2')).unwrap());
-            assert_eq!(cache.find(&subject("a:1"), None), Some(found('2')));
+            assert_eq!(cache.find(&target("a:1"), None), None);
+            assert!(cache.try_insert(&target("a:1"), &found('2')).unwrap());
+            assert_eq!(cache.find(&target("a:1"), None), Some(found('2')));
         }
     }
 
     #[test]
     fn one_process_writes_at_a_time() {
         let (_folder, cache) = cache();
-        cache.try_keep(&subject("a:1"), &found('1')).unwrap();
+        cache.try_insert(&target("a:1"), &found('1')).unwrap();
         let lock = Lock::try_take_beside(&cache.path).unwrap();
         assert!(lock.is_some());
-        assert!(!cache.try_keep(&subject("a:1"), &found('2')).unwrap());
-        assert_eq!(cache.find(&subject("a:1"), None), Some(found('1')));
+        assert!(!cache.try_insert(&target("a:1"), &found('2')).unwrap());
+        assert_eq!(cache.find(&target("a:1"), None), Some(found('1')));
         drop(lock);
-        assert!(cache.try_keep(&subject("a:1"), &found('2')).unwrap());
+        assert!(cache.try_insert(&target("a:1"), &found('2')).unwrap());
     }
 
     #[test]
     fn the_oldest_entries_are_evicted() {
         let (_folder, cache) = cache();
-        let kept = |time| Kept {
+        let kept = |time| CacheEntry {
             time,
             found: found('1'),
         };
-        let many = (0..MOST_ANSWERS as u64).map(|i| (format!("docker.io/a:{i}"), kept(100 + i)));
+        let many = (0..MAX_ENTRIES as u64).map(|i| (format!("docker.io/a:{i}"), kept(100 + i)));
         std::fs::create_dir_all(cache.path.parent().unwrap()).unwrap();
         std::fs::write(&cache.path, to_json(&many.collect()).to_string()).unwrap();
-        cache.try_keep(&subject("b:1"), &found('2')).unwrap();
-        assert_eq!(cache.find(&subject("b:1"), None), Some(found('2')));
-        assert_eq!(cache.find(&subject("a:0"), None), None);
-        assert_eq!(cache.find(&subject("a:1"), None), Some(found('1')));
+        cache.try_insert(&target("b:1"), &found('2')).unwrap();
+        assert_eq!(cache.find(&target("b:1"), None), Some(found('2')));
+        assert_eq!(cache.find(&target("a:0"), None), None);
+        assert_eq!(cache.find(&target("a:1"), None), Some(found('1')));
     }
 }

@@ -10,7 +10,7 @@ pub use cache::Cache;
 
 use std::fmt;
 
-use crate::lookup::{Choices, Newest, NoVersion, Query, TagList, VariantList, Wanted};
+use crate::lookup::{Choices, Newest, NoVersion, Query, TagList, VariantList, VersionSelector};
 use crate::reference::{Digest, ImageName, Offered, Platform, Reference, Tag};
 use crate::registry::{Client, RegistryError};
 use crate::table::Pin;
@@ -80,31 +80,31 @@ pub enum ResolveError {
 /// What to request from a registry: a tag, a requirement or a digest of an image.
 /// Also the key of the cache.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Subject {
+pub struct Target {
     image: ImageName,
-    which: Which,
+    kind: TargetKind,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Which {
+enum TargetKind {
     Tag(Tag),
     Newest(Box<Newest>),
     Digest(Digest),
 }
 
-impl Subject {
+impl Target {
     /// The part of `query` that determines the requests. Without tag and digest,
     /// the tag `latest`.
     pub fn of(query: &Query) -> Self {
-        let which = match (query.version(), query.digest()) {
-            (Wanted::Tag(tag), _) => Which::Tag(tag.clone()),
-            (Wanted::Newest(newest), _) => Which::Newest(newest.clone()),
-            (Wanted::Unsaid, Some(digest)) => Which::Digest(digest.clone()),
-            (Wanted::Unsaid, None) => Which::Tag(Tag::latest()),
+        let kind = match (query.version(), query.digest()) {
+            (VersionSelector::Tag(tag), _) => TargetKind::Tag(tag.clone()),
+            (VersionSelector::Newest(newest), _) => TargetKind::Newest(newest.clone()),
+            (VersionSelector::Unspecified, Some(digest)) => TargetKind::Digest(digest.clone()),
+            (VersionSelector::Unspecified, None) => TargetKind::Tag(Tag::latest()),
         };
         Self {
             image: query.image().clone(),
-            which,
+            kind,
         }
     }
 
@@ -112,47 +112,47 @@ impl Subject {
     pub fn of_digest(image: ImageName, digest: Digest) -> Self {
         Self {
             image,
-            which: Which::Digest(digest),
+            kind: TargetKind::Digest(digest),
         }
     }
 }
 
 /// The key in the cache file.
-impl fmt::Display for Subject {
+impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.which {
-            Which::Tag(tag) => write!(f, "{}:{tag}", self.image),
-            Which::Newest(newest) => {
+        match &self.kind {
+            TargetKind::Tag(tag) => write!(f, "{}:{tag}", self.image),
+            TargetKind::Newest(newest) => {
                 write!(
                     f,
                     "{}:{} {}",
                     self.image, newest.requirement, newest.variant
                 )
             }
-            Which::Digest(digest) => write!(f, "{}@{digest}", self.image),
+            TargetKind::Digest(digest) => write!(f, "{}@{digest}", self.image),
         }
     }
 }
 
-/// The registry's result for a [`Subject`].
+/// The registry's result for a [`Target`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct ResolvedPin {
     /// The tag, `None` for a digest.
     pub tag: Option<Tag>,
     /// The digest, and the digest of each platform's manifest.
     pub pin: Pin,
 }
 
-/// Requests the digest and the platforms of `subject` from its registry.
+/// Requests the digest and the platforms of `target` from its registry.
 ///
 /// # Errors
 /// If a request fails, or the registry has no matching tag.
-pub async fn ask(client: &Client, subject: &Subject) -> Result<Found, ResolveError> {
-    let image = &subject.image;
-    let (tag, digest) = match &subject.which {
-        Which::Digest(digest) => (None, digest.clone()),
-        Which::Tag(tag) => (Some(tag.clone()), digest_of(client, image, tag).await?),
-        Which::Newest(newest) => {
+pub async fn query_registry(client: &Client, target: &Target) -> Result<ResolvedPin, ResolveError> {
+    let image = &target.image;
+    let (tag, digest) = match &target.kind {
+        TargetKind::Digest(digest) => (None, digest.clone()),
+        TargetKind::Tag(tag) => (Some(tag.clone()), digest_of(client, image, tag).await?),
+        TargetKind::Newest(newest) => {
             let tag = choose(client, image, newest).await?;
             let digest = digest_of(client, image, &tag).await?;
             (Some(tag), digest)
@@ -161,7 +161,7 @@ pub async fn ask(client: &Client, subject: &Subject) -> Result<Found, ResolveErr
     // Fetch the manifest even if the digest is given: only its bytes prove that the
     // registry has it.
     let platforms = client.platforms(image, &digest).await?;
-    Ok(Found {
+    Ok(ResolvedPin {
         tag,
         pin: Pin::new(digest, platforms.manifests),
     })
@@ -199,14 +199,14 @@ async fn choose(client: &Client, image: &ImageName, newest: &Newest) -> Result<T
 }
 
 /// The pinned reference for `query`, from the registry's result for its
-/// [`Subject`]. Its digest is that of the platform's manifest, or without a
+/// [`Target`]. Its digest is that of the platform's manifest, or without a
 /// platform that of the index. A digest in the query is checked and kept.
 ///
 /// # Errors
 /// If the query's digest or platform does not match the result.
-pub fn answer(query: &Query, found: &Found) -> Result<Reference, ResolveError> {
+pub fn pinned_reference(query: &Query, found: &ResolvedPin) -> Result<Reference, ResolveError> {
     let platform = query.platform();
-    let Found { tag, pin } = found;
+    let ResolvedPin { tag, pin } = found;
     let mut pinned = Reference {
         image: query.image().clone(),
         tag: tag.clone(),
@@ -240,11 +240,11 @@ pub fn answer(query: &Query, found: &Found) -> Result<Reference, ResolveError> {
     Ok(pinned)
 }
 
-/// Resolves `query` by its registry: [`ask`], then [`answer`].
+/// Resolves `query` by its registry: [`query_registry`], then [`pinned_reference`].
 ///
 /// # Errors
-/// Those of [`ask`] and [`answer`].
+/// Those of [`query_registry`] and [`pinned_reference`].
 pub async fn resolve(client: &Client, query: &Query) -> Result<Reference, ResolveError> {
-    let found = ask(client, &Subject::of(query)).await?;
-    answer(query, &found)
+    let found = query_registry(client, &Target::of(query)).await?;
+    pinned_reference(query, &found)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nix_oci_hashes::images;
 use nix_oci_hashes::reference::{Tag, VariantPattern, by_version};
-use nix_oci_hashes::refresh::{Decision, Options, Plan, Taken, plan};
+use nix_oci_hashes::refresh::{Decision, Options, Plan, RequestReason, plan};
 use nix_oci_hashes::table::Pins;
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ fn asked_of(list: &Value, fields: &str) -> Vec<String> {
         "every tag has a reason"
     );
     no_more_than_keep(&tracked, &plan);
-    let mut taken: Vec<&Tag> = plan.ask().collect();
+    let mut taken: Vec<&Tag> = plan.requested().collect();
     taken.sort_by_cached_key(|tag| by_version(tag));
     taken.iter().map(ToString::to_string).collect()
 }
@@ -49,7 +49,7 @@ fn asked_of(list: &Value, fields: &str) -> Vec<String> {
 fn no_more_than_keep(tracked: &images::TrackedImage, plan: &Plan) {
     let mut releases: BTreeMap<String, BTreeSet<Vec<u64>>> = BTreeMap::new();
     for (tag, decision) in &plan.decisions {
-        if let Decision::Ask(Taken::Newest { precision, .. }) = decision {
+        if let Decision::Request(RequestReason::Newest { precision, .. }) = decision {
             let version = tracked
                 .recorded_version(tag)
                 .or_else(|| tag.version())

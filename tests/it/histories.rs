@@ -93,7 +93,7 @@ fn taken(entry: &Value, listed: &BTreeSet<Tag>) -> BTreeSet<Tag> {
     let content = json!([entry]).to_string();
     let tracked = images::parse(content.as_bytes(), "images.json").unwrap();
     let plan = plan(&tracked[0], &Pins::new(), listed, &Options::default());
-    plan.ask().cloned().collect()
+    plan.requested().cloned().collect()
 }
 
 #[test]

@@ -70,9 +70,9 @@ fn decisions(report: &Report) -> impl Iterator<Item = (&ImageName, &Tag, &'stati
         tags.sort_by_cached_key(|(tag, _)| by_version(tag));
         tags.into_iter().map(move |(tag, decision)| {
             let (word, why) = match decision {
-                Decision::Ask(taken) => ("ask", taken.to_string()),
+                Decision::Request(taken) => ("ask", taken.to_string()),
                 Decision::Keep(kept) => ("keep", kept.to_string()),
-                Decision::Leave(left) => ("leave", left.to_string()),
+                Decision::Skip(left) => ("leave", left.to_string()),
             };
             (image, tag, word, why)
         })

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use insta::assert_snapshot;
 use nix_oci_hashes::reference::{Algorithm, Digest, ImageName, Precision, Tag};
 use nix_oci_hashes::refresh::{
-    Ambiguous, Change, ChangeKind, Decision, Gone, Kept, Left, MissingPlatform, Problem, Report,
-    Taken,
+    Ambiguous, Change, ChangeKind, Decision, Gone, KeepReason, MissingPlatform, Problem, Report,
+    RequestReason, SkipReason,
 };
 use nix_oci_hashes::registry::{Cause, Content, Quota, RegistryError};
 
@@ -179,21 +179,21 @@ fn why_each_tag_was_taken_or_left() {
     let decisions = [
         (
             "34",
-            Decision::Ask(Taken::Newest {
+            Decision::Request(RequestReason::Newest {
                 precision: Precision::Major,
                 keep: 3,
             }),
         ),
-        ("latest", Decision::Ask(Taken::Listed)),
+        ("latest", Decision::Request(RequestReason::Listed)),
         (
             "9",
-            Decision::Leave(Left::Unsatisfied {
+            Decision::Skip(SkipReason::Unsatisfied {
                 precision: Precision::Major,
                 requirement: std::sync::Arc::new(">=33".parse().unwrap()),
             }),
         ),
-        ("33.0.1", Decision::Keep(Kept::Full)),
-        ("35.0.0-rc1", Decision::Leave(Left::Prerelease)),
+        ("33.0.1", Decision::Keep(KeepReason::Full)),
+        ("35.0.0-rc1", Decision::Skip(SkipReason::Prerelease)),
     ];
     let decisions = decisions.map(|(name, decision)| (tag(name), decision));
     let report = Report {

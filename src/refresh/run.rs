@@ -64,9 +64,6 @@ pub async fn refresh(
             report.compare(image, old, &table, &BTreeSet::new(), &BTreeSet::new());
         }
     }
-    if !options.explain {
-        report.decisions.clear();
-    }
     report.quotas = client.quotas();
     report.sort();
     (table, report)
@@ -103,9 +100,11 @@ fn add(refreshed: RefreshedImage, old: &Table, table: &mut Table, report: &mut R
         .extend(problems.map(|problem| (image.clone(), problem)));
     table.images.insert(image.clone(), refreshed.pins);
     report.compare(image, old, table, &refreshed.full, &refreshed.platforms);
-    report
-        .decisions
-        .insert(refreshed.image, refreshed.decisions);
+    if !refreshed.decisions.is_empty() {
+        report
+            .decisions
+            .insert(refreshed.image, refreshed.decisions);
+    }
 }
 
 /// Reports the paused registries at every [`PAUSE_INTERVAL`], forever.

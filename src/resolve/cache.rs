@@ -86,14 +86,17 @@ impl Cache {
             return Ok(false);
         };
         let mut answers = self.read();
-        let (time, found) = (now(), found.clone());
-        answers.insert(target.to_string(), CacheEntry { time, found });
-        if answers.len() > MAX_ENTRIES {
-            let mut times: Vec<u64> = answers.values().map(|kept| kept.time).collect();
-            times.sort_unstable();
-            let oldest = times[times.len() - MAX_ENTRIES];
-            answers.retain(|_, kept| kept.time >= oldest);
+        let key = target.to_string();
+        answers.remove(&key);
+        while answers.len() >= MAX_ENTRIES {
+            let oldest = answers.iter().min_by_key(|(_, entry)| entry.time);
+            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
+                break;
+            };
+            answers.remove(&oldest);
         }
+        let (time, found) = (now(), found.clone());
+        answers.insert(key, CacheEntry { time, found });
         file::write_own(&self.path, to_json(&answers).to_string().as_bytes())?;
         Ok(true)
     }

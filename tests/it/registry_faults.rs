@@ -580,43 +580,27 @@ fn a_platform_that_could_not_be_completed_is_completed_later() {
             _ => half.manifest(&digest_of(&body(tag)), &body(tag)),
         }
     }
-    let there = |text: String, a: &Fake, b: &Fake| text.replace(&a.image(), &b.image());
-    workspace.write(
-        "images.json",
-        there(entry(&["linux/amd64", "linux/arm64"]), &fake, &half),
-    );
-    workspace.write(
-        "digests.json",
-        there(workspace.read("digests.json"), &fake, &half),
-    );
+    // The same files, with the image at the other registry.
+    let move_image = |images: String, from: &Fake, to: &Fake| {
+        let moved = |text: String| text.replace(&from.image(), &to.image());
+        workspace.write("images.json", moved(images));
+        workspace.write("digests.json", moved(workspace.read("digests.json")));
+    };
+    move_image(entry(&["linux/amd64", "linux/arm64"]), &fake, &half);
     let outcome = refresh(&workspace).code(2);
     assert!(
         outcome.stdout.contains("1.0.1: the registry answers 500"),
         "{outcome:#?}"
     );
 
-    workspace.write(
-        "images.json",
-        there(workspace.read("images.json"), &half, &fake),
-    );
-    workspace.write(
-        "digests.json",
-        there(workspace.read("digests.json"), &half, &fake),
-    );
+    move_image(workspace.read("images.json"), &half, &fake);
     refresh(&workspace).code(0);
     for tag in tags {
         let pin = workspace.table()["images"][fake.image()][tag].clone();
         assert_eq!(pin["platforms"].as_object().unwrap().len(), 2, "{tag}");
     }
     // What is gone, manifest and all, is kept and told, and is no failure.
-    workspace.write(
-        "images.json",
-        there(entry(&["linux/amd64", "linux/s390x"]), &fake, &half),
-    );
-    workspace.write(
-        "digests.json",
-        there(workspace.read("digests.json"), &fake, &half),
-    );
+    move_image(entry(&["linux/amd64", "linux/s390x"]), &fake, &half);
     let outcome = refresh(&workspace).code(0);
     assert!(
         outcome.stdout.contains("1.0.0  no longer in the registry"),

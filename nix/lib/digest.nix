@@ -1,31 +1,28 @@
 # Content digests, as the OCI image spec writes them (section "Digests").
 let
-  text = import ./text.nix;
+  inherit (import ./text.nix) quoted;
   inherit (import ./result.nix) fail ok;
-  inherit (builtins) stringLength;
+  inherit (builtins) match stringLength substring;
 
-  hexadecimal = text.characters "0123456789abcdef";
+  # How many hexadecimal digits follow.
   lengths = {
-    sha256 = 64;
-    sha512 = 128;
+    "sha256:" = 64;
+    "sha512:" = 128;
   };
 in
 {
-  # `algorithm:hex`, as it is.
   parse =
     input:
     let
-      parts = text.splitOnce ":" input;
-      algorithm = if parts == null then "" else parts.before;
-      digits = toString lengths.${algorithm};
-      error = reason: fail "invalid digest ${text.quoted input}: ${reason}";
+      algorithm = substring 0 7 input;
+      hex = substring 7 (-1) input;
+      count = lengths.${algorithm};
+      invalid = reason: fail "invalid digest ${quoted input}: ${reason}";
     in
-    if !(lengths ? ${algorithm}) then
-      error "it must start with 'sha256:' or 'sha512:'"
-    else if
-      stringLength parts.after != lengths.${algorithm} || !text.isMadeOf hexadecimal parts.after
-    then
-      error "'${algorithm}:' takes ${digits} lower-case hexadecimal digits"
+    if !lengths ? ${algorithm} then
+      invalid "it must start with 'sha256:' or 'sha512:'"
+    else if stringLength hex != count || match "[0-9a-f]*" hex == null then
+      invalid "'${algorithm}' takes ${toString count} lower-case hexadecimal digits"
     else
       ok input;
 }

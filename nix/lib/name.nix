@@ -1,222 +1,143 @@
 # Image names and references, by the rules of distribution/reference.
 let
   text = import ./text.nix;
-  number = import ./number.nix;
+  numbers = import ./number.nix;
   digests = import ./digest.nix;
   tags = import ./tag.nix;
-  inherit (import ./result.nix)
-    andThen
-    fail
-    ok
-    orElse
-    ;
-  inherit (builtins)
-    all
-    elem
-    elemAt
-    length
-    map
-    match
-    replaceStrings
-    stringLength
-    substring
-    ;
+  inherit (import ./list.nix) last;
+  inherit (import ./result.nix) allOf fail ok;
+  inherit (builtins) head match stringLength;
 
   dockerHub = "docker.io";
-  # Docker Hub's namespace for the official images, left out when written.
-  official = "library/";
   # Longest repository path (distribution/reference).
   longestRepository = 255;
+  # Longest registry: 253 characters of a domain name, a colon, and a port of up to
+  # 255 digits, most of them zeros.
+  longestRegistry = 509;
 
-  hexadecimal = text.characters "0123456789abcdefABCDEF";
-
-  # The registry, if the first component is one: a name without a dot, a colon or
-  # an upper-case letter is a namespace on Docker Hub, unless it is `localhost`.
-  splitRegistry =
-    input:
-    let
-      parts = text.splitOnce "/" input;
-      isHost =
-        parts.before == "localhost" || text.contains [ "." ":" ] parts.before || !text.isLower parts.before;
-    in
-    if parts != null && isHost then
-      {
-        host = parts.before;
-        path = parts.after;
-      }
-    else
-      {
-        host = null;
-        path = input;
-      };
+  # Whether the first component of a name is a registry. Without a dot, a colon or
+  # an upper-case letter it is a namespace on Docker Hub, unless it is `localhost`.
+  isHost = component: component == "localhost" || text.contains "[.:A-Z]" component;
 
   # `host[:port]`, where the host is a domain name, an IPv4 address, or an IPv6
   # address in brackets.
   isRegistry =
     input:
     let
-      bracketed = text.splitOnce "]" input;
-      plain = text.splitOnce ":" input;
+      withPort = match "(.*):([0-9]+)" input;
+      host = if withPort == null then input else head withPort;
+      port = numbers.parse (last withPort);
+      address = match "\\[(.*)]" host;
     in
-    if text.hasPrefix "[" input then
-      bracketed != null
-      && isAddress (text.dropPrefix "[" bracketed.before)
-      && (
-        bracketed.after == ""
-        || text.hasPrefix ":" bracketed.after && isPort (text.dropPrefix ":" bracketed.after)
-      )
-    else if plain == null then
-      isDomain input
-    else
-      isDomain plain.before && isPort plain.after;
+    stringLength input <= longestRegistry
+    && (withPort == null || port != null && port <= numbers.largestPort)
+    && (if address == null then isDomain host else isAddress (head address));
 
-  isPort =
-    input:
-    let
-      port = number.parse input;
-    in
-    port != null && port <= number.ofInt 65535;
-
-  isDomain =
-    input:
-    stringLength input <= 253
-    && all (label: match "[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9]" label != null) (
-      text.splitOn "." input
-    );
+  isDomain = input: stringLength input <= 253 && match "${label}([.]${label})*" input != null;
+  label = "[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?";
 
   # An IPv6 address: eight groups, or fewer with a `::` for the others.
   isAddress =
     input:
     let
-      groups = part: if part == "" then [ ] else text.splitOn ":" part;
-      isGroup = group: match "[0-9A-Fa-f]{1,4}" group != null;
-      whole = groups input;
-      around = match "(.*)::(.*)" input;
-      both = groups (elemAt around 0) ++ groups (elemAt around 1);
+      groups = "[0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4})*";
+      count = builtins.length (builtins.filter (part: part != "") (text.splitOn ":" input));
+      isWhole = count == 8 && match groups input != null;
+      isShort = count < 8 && match "(${groups})?::(${groups})?" input != null;
     in
-    stringLength input <= 39
-    && (
-      if around == null then
-        length whole == 8 && all isGroup whole
-      else
-        length both <= 7 && all isGroup both
-    );
+    stringLength input <= 39 && (isWhole || isShort);
 
-  # Components joined by `/`, each of lower-case letters and digits parted by
-  # one dot, one or two underscores, or any number of hyphens.
-  isRepository = input: all isComponent (text.splitOn "/" input);
-  isComponent =
-    component:
-    let
-      alphanumeric = text.digits ++ text.lowerCase;
-      last = stringLength component - 1;
-      # What stands between the letters and digits.
-      separators = text.splitOn "/" (replaceStrings alphanumeric (map (_: "/") alphanumeric) component);
-    in
-    component != ""
-    && elem (substring 0 1 component) alphanumeric
-    && elem (substring last 1 component) alphanumeric
-    && all (
-      separator:
-      elem separator [
-        ""
-        "."
-        "_"
-        "__"
-      ]
-      || text.isMadeOf [ "-" ] separator
-    ) separators;
+  # Components joined by `/`, each of lower-case letters and digits separated by
+  # one dot, one or two underscores, or any number of hyphens. The expression finds
+  # other characters, and other separators beside each other or at an end.
+  isRepository = path: !text.contains "[^a-z0-9._/-]|[./][._/-]|_[./-]|___|-[._/]" "/${path}/";
 
-  # An image ID, which a whole reference must not look like.
-  isIdentifier = input: stringLength input == 64 && text.isMadeOf hexadecimal input;
-  identifier = fail "64 hexadecimal digits are an image ID, not an image; write the image's name";
-
-  # The image that is `input`, with nothing before or after it.
-  parseParts =
+  # The image { image, registry, repository } of a name without tag and digest.
+  parseName =
     input:
     let
-      parts = splitRegistry input;
+      parts = text.splitOnce "/" input;
+      hasHost = parts.after != null && isHost parts.before;
+      host = text.lower parts.before;
+      path = if hasHost then parts.after else input;
       lower = text.lower input;
-      upperCase = fail "a repository is written in lower case; did you mean ${text.quoted lower}?";
-      host = text.lower parts.host;
-      registry = if parts.host == null || host == "index.docker.io" then dockerHub else host;
-      isOfficial =
-        registry == dockerHub
-        && text.hasPrefix official parts.path
-        && !text.contains [ "/" ] (text.dropPrefix official parts.path);
-      path = if isOfficial then text.dropPrefix official parts.path else parts.path;
-      repository = if registry == dockerHub && !text.contains [ "/" ] path then official + path else path;
+      # In lower case, the host would be none, or the path would be right.
+      isUpperCase =
+        hasHost && !isHost host || !isRepository path && lower != input && parseName lower ? value;
+
+      registry = if !hasHost || host == "index.docker.io" then dockerHub else host;
+      # The official images of Docker Hub are in `library/`, which is not written.
+      name = if text.hasPrefix "library/" path then text.dropPrefix "library/" path else path;
+      isOfficial = registry == dockerHub && !text.contains "/" name;
+      repository = if isOfficial then "library/${name}" else path;
     in
     if input == "" then
       fail "it is empty; write one such as 'docker.io/nextcloud:34'"
-    else if parts.host != null && !isRegistry parts.host then
-      fail (
-        "${text.quoted parts.host} is no registry; write a host name with an optional port, "
-        + "such as 'ghcr.io' or 'localhost:5000'"
-      )
-    else if parts.host != null && (splitRegistry lower).host == null then
-      upperCase
-    else if !isRepository parts.path then
-      if lower != input && parseParts lower ? value then
-        upperCase
-      else
-        fail (
-          "${text.quoted parts.path} is no repository; it is made of lower-case letters and digits, "
-          + "parted by '/', '.', '_', '__' or hyphens"
-        )
+    else if hasHost && !isRegistry parts.before then
+      fail "${text.quoted parts.before} is no registry; write a host name with an optional port, such as 'ghcr.io' or 'localhost:5000'"
+    else if isUpperCase then
+      fail "a repository is written in lower case; did you mean ${text.quoted lower}?"
+    else if !isRepository path then
+      fail "${text.quoted path} is no repository; it is made of lower-case letters and digits, parted by '/', '.', '_', '__' or hyphens"
     else if stringLength repository > longestRepository then
       fail "its repository is longer than ${toString longestRepository} characters"
     else
       ok {
-        image = "${registry}/${path}";
+        image = "${registry}/${if isOfficial then name else path}";
         inherit registry repository;
       };
 
-  parseReference =
+  # An image ID, which a whole reference must not look like.
+  isIdentifier = input: stringLength input == 64 && match "[0-9A-Fa-f]*" input != null;
+
+  # The result for the reference `input`, which an error names.
+  named =
+    input: result:
+    if result ? error then
+      fail "invalid image reference ${text.quoted input}: ${result.error}"
+    else
+      result;
+in
+rec {
+  # A reference: { image, registry, repository, tag, digest }; the last two are null
+  # where it has none.
+  parse =
+    input:
+    let
+      reference = parseWritten input;
+    in
+    allOf [
+      reference
+      (checkTag input reference.value)
+      reference
+    ];
+
+  # A reference whose tag may be any text, such as a version requirement.
+  parseWritten =
     input:
     let
       parts = text.splitOnce "@" input;
-      hasDigest = parts != null;
-      digest = if hasDigest then digests.parse parts.after else ok null;
-      rest = if hasDigest then parts.before else input;
-      components = text.splitOn "/" rest;
-      words = text.splitOn ":" (elemAt components (length components - 1));
-      hasTag = length words > 1;
-      tagText = elemAt words (length words - 1);
-      name = if hasTag then substring 0 (stringLength rest - stringLength tagText - 1) rest else rest;
+      digest = parts.after;
+      # A colon before the last `/` is that of a port.
+      component = last (text.splitOn "/" parts.before);
+      tag = if text.contains ":" component then last (text.splitOn ":" component) else null;
+      tagLength = if tag == null then 0 else stringLength ":${tag}";
+      name = parseName (builtins.substring 0 (stringLength parts.before - tagLength) parts.before);
     in
-    if isIdentifier input then
-      identifier
-    else
-      andThen digest (
-        digest:
-        andThen (parseParts name) (
-          name:
-          ok (
-            name
-            // {
-              inherit digest;
-              tag = if hasTag then tagText else null;
-            }
-          )
-        )
-      );
+    named input (
+      if isIdentifier input then
+        fail "64 hexadecimal digits are an image ID, not an image; write the image's name"
+      else
+        allOf [
+          (if digest == null then ok null else digests.parse digest)
+          name
+          (ok (name.value // { inherit digest tag; }))
+        ]
+    );
 
-  invalid = input: reason: "invalid image reference ${text.quoted input}: ${reason}";
-in
-{
-  inherit invalid;
-
-  # A reference: an image, maybe a tag, maybe a digest (null without).
-  parse =
-    input:
-    orElse (andThen (parseReference input) (
-      reference:
-      if reference.tag == null then ok reference else andThen (tags.parse reference.tag) (_: ok reference)
-    )) (invalid input);
-
-  # A reference whose tag may be any text, such as a version requirement.
-  parseWritten = input: orElse (parseReference input) (invalid input);
+  # An error if a written reference has a tag that is none.
+  checkTag =
+    input: reference: if reference.tag == null then ok null else named input (tags.parse reference.tag);
 
   # A parsed reference in its one written form.
   toText =
@@ -224,12 +145,4 @@ in
     reference.image
     + (if reference.tag == null then "" else ":${reference.tag}")
     + (if reference.digest == null then "" else "@${reference.digest}");
-
-  # A name as it is written, without its registry.
-  pathOf =
-    image:
-    let
-      parts = text.splitOnce "/" image;
-    in
-    if parts == null then "" else parts.after;
 }

@@ -1,34 +1,26 @@
-# Numbers of any size as texts of one length, so that the order of the texts is
-# that of the numbers: Nix has none above 2^63.
+# Unsigned numbers of 64 bits, for which integers of Nix are too small. A number is a
+# text of 20 digits, so numbers compare as their texts do.
 let
-  text = import ./text.nix;
   inherit (builtins) head match stringLength;
 
-  width = 20;
   zeros = "00000000000000000000";
-  pad = digits: builtins.substring (stringLength digits) width zeros + digits;
-  largest = "18446744073709551615";
+  pad = digits: builtins.substring (stringLength digits) (-1) zeros + digits;
 in
 rec {
-  inherit largest;
-
-  # The number that up to 200 digits write; null above 64 bits.
-  number =
-    digits:
-    let
-      significant = head (match "0*([0-9]+)" digits);
-      padded = pad significant;
-    in
-    if stringLength significant > width || padded > largest then null else padded;
-
   zero = pad "0";
-  ofInt = int: pad (toString int);
+  largest = "18446744073709551615";
+  largestPort = pad "65535";
 
-  # The number that is all of `digits`; null for anything else.
+  # The number that `digits` are, with or without zeros in front; null for any
+  # other text, and above 64 bits. More than 255 digits are not looked at.
   parse =
     digits:
-    if stringLength digits >= 1 && stringLength digits <= 200 && text.isMadeOf text.digits digits then
-      number digits
+    let
+      found = if stringLength digits > 255 then null else match "0*([0-9]+)" digits;
+      number = pad (head found);
+    in
+    if found == null || stringLength number > stringLength zeros || number > largest then
+      null
     else
-      null;
+      number;
 }

@@ -2,16 +2,10 @@
 let
   text = import ./text.nix;
   inherit (import ./result.nix) fail ok;
-  inherit (builtins)
-    all
-    elemAt
-    length
-    map
-    match
-    stringLength
-    ;
+  inherit (builtins) head tail;
 
-  # Those of macOS run their containers in a Linux virtual machine.
+  # A Nix system and the platform of the containers it runs. On macOS these run in
+  # a Linux virtual machine.
   nixSystems = {
     aarch64-darwin = "linux/arm64";
     aarch64-linux = "linux/arm64";
@@ -28,57 +22,54 @@ let
     x86_64-linux = "linux/amd64";
   };
 
-  isName = part: stringLength part <= 64 && match "[A-Za-z0-9][A-Za-z0-9._-]*" part != null;
+  # Other names of an architecture.
+  architectures = {
+    aarch64 = "arm64";
+    x86-64 = "amd64";
+    x86_64 = "amd64";
+  };
 
-  # The architecture and variant that go by several names.
-  arch64 = name: variant: {
-    arch = name;
-    inherit variant;
+  # Architectures whose name implies the variant, whatever variant is written.
+  withVariant = {
+    armel = "arm/v6";
+    armhf = "arm/v7";
   };
-  arm = variant: {
-    arch = "arm";
-    inherit variant;
+
+  # Other spellings of an architecture with its variant.
+  spellings = {
+    "amd64/v1" = "amd64";
+    "arm" = "arm/v7";
+    "arm/5" = "arm/v5";
+    "arm/6" = "arm/v6";
+    "arm/7" = "arm/v7";
+    "arm/8" = "arm/v8";
+    "arm64/8" = "arm64";
+    "arm64/v8" = "arm64";
+    "i386" = "386";
+    "i686" = "386";
   };
-  normal =
-    arch: variant:
-    if arch == "amd64" || arch == "x86_64" || arch == "x86-64" then
-      arch64 "amd64" (if variant == "v1" then "" else variant)
-    else if arch == "arm64" || arch == "aarch64" then
-      arch64 "arm64" (if variant == "8" || variant == "v8" then "" else variant)
-    else if variant == "" && (arch == "386" || arch == "i386" || arch == "i686") then
-      arch64 "386" ""
-    else if arch == "armhf" || arch == "arm" && (variant == "" || variant == "7") then
-      arm "v7"
-    else if arch == "armel" || arch == "arm" && variant == "6" then
-      arm "v6"
-    else if arch == "arm" && (variant == "5" || variant == "8") then
-      arm "v${variant}"
-    else
-      { inherit arch variant; };
+
+  isName =
+    part: builtins.stringLength part <= 64 && builtins.match "[a-z0-9][a-z0-9._-]*" part != null;
 in
 {
   # A platform or a Nix system, as the platform in its normal form.
   parse =
     input:
     let
-      parts = map text.lower (text.splitOn "/" input);
-      isPlatform =
-        (length parts == 2 || length parts == 3)
-        && all isName parts
-        && elemAt parts 0 != "unknown"
-        && elemAt parts 1 != "unknown";
-      platform = normal (elemAt parts 1) (if length parts == 3 then elemAt parts 2 else "");
+      parts = text.splitOn "/" (text.lower input);
+      count = builtins.length parts;
+      os = head parts;
+      arch = head (tail parts);
+      variant = tail (tail parts);
+      written = builtins.concatStringsSep "/" ([ (architectures.${arch} or arch) ] ++ variant);
+      normal = withVariant.${arch} or (spellings.${written} or written);
+      isPlatform = (count == 2 || count == 3) && builtins.all isName parts;
     in
     if nixSystems ? ${input} then
       ok nixSystems.${input}
-    else if isPlatform then
-      ok (
-        "${elemAt parts 0}/${platform.arch}"
-        + (if platform.variant == "" then "" else "/${platform.variant}")
-      )
+    else if isPlatform && os != "unknown" && arch != "unknown" then
+      ok "${os}/${normal}"
     else
-      fail (
-        "invalid platform ${text.quoted input}: write 'os/arch' such as 'linux/amd64', "
-        + "or a Nix system such as 'x86_64-linux'"
-      );
+      fail "invalid platform ${text.quoted input}: write 'os/arch' such as 'linux/amd64', or a Nix system such as 'x86_64-linux'";
 }

@@ -3,53 +3,26 @@ let
   text = import ./text.nix;
   numbers = import ./number.nix;
   versions = import ./version.nix;
-  inherit (import ./result.nix)
-    andThen
-    collect
-    fail
-    ok
-    orElse
-    ;
-  inherit (builtins)
-    all
-    any
-    concatLists
-    concatStringsSep
-    elem
-    elemAt
-    filter
-    foldl'
-    genList
-    head
-    isString
-    length
-    map
-    match
-    split
-    stringLength
-    tail
-    ;
+  inherit (import ./list.nix) take;
+  inherit (import ./result.nix) allOf fail ok;
+  inherit (builtins) concatStringsSep elemAt filter;
+  inherit (builtins) head length match;
 
-  # Longest requirement, in bytes.
+  # Longest requirement, in bytes. That bounds what the regular expressions match.
   longest = 255;
-  # Most numbers that a version has in a requirement.
-  mostNumbers = 3;
 
-  malformed = what: fail "${what}; write one such as '>=33', '^2', '~1.4' or '>=1, <3'";
-  # Offers those of `spellings` that are requirements.
-  spelling =
-    what: spellings:
-    let
-      good = filter (spelled: checked spelled ? value) spellings;
-    in
-    if good == [ ] then
-      malformed what
-    else
-      fail "${what}; write ${concatStringsSep " or " (map (spelled: "'${spelled}'") good)}";
+  # Whether a comparator holds, by its operator and what `compare` finds.
+  operators = {
+    "=" = is: is.equal;
+    ">" = is: is.above;
+    ">=" = is: is.equal || is.above;
+    "<" = is: is.below;
+    "<=" = is: is.equal || is.below;
+    "~" = is: is.same 2 && (is.equal || is.above);
+    "^" = is: is.same is.fixed && (is.equal || is.above || is.within);
+  };
 
-  isOperator = character: elem character (text.characters "^~<>=!");
-
-  # What may be meant by an operator that there is not.
+  # The operators of other tools, and what they may mean.
   meant = {
     "==" = [ "=" ];
     "=>" = [ ">=" ];
@@ -63,272 +36,180 @@ let
       ">"
     ];
   };
-  operators = [
-    "="
-    ">"
-    ">="
-    "<"
-    "<="
-    "~"
-    "^"
-  ];
 
-  # The comparators in the text between two commas, each with its operator.
-  words =
-    part:
+  # How a version of three numbers compares with a comparator. Where that has fewer,
+  # a version that begins with them is neither above nor below.
+  compare =
+    comparator: version:
     let
-      found = filter (word: word != "") (text.splitOn " " part);
-      word = elemAt found;
-      isRange = length found == 3 && word 1 == "-" && match "[0-9].*" (word 0) != null;
-      endsWithOperator = last: isOperator (builtins.substring (stringLength last - 1) 1 last);
-      join =
-        joined: word:
-        let
-          last = elemAt joined (length joined - 1);
-        in
-        if joined != [ ] && endsWithOperator last then
-          genList (elemAt joined) (length joined - 1) ++ [ (last + word) ]
-        else
-          joined ++ [ word ];
+      wanted = comparator.numbers;
+      count = length wanted;
+      given = take count version.numbers;
+      begins = given == wanted;
+      isWhole = count == 3;
+      isZero = i: elemAt wanted i == numbers.zero;
     in
-    if found == [ ] then
-      malformed "a version is missing"
-    else if isRange then
-      spelling "a range has no hyphen" [ ">=${word 0}, <=${word 2}" ]
-    else
-      ok (foldl' join [ ] found);
+    {
+      equal = begins && version.stability == comparator.stability;
+      above = given > wanted || begins && isWhole && version.stability > comparator.stability;
+      below = given < wanted || begins && isWhole && version.stability < comparator.stability;
+      within = begins && !isWhole;
+      # Whether the first numbers are the same.
+      same = first: take first given == take first wanted;
+      # How many numbers `^` fixes: up to the first that is not zero.
+      fixed =
+        if count == 1 || !isZero 0 then
+          1
+        else if count == 2 || !isZero 1 then
+          2
+        else
+          3;
+    };
 
-  # A comparator { operator, major, minor, patch, pre, key }, with null for what is
-  # left out; null for a lone wildcard.
-  comparator =
+  malformed = what: fail "${what}; write one such as '>=33', '^2', '~1.4' or '>=1, <3'";
+
+  # Offers those of `spellings` that are requirements.
+  offer =
+    spellings: what:
+    let
+      good = filter (spelling: alternativesOf spelling ? value) spellings;
+    in
+    if good == [ ] then
+      malformed what
+    else
+      fail "${what}; write ${concatStringsSep " or " (map (good: "'${good}'") good)}";
+
+  # The alternatives of a requirement, each a list of comparators.
+  alternativesOf =
     input:
     let
-      taken = match "([<>=!~^]*)(.*)" input;
-      operator = head taken;
-      version = elemAt taken 1;
-      suffixed = text.splitOnce "-" version;
-      prerelease = if suffixed == null then null else suffixed.after;
-      parts = text.splitOn "." (if suffixed == null then version else suffixed.before);
-      isWildcard =
-        part:
-        elem part [
-          "*"
-          "x"
-          "X"
-        ];
-      wildcards = filter (i: isWildcard (elemAt parts i)) (genList (i: i) (length parts));
-      given = if wildcards == [ ] then length parts else head wildcards;
-      hasWildcard = given < length parts;
-      isVersion =
-        all (i: match "[0-9]+" (elemAt parts i) != null) (genList (i: i) given)
-        && length wildcards == length parts - given;
-      first = count: concatStringsSep "." (genList (elemAt parts) count);
-      values = genList (i: numbers.number (elemAt parts i)) given;
-      large = filter (i: elemAt values i == null) (genList (i: i) given);
-      value = i: if given > i then elemAt values i else null;
-      pre = versions.parsePrerelease prerelease;
-      zeros = concatStringsSep "" (genList (_: ".0") (mostNumbers - given));
+      comparatorsIn = part: builtins.concatMap comparatorsOf (text.splitOn "," part);
+      alternatives = map comparatorsIn (filter builtins.isString (builtins.split "[|][|]" input));
+      valuesOf = results: filter (value: value != null) (map (result: result.value) results);
+    in
+    if builtins.stringLength input > longest then
+      fail "it is longer than ${toString longest} characters"
+    else if match "[ -~]*" input == null then
+      fail "no version has a character that is not printable ASCII"
+    else
+      allOf [
+        (allOf (builtins.concatLists alternatives))
+        (ok (map valuesOf alternatives))
+      ];
+
+  # The comparators in the text between two commas, each a result.
+  comparatorsOf =
+    input:
+    let
+      words = wordsOf input;
+      word = elemAt words;
+      isRange = length words == 3 && word 1 == "-" && match "[0-9].*" (word 0) != null;
+      # An operator may be apart from its version: `>= 1`.
+      signs = text.characters "^~<>=!";
+      apart = map (sign: "${sign} ") signs;
+      joined = builtins.replaceStrings apart signs (concatStringsSep " " words);
+    in
+    if words == [ ] then
+      [ (malformed "a version is missing") ]
+    else if isRange then
+      [ (offer [ ">=${word 0}, <=${word 2}" ] "a range has no hyphen") ]
+    else
+      map parseComparator (text.splitOn " " joined);
+
+  wordsOf = input: filter (word: word != "") (text.splitOn " " input);
+
+  # A comparator { operator, numbers, stability, isLong }; null for a lone wildcard.
+  parseComparator =
+    input:
+    let
+      found = match "([<>=!~^]*)(([^-]*)(-(.*))?)" input;
+      operator = elemAt found 0;
+      version = elemAt found 1;
+      suffix = elemAt found 3;
+      prerelease = versions.parsePrerelease (elemAt found 4);
+
+      parts = text.splitOn "." (elemAt found 2);
+      digits = filter (part: match "[0-9]+" part != null) parts;
+      wildcards = filter (part: match "[*xX]" part != null) parts;
+      count = length digits;
+      tooLarge = filter (part: numbers.parse part == null) digits;
+      zeros = builtins.genList (_: "0") (3 - count);
+      write = parts: operator + concatStringsSep "." parts;
+
       noVersion = malformed "${text.quoted version} is no version";
+      comparator = {
+        operator = if operator == "" then "=" else operator;
+        numbers = map numbers.parse digits;
+        stability = if suffix == null then versions.release else prerelease;
+        isLong = versions.isLong (head digits);
+      };
     in
     if version == "" then
       malformed "a version is missing behind '${operator}'"
     else if text.hasPrefix "v" version then
-      spelling "a version has no 'v' here" [ (operator + text.dropPrefix "v" version) ]
-    else if operator != "" && !elem operator operators then
-      (if meant ? ${operator} then spelling else what: _: malformed what) "'${operator}' is no operator" (
-        map (operator: operator + version) meant.${operator} or [ ]
-      )
-    else if !isVersion then
+      offer [ (operator + text.dropPrefix "v" version) ] "a version has no 'v' here"
+    else if operator != "" && !operators ? ${operator} then
+      offer (map (other: other + version) meant.${operator} or [ ]) "'${operator}' is no operator"
+    else if digits ++ wildcards != parts then
       noVersion
-    else if length parts > mostNumbers then
-      spelling "a requirement has at most ${toString mostNumbers} numbers" [
-        (operator + first mostNumbers)
-      ]
-    else if large != [ ] then
-      malformed "'${elemAt parts (head large)}' is too large"
-    else if prerelease != null && (pre == null || pre.rest != "") then
-      malformed "${text.quoted "-${prerelease}"} is no prerelease, and a variant has an argument of its own"
-    else if prerelease != null && given < mostNumbers then
-      if hasWildcard then
-        noVersion
-      else
-        spelling "a prerelease goes with ${toString mostNumbers} numbers" [
-          "${operator}${first given}${zeros}-${prerelease}"
-        ]
-    else if given == 0 then
-      if operator == "" then ok null else noVersion
-    else if operator == "" && !hasWildcard then
-      spelling "a version has no operator" [
-        "^${input}"
-        "=${input}"
-      ]
+    else if length parts > 3 then
+      offer [ (write (take 3 parts)) ] "a requirement has at most 3 numbers"
+    else if tooLarge != [ ] then
+      malformed "'${head tooLarge}' is too large"
+    else if suffix != null && prerelease == null then
+      malformed "${text.quoted suffix} is no prerelease, and a variant has an argument of its own"
+    else if wildcards != [ ] && (suffix != null || operator != "" && count == 0) then
+      noVersion
+    else if suffix != null && count < 3 then
+      offer [ (write (digits ++ zeros) + suffix) ] "a prerelease goes with 3 numbers"
+    else if wildcards == [ ] && operator == "" then
+      offer [ "^${input}" "=${input}" ] "a version has no operator"
     else
-      ok {
-        operator = if operator == "" then "=" else operator;
-        major = value 0;
-        minor = value 1;
-        patch = value 2;
-        pre = prerelease;
-        key = if prerelease == null then versions.release else pre.key;
-        isLong = versions.isLong (head parts);
-      };
+      ok (if count == 0 then null else comparator);
 
-  # The comparators of an alternative.
-  alternative =
-    input:
-    let
-      ofPart = part: andThen (words part) (collect comparator);
-    in
-    andThen (collect ofPart (text.splitOn "," input)) (
-      found: ok (filter (comparator: comparator != null) (concatLists found))
-    );
-
-  # A comparison of the numbers from the first that differs on, those that the
-  # comparator leaves out being `otherwise`.
-  compare =
-    { isBetter, otherwise }:
-    comparator: version:
-    if version.major != comparator.major then
-      isBetter version.major comparator.major
-    else if comparator.minor == null then
-      otherwise
-    else if version.minor != comparator.minor then
-      isBetter version.minor comparator.minor
-    else if comparator.patch == null then
-      otherwise
-    else if version.patch != comparator.patch then
-      isBetter version.patch comparator.patch
-    else
-      isBetter version.stability comparator.key;
-
-  isGreater = compare {
-    isBetter = a: b: a > b;
-    otherwise = false;
-  };
-  isLess = compare {
-    isBetter = a: b: a < b;
-    otherwise = false;
-  };
-  isEqual =
-    comparator: version:
-    version.major == comparator.major
-    && (comparator.minor == null || version.minor == comparator.minor)
-    && (comparator.patch == null || version.patch == comparator.patch)
-    && version.stability == comparator.key;
-  isAtLeast = compare {
-    isBetter = a: b: a >= b;
-    otherwise = true;
-  };
-  # The number that a caret holds fast, beside those before it.
-  caretHolds =
-    comparator: version:
-    if comparator.major != numbers.zero || comparator.minor == null then
-      true
-    else if comparator.minor != numbers.zero || comparator.patch == null then
-      version.minor == comparator.minor
-    else
-      version.minor == comparator.minor && version.patch == comparator.patch;
-
-  satisfies =
-    comparator: version:
-    let
-      sameMajor = version.major == comparator.major;
-      sameMinor = comparator.minor == null || version.minor == comparator.minor;
-    in
-    {
-      "=" = isEqual comparator version;
-      ">" = isGreater comparator version;
-      ">=" = isEqual comparator version || isGreater comparator version;
-      "<" = isLess comparator version;
-      "<=" = isEqual comparator version || isLess comparator version;
-      "~" =
-        sameMajor
-        && sameMinor
-        && (
-          if comparator.patch == null then
-            version.stability >= comparator.key
-          else
-            isAtLeast comparator version
-        );
-      "^" = sameMajor && caretHolds comparator version && isAtLeast comparator version;
-    }
-    .${comparator.operator};
-
-  # Whether the three numbers of a version, missing ones being `missing`, satisfy all
+  # Whether a version, with `missing` for the numbers it has not, satisfies all
   # comparators. A prerelease satisfies only if one names it with the same numbers.
   holds =
     comparators: version: missing:
     let
-      value = i: if length version.numbers > i then elemAt version.numbers i else missing;
-      triple = {
-        major = value 0;
-        minor = value 1;
-        patch = value 2;
-        inherit (version) stability;
+      whole = version // {
+        numbers = take 3 (version.numbers ++ builtins.genList (_: missing) 2);
       };
-      namesPrerelease =
-        comparator:
-        comparator.pre != null
-        && comparator.major == triple.major
-        && comparator.minor == triple.minor
-        && comparator.patch == triple.patch;
+      satisfies = comparator: operators.${comparator.operator} (compare comparator whole);
+      names = comparator: comparator.stability != versions.release && comparator.numbers == whole.numbers;
     in
-    all (comparator: satisfies comparator triple) comparators
-    && (version.stability == versions.release || any namesPrerelease comparators);
+    builtins.all satisfies comparators
+    && (version.stability == versions.release || builtins.any names comparators);
 
-  # The alternatives of a requirement.
-  checked =
-    input:
-    if stringLength input > longest then
-      fail "it is longer than ${toString longest} characters"
-    else if !text.isMadeOf text.printable input then
-      fail "no version has the character ${text.quoted (text.firstOther text.printable input)}"
-    else
-      collect alternative (filter isString (split "[|][|]" input));
+  # Whether a version satisfies all comparators. One of one or two numbers stands
+  # for every version that begins with them, and all of these have to. A commit or
+  # a date satisfies only a requirement that names such a number.
+  matches =
+    version: comparators:
+    (!version.mayBeCommitOrDate || builtins.any (comparator: comparator.isLong) comparators)
+    && holds comparators version numbers.zero
+    && (version.stability != versions.release || holds comparators version numbers.largest);
 in
 {
   # Whether `input` can only be meant as a requirement: no tag has such characters,
   # or it ends in a wildcard such as `34.x`.
   isRequirement =
     input:
-    text.contains [
-      "^"
-      "~"
-      "<"
-      ">"
-      "="
-      "*"
-      ","
-      "|"
-      "!"
-    ] input
-    || length (filter (word: word != "") (text.splitOn " " input)) > 1
-    || any (part: part == "x" || part == "X") (tail (text.splitOn "." input));
+    text.contains "[~<>=*,|!^]" input
+    || length (wordsOf input) > 1
+    || builtins.any (part: part == "x" || part == "X") (builtins.tail (text.splitOn "." input));
 
-  # The requirement: its text, and whether a version satisfies it. A version of one
-  # or two numbers stands for every version that begins with them, and satisfies it
-  # only if all of these do. A commit or a date satisfies only a requirement that
-  # names such a number.
+  # The requirement: its text, and whether a version satisfies it.
   parse =
     input:
-    andThen
-      (orElse (checked input) (reason: "invalid version requirement ${text.quoted input}: ${reason}"))
-      (
-        alternatives:
-        ok {
-          text = input;
-          matches =
-            version:
-            any (
-              comparators:
-              (!version.mayBeCommitOrDate || any (comparator: comparator.isLong) comparators)
-              && holds comparators version numbers.zero
-              && (
-                version.stability != versions.release
-                || length version.numbers >= mostNumbers
-                || holds comparators version numbers.largest
-              )
-            ) alternatives;
-        }
-      );
+    let
+      alternatives = alternativesOf input;
+    in
+    if alternatives ? error then
+      fail "invalid version requirement ${text.quoted input}: ${alternatives.error}"
+    else
+      ok {
+        text = input;
+        matches = version: builtins.any (matches version) alternatives.value;
+      };
 }

@@ -1,44 +1,25 @@
 # What was meant by a name or a tag that is not there: the nearest by edit
-# distance, by the rules of src/suggest.rs.
+# distance, by the rules of src/lookup/suggest.rs.
 let
   text = import ./text.nix;
-  inherit (import ./name.nix) pathOf;
-  inherit (builtins)
-    concatMap
-    elemAt
-    filter
-    foldl'
-    genList
-    head
-    length
-    map
-    sort
-    stringLength
-    ;
+  inherit (import ./list.nix) last min take;
+  inherit (builtins) elemAt genList stringLength;
 
   mostNames = 3;
   shortestName = 2;
   shortestBeginning = 4;
+  # More than any name has characters.
+  far = 1000;
 
-  min = a: b: if a < b then a else b;
-  abs = number: if number < 0 then -number else number;
-  take = most: list: genList (elemAt list) (min most (length list));
-
-  # The letters and digits of a name.
-  key = text.without [
-    "/"
-    "."
-    "_"
-    "-"
-  ];
-
+  # How many characters have to change to make `a` `b`.
   levenshtein =
     a: b:
     let
       as = text.characters a;
       bs = text.characters b;
+      # The distance of the first `i` characters of `a` to the first `j` of `b`.
       at = i: j: elemAt (elemAt distances i) j;
-      distances = genList (i: genList (distance i) (length bs + 1)) (length as + 1);
+      distances = genList (i: genList (distance i) (builtins.length bs + 1)) (builtins.length as + 1);
       distance =
         i: j:
         if i == 0 || j == 0 then
@@ -48,76 +29,66 @@ let
         else
           1 + min (at (i - 1) (j - 1)) (min (at (i - 1) j) (at i (j - 1)));
     in
-    at (length as) (length bs);
+    at (builtins.length as) (builtins.length bs);
 
-  # How many characters have to change to make `typed` `name`, where these are
-  # few enough for a slip; else null.
+  # The edit distance from `typed` to `name`; `far` where more than a third of the
+  # characters have to change.
   distance =
     typed: name:
     let
       most = stringLength typed / 3;
+      difference = stringLength typed - stringLength name;
       found = levenshtein typed name;
     in
-    if abs (stringLength typed - stringLength name) > most || found > most then null else found;
+    if difference > most || -difference > most || found > most then far else found;
 
-  # How far a part of a name is from what was typed; one that goes on after that
-  # is further than any slip.
+  # The distance to a part of a name. A part that goes on after what was typed is
+  # further than any slip.
   distanceOfPart =
     typed: part:
     let
-      slip = distance typed part;
-      begins = stringLength typed >= shortestBeginning && text.hasPrefix typed part;
+      count = stringLength typed;
+      isBeginning = count >= shortestBeginning && text.hasPrefix typed part;
     in
-    if stringLength typed < shortestName then
-      null
-    else if slip != null then
-      slip
-    else if begins then
-      stringLength typed / 3 + 1
+    if count < shortestName then
+      far
     else
-      null;
+      min (distance typed part) (if isBeginning then count / 3 + 1 else far);
+
+  # `items` as { item, distance }, the nearest first; of those that are as near, in
+  # their order.
+  nearest =
+    distanceTo: items:
+    builtins.sort (a: b: a.distance < b.distance) (
+      map (item: {
+        inherit item;
+        distance = distanceTo item;
+      }) items
+    );
+  takeItems = most: found: map (found: found.item) (take most found);
+
+  # The repository of an image in parts, and the letters and digits of a name.
+  partsOf = image: builtins.tail (text.splitOn "/" image);
+  key = name: builtins.concatStringsSep "" (text.splitOn "/._-" name);
+  keyOf = image: builtins.concatStringsSep "" (map key (partsOf image));
 in
 {
   # The images of the sorted list `tracked` that are named most like `image`.
   images =
     image: tracked:
     let
-      path = pathOf image;
-      whole = key path;
-      components = text.splitOn "/" path;
-      called = key (elemAt components (length components - 1));
-      near = concatMap (
-        candidate:
-        let
-          candidatePath = pathOf candidate;
-          found = filter (distance: distance != null) (
-            map (part: distanceOfPart called (key part)) (text.splitOn "/" candidatePath)
-            ++ [ (distance whole (key candidatePath)) ]
-          );
-        in
-        if found == [ ] then
-          [ ]
-        else
-          [
-            {
-              image = candidate;
-              distance = foldl' min (head found) found;
-            }
-          ]
-      ) tracked;
+      called = key (last (partsOf image));
+      distanceTo =
+        other:
+        builtins.foldl' min (distance (keyOf image) (keyOf other)) (
+          map (part: distanceOfPart called (key part)) (partsOf other)
+        );
+      isNear = found: found.distance < far;
     in
-    map (found: found.image) (take mostNames (sort (a: b: a.distance < b.distance) near));
+    takeItems mostNames (builtins.filter isNear (nearest distanceTo tracked));
 
-  # The `most` tags among `pinned` that are written most like `tag`; of those
-  # that are as near, or not near at all, what `pinned` has first.
+  # The `most` tags among `pinned` that are written most like `tag`.
   tags =
     most: tag: pinned:
-    let
-      measured = map (candidate: {
-        tag = candidate;
-        distance = distance tag candidate;
-      }) pinned;
-      isNearer = a: b: a.distance != null && (b.distance == null || a.distance < b.distance);
-    in
-    map (found: found.tag) (take most (sort isNearer measured));
+    takeItems most (nearest (distance tag) pinned);
 }

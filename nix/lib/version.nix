@@ -1,107 +1,98 @@
 # The versions that tags name: numbers, prereleases, builds and variants.
+#
+# Versions are ordered by lists, which Nix compares item by item.
 let
   text = import ./text.nix;
-  inherit (import ./number.nix) number ofInt zero;
-  inherit (import ./tag.nix) isTag;
+  numbers = import ./number.nix;
+  tags = import ./tag.nix;
+  inherit (import ./list.nix) last take;
   inherit (builtins)
-    any
-    concatMap
-    concatStringsSep
     elem
     elemAt
-    filter
-    foldl'
-    genList
     head
     length
-    map
     match
     stringLength
-    substring
+    tail
     ;
 
-  # The words that mark a prerelease, a row for each stage of a release, from
-  # the earliest to the last.
-  stages = [
-    [
-      "dev"
-      "snapshot"
-      "nightly"
-      "canary"
-      "unstable"
-    ]
-    [
-      "alpha"
-      "a"
-    ]
-    [
-      "beta"
-      "b"
-    ]
-    [
-      "milestone"
-      "m"
-      "ea"
-    ]
-    [
-      "pre"
-      "preview"
-      "prerelease"
-    ]
-    [
-      "rc"
-      "c"
-      "cr"
-    ]
-  ];
-  stageOf =
-    word:
-    let
-      found = filter (i: elem word (elemAt stages i)) (genList (i: i) (length stages));
-    in
-    if found == [ ] then null else head found;
+  # The words that mark a prerelease, and their stage on the way to the release.
+  stages = {
+    dev = 0;
+    snapshot = 0;
+    nightly = 0;
+    canary = 0;
+    unstable = 0;
+    alpha = 1;
+    a = 1;
+    beta = 2;
+    b = 2;
+    milestone = 3;
+    m = 3;
+    ea = 3;
+    pre = 4;
+    preview = 4;
+    prerelease = 4;
+    rc = 5;
+    c = 5;
+    cr = 5;
+  };
 
-  # Numbers joined by dots at the start of `input`, and the rest of it; null
-  # without any, and for numbers over 64 bits.
-  leadingNumbers =
+  # The stability of a release. That of a prerelease begins with 0, so it is below.
+  release = [ 1 ];
+
+  # What versions have, unless a tag says otherwise.
+  plain = {
+    numbers = [ ];
+    stability = release;
+    builds = [ ];
+    variant = "";
+    build = "";
+    isPrefixed = false;
+    mayBeCommitOrDate = false;
+  };
+
+  # The numbers in a text such as `34.0.4`; null where one has more than 64 bits. A
+  # part that `match` did not find, which is null, has none.
+  parseNumbers =
     input:
     let
-      found = match "([0-9]+([.][0-9]+)*)(.*)" input;
-      numbers = map number (text.splitOn "." (elemAt found 0));
+      values = map numbers.parse (text.splitOn "." input);
     in
-    if found == null || any (n: n == null) numbers then
+    if input == null then
+      [ ]
+    else if elem null values then
       null
     else
-      {
-        inherit numbers;
-        rest = elemAt found 2;
-      };
+      values;
 
-  # The prerelease that `input` starts with, and what follows: nothing, or more
-  # from a dot on (`rc42.ce.0`); null where it starts with none.
+  # The prerelease that `input` starts with as { stability, rest }, where the rest is
+  # nothing, or more from a dot on (`rc42.ce.0`); null where it starts with none.
+  leadingPrerelease =
+    input:
+    let
+      found = match "([A-Za-z]*)([._]*([0-9]+([.][0-9]+)*))?(.*)" input;
+      word = text.lower (head found);
+      values = parseNumbers (elemAt found 2);
+      isTooLarge = values == null;
+      rest = if isTooLarge then elemAt found 1 + last found else last found;
+      stability = [
+        0
+        stages.${word}
+        (if isTooLarge then [ ] else values)
+      ];
+      # A single letter is a mark only with its number: `b1`, not `-b`.
+      isMark = stages ? ${word} && (stringLength word > 1 || last stability != [ ]);
+    in
+    if isMark && (rest == "" || text.hasPrefix "." rest) then { inherit stability rest; } else null;
+
+  # The stability of the prerelease that `input` is; null where it is none.
   parsePrerelease =
     input:
     let
-      found = match "([A-Za-z]*)([._]*)(.*)" input;
-      word = text.lower (elemAt found 0);
-      stage = stageOf word;
-      behind = leadingNumbers (elemAt found 2);
-      numbers = if behind == null then [ ] else behind.numbers;
-      rest = if behind == null then elemAt found 1 + elemAt found 2 else behind.rest;
-      # A single letter is a mark only with its number: `b1`, not `-b`.
-      isMarked = stringLength word > 1 || numbers != [ ];
+      found = leadingPrerelease input;
     in
-    if found != null && stage != null && isMarked && (rest == "" || text.hasPrefix "." rest) then
-      {
-        key = prereleaseKey ([ (ofInt stage) ] ++ numbers);
-        inherit rest;
-      }
-    else
-      null;
-
-  # A key sorts as what it stands for does: a prerelease before its release.
-  prereleaseKey = numbers: "0" + concatStringsSep "." numbers;
-  release = "1";
+    if found != null && found.rest == "" then found.stability else null;
 
   # From this many digits on, a suffix is a commit or a build, and a lone number a
   # commit or a date.
@@ -111,91 +102,73 @@ let
   # from a word and from a build number.
   isHexBuild =
     segment:
-    match "[0-9A-Fa-f]{7,}" segment != null
-    && match ".*[0-9].*" segment != null
-    && match ".*[A-Fa-f].*" segment != null;
+    isLong segment
+    && !text.contains "[^0-9A-Fa-f]" segment
+    && text.contains "[0-9]" segment
+    && text.contains "[A-Fa-f]" segment;
 
-  # A suffix of digits alone is a build where the image has builds as long.
-  isBuild =
-    builds: segment:
-    isHexBuild segment
-    || builds != [ ] && elem (stringLength segment) builds && match "[0-9]+" segment != null;
-
+  # The version with one more part of its suffix.
   takeSegment =
     { builds, words }:
     version: segment:
     let
-      prerelease = parsePrerelease segment;
-      # What follows a prerelease after a dot.
-      more = if prerelease.rest == "" then "" else "-" + text.dropPrefix "." prerelease.rest;
+      # Digits alone are a build where the image has builds as long.
+      isBuild = elem (stringLength segment) builds && !text.contains "[^0-9]" segment;
+      prerelease = leadingPrerelease segment;
+      withVariant = part: version // { variant = "${version.variant}-${part}"; };
+      # After a dot, the variant goes on.
+      more = if prerelease.rest == "" then version else withVariant (text.dropPrefix "." prerelease.rest);
     in
-    if isBuild builds segment then
+    if isHexBuild segment || isBuild then
       version // { build = "${version.build}-${segment}"; }
-    else if elem segment words then
-      version // { variant = "${version.variant}-${segment}"; }
-    else if prerelease != null then
-      version
-      // {
-        stability = if version.stability == release then prerelease.key else version.stability;
-        variant = version.variant + more;
-      }
+    else if elem segment words || prerelease == null then
+      withVariant segment
+    else if version.stability == release then
+      more // { inherit (prerelease) stability; }
     else
-      version // { variant = "${version.variant}-${segment}"; };
-
-  # The version that a tag names, for an image with builds of these lengths, where
-  # `words` that mark a prerelease are part of the variant; null for a word such as
-  # `stable`.
-  parseAmong =
-    context: tag:
-    let
-      isPrefixed = text.hasPrefix "v" tag;
-      bare = if isPrefixed then text.dropPrefix "v" tag else tag;
-      found = leadingNumbers bare;
-      suffixed = text.splitOnce "-" found.rest;
-      attached = if suffixed == null then found.rest else suffixed.before;
-      prerelease = parsePrerelease (head (match "[._]*(.*)" attached));
-      isVersion = attached == "" || prerelease != null && prerelease.rest == "";
-      start = {
-        inherit (found) numbers;
-        inherit isPrefixed;
-        stability = if attached == "" then release else prerelease.key;
-        builds = [ ];
-        variant = "";
-        build = "";
-        mayBeCommitOrDate =
-          !isPrefixed
-          && length found.numbers == 1
-          && isLong (substring 0 (stringLength bare - stringLength found.rest) bare);
-      };
-      # A commit begins like a version where its first digits are decimal.
-      first = head (text.splitOn "-" tag);
-      segments = if suffixed == null then [ ] else text.splitOn "-" suffixed.after;
-    in
-    # Longer than a tag can be, and too long for a regular expression.
-    if stringLength tag > 128 || found == null || isHexBuild first || !isVersion then
-      null
-    else
-      foldl' (takeSegment context) start segments;
+      more;
 
   # Numbers without the zeros at their end: `34` is `34.0`.
   significant =
-    numbers:
-    let
-      isZero = i: elemAt numbers i == zero;
-      others = filter (i: !isZero i) (genList (i: i) (length numbers));
-      last = if others == [ ] then 0 else elemAt others (length others - 1) + 1;
-    in
-    genList (elemAt numbers) last;
+    values:
+    if values != [ ] && last values == numbers.zero then
+      significant (take (length values - 1) values)
+    else
+      values;
 
-  join = concatStringsSep ".";
+  # Nix orders no Booleans.
+  rank = condition: if condition then 1 else 0;
 in
-{
-  inherit
-    isLong
-    parseAmong
-    parsePrerelease
-    release
-    ;
+rec {
+  inherit isLong parsePrerelease release;
+
+  # The version that a tag names; null for a word such as `stable`. `builds` are the
+  # lengths of the image's builds. Of the words that mark a prerelease, `words` are
+  # part of the variant.
+  parseAmong =
+    context: tag:
+    let
+      found = match "v?([0-9]+([.][0-9]+)*)([^-]*)(-.*)?" tag;
+      values = parseNumbers (head found);
+      # What follows the numbers without a hyphen can only be a prerelease.
+      attached = elemAt found 2;
+      prerelease = parsePrerelease (head (match "[._]*(.*)" attached));
+      segments = text.splitOn "-" tag;
+      isPrefixed = text.hasPrefix "v" tag;
+      start = plain // {
+        numbers = values;
+        stability = if attached == "" then release else prerelease;
+        inherit isPrefixed;
+        mayBeCommitOrDate = !isPrefixed && length values == 1 && isLong (head found);
+      };
+    in
+    if stringLength tag > tags.longest || found == null || values == null then
+      null
+    # A commit begins like a version where its first digits are decimal.
+    else if start.stability == null || isHexBuild (head segments) then
+      null
+    else
+      builtins.foldl' (takeSegment context) start (tail segments);
 
   parse = parseAmong {
     builds = [ ];
@@ -206,65 +179,62 @@ in
   buildLengths =
     tags:
     let
-      segments = concatMap (
-        tag: if match "v?[0-9].*" tag == null then [ ] else builtins.tail (text.splitOn "-" tag)
-      ) tags;
+      isVersion = tag: match "v?[0-9].*" (builtins.substring 0 2 tag) != null;
+      segments = tag: if isVersion tag then tail (text.splitOn "-" tag) else [ ];
     in
-    map stringLength (filter isHexBuild segments);
+    map stringLength (builtins.filter isHexBuild (builtins.concatMap segments tags));
 
-  # What a pin records of a tag that a pattern has read; null for any other text.
+  # What a pin records of a tag that a pattern has read, such as `17.0.8+7` and
+  # `-jdk`; null for any other text.
   fromPin =
-    numbers: variant:
+    recorded: variant:
     let
-      one = "(0|[1-9][0-9]*)";
-      found = match "(${one}([.]${one}){0,3})([+](${one}([.]${one})*))?" numbers;
-      parse = part: map number (text.splitOn "." part);
-      builds = elemAt found 5;
-      version = {
-        numbers = parse (elemAt found 0);
-        isPrefixed = false;
-        stability = release;
-        builds = if builds == null then [ ] else parse builds;
+      number = "(0|[1-9][0-9]*)";
+      found = match "(${number}([.]${number}){0,3})([+](${number}([.]${number})*))?" recorded;
+      version = plain // {
+        numbers = parseNumbers (head found);
+        builds = parseNumbers (elemAt found 5);
         inherit variant;
-        build = "";
-        mayBeCommitOrDate = false;
       };
-      isVariant = variant == "" || text.hasPrefix "-" variant && isTag "1${variant}";
+      isVariant = variant == "" || text.hasPrefix "-" variant && tags.isTag "1${variant}";
     in
-    if stringLength numbers > 200 || found == null || !isVariant then
+    if stringLength recorded > 200 || found == null || !isVariant then
       null
-    else if elem null (version.numbers ++ version.builds) then
+    else if version.numbers == null || version.builds == null then
       null
     else
       version;
 
-  # Whether `text` is a word of a prerelease without a number, such as `dev`.
+  # Whether `word` marks a prerelease without a number, as `dev` does.
   isWord =
     word:
     let
-      found = parsePrerelease word;
+      prerelease = parsePrerelease word;
     in
-    found != null && found.rest == "" && match "[A-Za-z]+[._]*" word != null;
+    prerelease != null && last prerelease == [ ];
 
-  # What orders the versions that a requirement chooses among; `numbers` are what
-  # each `#` of the variant stands for. The characters that part the fields sort
-  # before all that stand in them.
-  order =
-    version: numbers:
-    concatStringsSep " " [
-      (join (significant version.numbers))
-      version.stability
-      (ofInt (length version.numbers))
-      (join numbers)
-      (join version.builds)
-      (if version.build == "" then "1" else "0${version.build}")
-      (if version.isPrefixed then "0" else "1")
-    ];
+  # What orders the versions that a requirement chooses among: of equals, the most
+  # precise is the highest, and one without a build or a prefix. `captured` is what
+  # each `#` of the variant stands for.
+  order = version: captured: [
+    (significant version.numbers)
+    version.stability
+    (length version.numbers)
+    captured
+    version.builds
+    (rank (version.build == ""))
+    version.build
+    (rank (!version.isPrefixed))
+  ];
 
-  # What orders versions altogether.
-  key =
-    version:
-    "${join version.numbers} ${version.stability} ${join version.builds} ${version.variant} "
-    + "${if version.isPrefixed then "1" else "0"} ${version.build} "
-    + (if version.mayBeCommitOrDate then "1" else "0");
+  # What orders versions of any variant.
+  key = version: [
+    version.numbers
+    version.stability
+    version.builds
+    version.variant
+    (rank version.isPrefixed)
+    version.build
+    (rank version.mayBeCommitOrDate)
+  ];
 }

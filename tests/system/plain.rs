@@ -45,6 +45,39 @@ fn with_lib(filter: &str) -> String {
     )
 }
 
+/// An error as plain Nix writes it, which shows `?` for what is not printable ASCII.
+/// How many of them there are is not compared.
+fn in_plain_nix(error: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = error;
+    while let Some(character) = rest.chars().next() {
+        let escaped = ["\\n", "\\t", "\\r"]
+            .into_iter()
+            .find(|it| rest.starts_with(it));
+        let length = match escaped {
+            Some(escaped) => escaped.len(),
+            None if rest.starts_with("\\u{") => rest.find('}').unwrap() + 1,
+            None => character.len_utf8(),
+        };
+        let is_shown = length == 1 && character != '?';
+        if is_shown {
+            plain.push(character);
+        } else if !plain.ends_with('?') {
+            plain.push('?');
+        }
+        rest = &rest[length..];
+    }
+    plain
+}
+
+/// Whether plain Nix says what Rust says.
+fn agrees(plain: &Value, rust: &Value) -> bool {
+    match (plain["error"].as_str(), rust["error"].as_str()) {
+        (Some(plain), Some(rust)) => plain == rust || in_plain_nix(plain) == in_plain_nix(rust),
+        _ => plain == rust,
+    }
+}
+
 #[test]
 fn every_lookup_case_holds() {
     let (path, cases) = cases();
@@ -58,7 +91,7 @@ fn every_lookup_case_holds() {
             Value::Null => json!({ "answer": case["answer"] }),
             error => json!({ "error": error }),
         };
-        assert_eq!(said[i], expected, "{}", case["name"]);
+        assert!(agrees(&said[i], &expected), "{}: {}", case["name"], said[i]);
     }
 }
 
@@ -79,7 +112,9 @@ fn the_flakes_lib_says_the_same_with_and_without_the_plugin() {
                     "lib.ociHash (builtins.elemAt file.cases {i}).argument"
                 ));
                 let said = Nix::without_plugin().error(&call);
-                assert!(said.starts_with(&format!("ociHash: {error}\n")), "{said}");
+                let plain = said.lines().next().unwrap();
+                let expected = in_plain_nix(&format!("ociHash: {error}"));
+                assert_eq!(in_plain_nix(plain), expected, "{said}");
                 let said = Nix::with_plugin().error(&call);
                 let expected = format!("builtins.ociHash: {error}\n");
                 assert!(said.starts_with(&expected), "{said}");
@@ -342,7 +377,19 @@ fn plain_nix_and_rust_agree_on_random_arguments() {
     let mut answers = 0;
     for (i, argument) in arguments.iter().enumerate() {
         let expected = said_by_rust(argument, &table);
-        assert_eq!(said[i], expected, "{}", json!(argument));
+        let is_cut = |said: &Value| said.to_string().contains(" more characters)");
+        if is_cut(&said[i]) || is_cut(&expected) {
+            // Rust cuts after a hundred characters, plain Nix after as many bytes.
+            let ends = |said: &Value| {
+                let error = said["error"].as_str().unwrap();
+                let start = error.split('\'').next().unwrap().to_owned();
+                (start, error.rsplit('\'').next().unwrap().to_owned())
+            };
+            assert_eq!(ends(&said[i]), ends(&expected), "{}", json!(argument));
+        } else {
+            let is_equal = agrees(&said[i], &expected);
+            assert!(is_equal, "{}: {} {expected}", json!(argument), said[i]);
+        }
         answers += usize::from(expected.get("answer").is_some());
     }
     assert!((250..3_000).contains(&answers), "{answers} answers");

@@ -21,7 +21,7 @@ fuzz_target!(|text: &str| {
         let answer = query.answer_lazily(&LAZY).unwrap();
         assert_eq!(answer, query.answer(&TABLE));
         if let Err(miss) = answer {
-            let _ = query.question(&LAZY, &miss).unwrap();
+            let _ = query.registry_query(&LAZY, &miss).unwrap();
             assert!(miss.to_string().len() < 4000);
         }
     }

@@ -20,8 +20,8 @@
 #include "nix/util/signals.hh"
 #include "nix/util/terminal.hh"
 #else
-// The configuration has to come first: one a library, which Meson makes (2.24,
-// and all from 2.26 on), or one for all.
+// The configuration must come first. Meson (2.24, and from 2.26 on) makes one file
+// for each library, make one file for all.
 #if __has_include("config-expr.hh")
 #include "config-util.hh"
 
@@ -46,7 +46,7 @@
 #include "signals.hh"
 #include "terminal.hh"
 #endif
-// 2.22: what signals.hh declares, defined.
+// 2.22: the definitions for signals.hh.
 #if NIX_AT_LEAST(2, 22)
 #include "signals-impl.hh"
 #endif
@@ -181,7 +181,7 @@ inline void make_string([[maybe_unused]] nix::EvalState &state,
 #endif
 }
 
-// The result of one of Nix's own builtins, forced.
+// The forced result of one of Nix's builtins.
 inline nix::Value &call_builtin(nix::EvalState &state, Position pos,
                                 const char *name, nix::Value &argument) {
   nix::Value &result = *state.allocValue();
@@ -190,7 +190,7 @@ inline nix::Value &call_builtin(nix::EvalState &state, Position pos,
   return result;
 }
 
-// What an error calls the type of a value: "an integer".
+// The type of a value, as errors name it: "an integer".
 inline std::string type_of(const nix::Value &value) {
   return nix::showType(value);
 }
@@ -236,7 +236,7 @@ inline bool is_offline() {
          is("tarball-ttl", forever) || is("narinfo-cache-meta-ttl", forever);
 }
 
-// For how many seconds what was fetched counts as fresh.
+// How long fetched content is fresh, in seconds.
 inline uint64_t tarball_ttl() {
   std::map<std::string, nix::AbstractConfig::SettingInfo> all;
   nix::globalConfig.getSettings(all);

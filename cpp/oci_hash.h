@@ -5,8 +5,8 @@
 
 namespace oci_hash {
 
-// Makes `builtins.ociHash` and its settings known to the Nix that is loading
-// the plugin. To be called once, while the plugin is opened.
+// Registers `builtins.ociHash` and its settings with the Nix that loads the plugin.
+// Called once, while the plugin is opened.
 void register_oci_hash() noexcept;
 
 // Whether the user has pressed Ctrl-C.

@@ -8,9 +8,9 @@
 namespace oci_hash {
 namespace {
 
-// Calls one of Nix's builtins, which keep to pure and restricted evaluation and
-// build what a string's context names. What they throw is about the table, and
-// becomes an error that says so.
+// Calls one of Nix's builtins. These obey pure and restricted evaluation, and build
+// the context of a string. Their errors are about the table, and become errors that
+// say so.
 nix::Value &try_builtin(nix::EvalState &state, Position pos,
                         const char *builtin, nix::Value &value,
                         const std::string &what, const std::string &remedy) {

@@ -1,5 +1,4 @@
-//! Files that other programs and other runs use too: replaced whole or not at
-//! all, and worked on by one run at a time.
+//! Atomic replacement of files, and locks, so that one run at a time rewrites a file.
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
@@ -79,15 +78,15 @@ fn not_written(path: &Path, error: &io::Error) -> FileError {
 
 fn replace(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     if is_special(path) {
-        // A pipe or a device has nothing to keep, and is not to be replaced.
+        // A pipe or a device has no old content, and must not be replaced by a file.
         let mut out = BufWriter::new(File::options().write(true).open(path)?);
         content(&mut out)?;
         return out.flush();
     }
     let target = real_path(path)?;
     let folder = folder_of(&target);
-    // Opened before anything is changed: a folder that cannot be synced is an
-    // error while the old file is still there.
+    // Opened first, so that a folder that cannot be synced is an error before
+    // anything has changed.
     let synced = File::open(folder)?;
     let mut file = new_file(&target, 0o666)?;
     if let Ok(old) = fs::metadata(&target) {
@@ -128,7 +127,7 @@ fn temporary_prefix(target: &Path) -> OsString {
     prefix
 }
 
-/// Where a file is, or will be, behind all links.
+/// The path of a file, or of one to be created, with all symbolic links resolved.
 ///
 /// # Errors
 /// Where a folder on the way cannot be read.
@@ -156,12 +155,12 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// The right to rewrite a file, which one run has at a time. It is a lock on a
-/// file beside it, named with `.lock` at the end, that is gone when this is
-/// dropped; one that a killed run has left is no hindrance.
+/// An exclusive advisory lock on a file, held while a run rewrites it. The lock is on
+/// a file beside it with `.lock` at the end of its name, which is removed on drop. A
+/// lock file that a killed run has left does not block.
 #[derive(Debug)]
 pub struct Lock {
-    /// Nothing, for what is no file and has no lock beside it.
+    /// The lock file; `None` for a pipe or a device.
     path: Option<PathBuf>,
     /// The lock ends when this is closed.
     _file: Option<File>,
@@ -290,7 +289,7 @@ fn remove_leftovers(target: &Path) {
         let is_ours =
             end.is_some_and(|end| end.len() == RANDOM && end.iter().all(u8::is_ascii_alphanumeric));
         if is_ours && entry.file_type().is_ok_and(|there| there.is_file()) {
-            // One that stays does no harm.
+            // A file that stays does no harm.
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -298,7 +297,7 @@ fn remove_leftovers(target: &Path) {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Whoever comes next makes another; one that stays does no harm.
+        // The next run creates another; a file that stays does no harm.
         if let Some(path) = &self.path {
             let _ = fs::remove_file(path);
         }

@@ -69,7 +69,7 @@ pub(crate) fn parse<T: DeserializeOwned>(
     })
 }
 
-/// A JSON object as a sorted map, in which no key stands twice.
+/// A JSON object as a sorted map. A duplicate key is an error.
 pub(crate) struct UniqueMap<K, V>(pub(crate) BTreeMap<K, V>);
 
 impl<'de, K, V> Deserialize<'de> for UniqueMap<K, V>
@@ -133,7 +133,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// For `#[serde(deserialize_with)]`: a map in which no key stands twice.
+/// For `#[serde(deserialize_with)]`: a map in which a duplicate key is an error.
 pub(crate) fn unique_map<'de, D, K, V>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
 where
     D: Deserializer<'de>,

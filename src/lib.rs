@@ -1,8 +1,8 @@
 //! Pinned OCI image references for Nix.
 //!
-//! NixOS runs containers from references such as `docker.io/nextcloud:34`,
-//! which mean another image tomorrow. A table of pins, `digests.json`, says
-//! what each tag is; a lookup in it gives a reference that stays the same:
+//! A reference such as `docker.io/nextcloud:34` can point to a different image
+//! tomorrow. `digests.json` is a table of pins: the digest of each tag. A lookup in it
+//! gives a reference that always means the same image:
 //!
 //! ```
 //! use nix_oci_hashes::{lookup::Query, table::Table};
@@ -16,8 +16,9 @@
 //! # }
 //! ```
 //!
-//! Modules point one way: `refresh` uses `registry`, both use the table and the
-//! lookup, and these know neither Nix, nor HTTP, nor the terminal.
+//! No module imports one that imports it: `refresh` uses `registry`, both use the
+//! table and the lookup, and these know neither Nix, nor HTTP, nor the terminal.
+//! `docs/ARCHITECTURE.md` has the map.
 
 pub mod file;
 pub mod images;

@@ -13,8 +13,8 @@ use super::remedy;
 
 /// Check both files: well-formed, canonical, consistent
 ///
-/// Exits with 0 if they are, and with 1 and what to do if not. What waits for the
-/// next refresh is named, and is no fault.
+/// Exits with 0 if they are, or with 1 and remedies if not. Names what the next
+/// refresh will do, which is no error.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]

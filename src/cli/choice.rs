@@ -1,4 +1,4 @@
-//! What an entry of images.json takes of an image's tags, and what it leaves and why.
+//! The tags that an entry of images.json selects and skips, and why.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +10,13 @@ use nix_oci_hashes::table::Pins;
 
 use super::columns::{Cell, align};
 
-/// How many tags a line shows that are taken, and that are left for one reason.
+/// How many selected tags, and how many skipped ones, a line shows.
 const TAKEN_SHOWN: usize = 12;
 const LEFT_SHOWN: usize = 3;
 /// How many variants that are left a line names.
 const VARIANTS_SHOWN: usize = 6;
 
-/// A line for each reason for which tags are taken or left, the newest tags first.
+/// A line for each reason to select or skip tags, the newest tags first.
 pub(super) fn render(tracked: &TrackedImage, listed: &BTreeSet<Tag>) -> String {
     let options = Options {
         explain: true,

@@ -1,11 +1,11 @@
-//! `nix-oci-hashes completions`: what a shell needs to complete a command line.
+//! `nix-oci-hashes completions`: prints completions for a shell.
 
 use anyhow::Result;
 use clap_complete::Shell;
 
 use super::output;
 
-/// Print the completions for a shell, to be put where it looks for them
+/// Print the completions for a shell
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     shell: Shell,

@@ -49,8 +49,8 @@ impl Files {
         Ok((table, digest))
     }
 
-    /// Takes the locks of both files, which whoever changes both does in this
-    /// order, after finding out what can be found out without.
+    /// Checks both paths, then takes the locks of both files. Every verb takes them in
+    /// this order, so that no two runs wait for each other.
     pub(super) fn lock(&self) -> Result<(Lock, Lock)> {
         check_apart(&[("--images", &self.images), ("--digests", &self.digests)])?;
         check_folder(&self.images)?;

@@ -18,14 +18,13 @@ use super::output;
 
 /// Track and pin the images of compose files, Dockerfiles, Kubernetes manifests and Nix files
 ///
-/// Takes images.json and digests.json of the first nix-oci-hashes too. What is
-/// tracked or pinned already stays as it is; a digest that is written down is
-/// pinned as it is, and verified by the next refresh. Exits with 0 when done, 1
-/// if nothing could be read or written, 2 if some files could not be read (the
-/// others are taken).
+/// Also reads images.json and digests.json of the first nix-oci-hashes. Images and
+/// tags that are tracked or pinned already do not change. A digest in a file is
+/// pinned, and the next refresh verifies it. Exits with 0 when done, 1 if nothing
+/// could be read or written, 2 if some of the files could not be read.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The files; what they are, their names say
+    /// The files, under their usual names
     #[arg(required = true)]
     file: Vec<PathBuf>,
 
@@ -81,7 +80,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             Cell::plain(error.to_string()),
         ]);
     }
-    // The files are to be read again by whoever comes next.
+    // The edited text must be a valid images.json.
     images::parse(work.editor.text().as_bytes(), &origin)?;
     let outcome = if arguments.dry_run {
         "nothing written".to_owned()

@@ -1,4 +1,4 @@
-//! `nix-oci-hashes list`: what the table has.
+//! `nix-oci-hashes list`: the images and pins of the table.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

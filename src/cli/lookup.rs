@@ -1,4 +1,4 @@
-//! `nix-oci-hashes lookup`: what `builtins.ociHash` would say.
+//! `nix-oci-hashes lookup`: the answer of `builtins.ociHash`.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub(super) struct Asked {
     #[arg(value_name = "REF")]
     reference: String,
 
-    /// Of the versions that satisfy a requirement, those of this variant, such as -fpm or '-ce.#'
+    /// The variant that a version requirement selects from, such as -fpm or '-ce.#'
     #[arg(long, allow_hyphen_values = true)]
     variant: Option<String>,
 
@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     Ok(output::DONE)
 }
 
-/// All of the table that is named, or that of the folder, or the built-in one.
+/// The whole table: the named one, that of the folder, or the built-in one.
 pub(super) fn table(path: Option<&Path>) -> Result<Table> {
     Ok(match path_of(path) {
         Some(path) => Table::read(path, remedy::TABLE)?,
@@ -71,7 +71,7 @@ fn lazy_table(path: Option<&Path>) -> Result<LazyTable> {
     })
 }
 
-/// Where the table is; nowhere for the built-in one.
+/// The path of the table; `None` for the built-in one.
 fn path_of(path: Option<&Path>) -> Option<&Path> {
     let is_there = || match std::fs::symlink_metadata(DEFAULT_TABLE) {
         Err(error) => error.kind() != ErrorKind::NotFound,

@@ -1,4 +1,4 @@
-//! `nix-oci-hashes manual`: the manual pages, for those who package the command.
+//! `nix-oci-hashes manual`: writes the manual pages, for packagers.
 
 use std::path::PathBuf;
 

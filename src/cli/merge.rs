@@ -1,4 +1,4 @@
-//! `nix-oci-hashes merge`: one table from the parts of several runs.
+//! `nix-oci-hashes merge`: one table from the tables of several runs.
 
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Refuse a table that lacks an image which this images.json tracks, as when a part is missing
+    /// Fail if the table misses an image of this images.json, as when a shard is missing
     #[arg(long, value_name = "FILE")]
     images: Option<PathBuf>,
 }

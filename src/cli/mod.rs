@@ -1,4 +1,4 @@
-//! The command line: one file a verb, the thin face over the library.
+//! The command line: one file a verb.
 
 mod add;
 mod check;
@@ -57,7 +57,7 @@ pub(crate) fn main() -> ExitCode {
     let command = match Command::try_parse() {
         Ok(command) => command,
         Err(error) => {
-            // Printing fails only where there is no one left to read it.
+            // Printing fails only if the output is closed.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { FAILED } else { DONE });
         }

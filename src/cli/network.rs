@@ -1,4 +1,4 @@
-//! The flags of every verb that asks registries.
+//! The flags of every verb that sends requests to registries.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -7,23 +7,23 @@ use anyhow::{Context as _, Result};
 use nix_oci_hashes::registry::{Client, Options};
 use tokio::runtime::{Builder, Runtime};
 
-/// How registries are asked.
+/// How requests to registries are sent.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Network")]
 pub(super) struct Network {
-    /// Requests under way at once to each registry
+    /// Requests at once to each registry
     #[arg(long, value_name = "N", default_value = "32")]
     jobs: NonZeroUsize,
 
-    /// How often a request that failed is tried again
+    /// Retries of a failed request
     #[arg(long, value_name = "N", default_value = "4")]
     retries: u32,
 
-    /// The time each registry is given in all, in seconds
+    /// Time limit for each registry, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "1800")]
     deadline: u32,
 
-    /// Ask this registry over plain http if it has no https (those on loopback always may be); may be repeated
+    /// Allow plain http for this registry if it has no https (always allowed on loopback); may be repeated
     #[arg(long, value_name = "HOST[:PORT]")]
     insecure_registry: Vec<String>,
 }
@@ -41,7 +41,7 @@ impl Network {
     }
 }
 
-/// What network code runs on: this thread alone.
+/// An async runtime on this thread.
 pub(super) fn runtime() -> Result<Runtime> {
     Builder::new_current_thread()
         .enable_all()

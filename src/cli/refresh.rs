@@ -33,7 +33,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     check: bool,
 
-    /// Ask for every pin, those of full versions too that no strategy takes any more
+    /// Request the digest of every pinned tag, also of full versions that no strategy selects any more
     #[arg(long)]
     all: bool,
 
@@ -41,15 +41,15 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "IMAGE", conflicts_with = "shard")]
     image: Vec<ImageName>,
 
-    /// Only one part of the images, such as 1/4: the table then has this part alone, and 'merge' joins the parts
+    /// Refresh one shard of the images, such as 1/4; the table then has this shard only, and 'merge' joins the shards
     #[arg(long, value_name = "K/N")]
     shard: Option<Shard>,
 
-    /// Write the new table here, and leave the old one as it is
+    /// Write the new table to this file, and do not change the old one
     #[arg(long, value_name = "FILE", conflicts_with = "check")]
     output: Option<PathBuf>,
 
-    /// Say of every tag why it is asked for, kept or left
+    /// Print for every tag why its digest is requested, or why it is kept or left
     #[arg(long, short)]
     verbose: bool,
 
@@ -87,7 +87,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     for (_, path) in &files[1..] {
         check_folder(path)?;
     }
-    // Before anything is read: what is read must be what is there in the end.
+    // Locked before the files are read, so that nothing changes them meanwhile.
     let lock = (!arguments.check).then(|| Lock::take(target)).transpose()?;
     let images = images::read(&arguments.files.images, remedy::IMAGES)?;
     let options = Options {

@@ -1,4 +1,4 @@
-//! `nix-oci-hashes review`: what a person has to see before a refresh is merged.
+//! `nix-oci-hashes review`: the changes that a person has to look at before a merge.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ const TO_REVIEW: u8 = 3;
 /// The version of docs/schema/report.schema.json.
 const VERSION: u64 = 1;
 
-/// Say what in the reports of a refresh a person has to see before its table is merged
+/// List what a person has to look at before the table of a refresh is merged
 ///
 /// That is a full version that was pushed again, and a tracked platform that a tag
 /// is no longer for. Exits with 0 and prints nothing if there is nothing of the

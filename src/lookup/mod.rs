@@ -17,11 +17,11 @@ use crate::reference::{
 use crate::table::{LazyTable, Pin, Pins, Table};
 use crate::text::Quoted;
 
-/// The attributes of a lookup by set. `digests` names the table, which whoever
-/// calls has to load; the others are for [`Query::from_attributes`].
+/// The attributes of a lookup by set. The caller loads the table that `digests`
+/// names; [`Query::from_attributes`] takes the others.
 pub const ATTRIBUTES: [&str; 5] = ["image", "version", "variant", "platform", "digests"];
 
-/// What is asked of the table.
+/// A lookup, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
     image: ImageName,
@@ -30,18 +30,18 @@ pub struct Query {
     platform: Option<Platform>,
 }
 
-/// What a registry can be asked where the table has no answer.
+/// What to request from a registry if the table has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistryQuery {
     /// The query.
     pub query: Query,
-    /// What the table says that its tag points to, if it says so.
+    /// The tag and its pinned digest, if only a platform is missing.
     pub pinned: Option<(Tag, Digest)>,
     /// Whether the table has the image.
     pub is_tracked: bool,
 }
 
-/// Which of an image's tags is meant.
+/// How a query selects a tag of its image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum VersionSelector {
     Unspecified,
@@ -81,7 +81,7 @@ pub enum QueryError {
         "a 'variant' goes with a 'version'; write the image without a tag and add its version, or write the variant in the tag"
     )]
     LoneVariant,
-    /// A variant with `#` and a tag, in which it could stand for nothing.
+    /// A variant with `#`, which only a requirement can use, and a tag.
     #[error(
         "a 'variant' with '#' goes with a version requirement; write the version such as '^34'"
     )]
@@ -89,11 +89,11 @@ pub enum QueryError {
 }
 
 impl Query {
-    /// A lookup by reference: `docker.io/nextcloud:34`, or with a requirement
-    /// where a tag would stand `docker.io/nextcloud:^34`.
+    /// A lookup by reference: `docker.io/nextcloud:34`, or with a requirement in
+    /// place of the tag, `docker.io/nextcloud:^34`.
     ///
     /// # Errors
-    /// Where `text` is no reference.
+    /// If `text` is not a reference.
     pub fn from_reference(text: &str) -> Result<Self, QueryError> {
         Self::from_attributes([("image", text)])
     }
@@ -150,12 +150,12 @@ impl Query {
         self.platform.as_ref()
     }
 
-    /// Whether a version requirement says which tag is meant.
+    /// Whether a version requirement selects the tag.
     pub fn has_requirement(&self) -> bool {
         matches!(self.version, VersionSelector::Newest(_))
     }
 
-    /// The digest that the reference carries, if it does.
+    /// The digest in the reference.
     #[cfg(feature = "refresh")]
     pub(crate) fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()

@@ -14,7 +14,7 @@ pub struct Newest {
     pub requirement: Requirement,
     /// The variant.
     pub variant: VariantPattern,
-    /// The tag of the very spelling, where that is a legal tag too: `34.x`.
+    /// The requirement as a tag, if it is a valid one too: `34.x`.
     pub(super) literal: Option<Tag>,
 }
 
@@ -55,7 +55,7 @@ impl<'a> Choices<'a> {
         }
     }
 
-    /// The versions of `variant`, and what each `#` of it stands for.
+    /// The versions of `variant`, and the number for each `#` of it.
     fn of_variant(
         &self,
         variant: &VariantPattern,
@@ -85,7 +85,7 @@ impl<'a> Choices<'a> {
 }
 
 impl Newest {
-    /// The tag of the very spelling, where that is a legal tag: `34.x`.
+    /// The requirement as a tag, if it is a valid one: `34.x`.
     #[cfg(feature = "refresh")]
     pub(crate) fn literal(&self) -> Option<&Tag> {
         self.literal.as_ref()

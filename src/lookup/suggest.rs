@@ -1,5 +1,4 @@
-//! What was meant by a name or a tag that is not there: the nearest by edit
-//! distance. The plain-Nix lookup has to find the same, so the rules are few.
+//! Suggestions for a misspelled image or tag: the nearest names by edit distance. The plain-Nix lookup has to find the same, so the rules are few.
 
 use std::collections::BTreeSet;
 

@@ -55,7 +55,7 @@ pub(super) fn look_up<'a>(
 }
 
 impl Answer {
-    /// Whether a registry can be asked for what the table misses.
+    /// Whether a registry may have what the table has not.
     pub(super) fn is_resolvable(&self) -> bool {
         matches!(self, Self::Miss(miss) if miss.registry_query.is_some())
     }

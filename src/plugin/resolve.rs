@@ -83,7 +83,7 @@ fn setting(error: &BlockingError) -> &'static str {
     }
 }
 
-/// The pinned reference that the registry has for `registry_query`, which was `miss`
+/// The registry's pinned reference for `registry_query`, which was `miss`
 /// in the table.
 pub(super) fn resolve(
     registry_query: &RegistryQuery,
@@ -157,7 +157,7 @@ fn check_allowed(
     let registry = registry_query.query.image().registry();
     let mut is_allowed = settings.registries.is_empty();
     for name in &settings.registries {
-        // A registry is what an image's name can begin with.
+        // A registry is valid if the name of an image can begin with it.
         let image = format!("{name}/image").parse::<ImageName>();
         match image {
             Ok(image)

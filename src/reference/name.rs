@@ -32,7 +32,7 @@ pub struct ImageName {
 pub struct Reference {
     /// The image.
     pub image: ImageName,
-    /// The tag, from the colon behind the repository.
+    /// The tag, after the colon that follows the repository.
     pub tag: Option<Tag>,
     /// The digest, from the `@`.
     pub digest: Option<Digest>,

@@ -9,7 +9,7 @@ use super::variant::VariantPattern;
 use super::version::Version;
 use crate::text::{Quoted, deserialize_as_text};
 
-/// What a placeholder stands for, in the order of a version's numbers.
+/// The number that a placeholder reads, in the order of a version's numbers.
 const NUMBERS: [&str; 4] = ["major", "minor", "patch", "revision"];
 const BUILD: &str = "build";
 

@@ -1,4 +1,4 @@
-//! Variants: the suffixes of tags that stand for another build of a release.
+//! Variants: the suffixes of tags that name another build of a release.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +7,8 @@ use super::tag::Tag;
 use super::version::{HexBuilds, Prerelease, Version};
 use crate::text::{Quoted, deserialize_as_text};
 
-/// What stands before the number of a rebuild at GitLab, linuxserver.io and others;
-/// empty where the suffix is the number alone.
+/// The text before the number of a rebuild, at GitLab, linuxserver.io and others.
+/// Empty for a suffix that is only a number.
 const REBUILDS: [&str; 5] = ["", "ce.", "ee.", "ls", "r"];
 
 /// A variant as people write it: nothing (the plain tag), `-fpm`, or with a `#`
@@ -52,8 +52,8 @@ impl VariantPattern {
         &self.0
     }
 
-    /// The numbers that each `#` stands for if `variant` fits, or `None` if it
-    /// does not, or where one of them has more than 64 bits.
+    /// The number for each `#` if `variant` matches. `None` if it does not, or if a
+    /// number has more than 64 bits.
     pub fn matches(&self, variant: &str) -> Option<Vec<u64>> {
         let mut parts = self.0.split('#');
         let mut rest = variant.strip_prefix(parts.next()?)?;
@@ -66,7 +66,7 @@ impl VariantPattern {
         rest.is_empty().then_some(numbers)
     }
 
-    /// The version that `tag` names of this variant, and what each `#` stands for.
+    /// The version of `tag` in this variant, and the number for each `#`.
     pub(crate) fn read(&self, tag: &Tag, builds: &HexBuilds) -> Option<(Version, Vec<u64>)> {
         let words: Vec<&str> = self.words().collect();
         let version = Version::parse_among(tag.as_str(), builds, &words)?;
@@ -74,7 +74,7 @@ impl VariantPattern {
         Some((version, numbers))
     }
 
-    /// Words that mark a prerelease elsewhere, and are part of this variant.
+    /// The words of this variant that mark a prerelease in other tags.
     pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
         let segments = self.0.split('-').skip(1);
         segments.filter(|segment| Prerelease::is_word(segment))

@@ -82,7 +82,7 @@ enum Stability {
     Release,
 }
 
-/// `rc1`, `beta.2`, `b1`: the stage, then the numbers behind it.
+/// `rc1`, `beta.2`, `b1`: the stage, then its numbers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Prerelease {
     stage: usize,
@@ -100,8 +100,8 @@ const STAGES: &[&[&str]] = &[
     &["rc", "c", "cr"],
 ];
 
-/// From this many digits on, a suffix is a commit or a build, and a lone number
-/// a commit or a date.
+/// Fewest digits of a suffix that is a commit or a build, and of a single number that
+/// is a commit or a date.
 const LONG: usize = 7;
 
 impl Version {
@@ -258,8 +258,8 @@ impl Version {
         self.may_be_commit_or_date
     }
 
-    /// What tells releases apart and orders them: numbers and prerelease, without
-    /// build, variant and prefix.
+    /// The order of releases: by numbers and prerelease, without build, variant and
+    /// prefix.
     #[cfg(feature = "refresh")]
     pub(crate) fn release_order(&self) -> impl Ord + Clone + use<> {
         (self.numbers.clone(), self.stability.clone())
@@ -272,8 +272,8 @@ impl Version {
         (self.numbers[..significant].to_vec(), self.stability.clone())
     }
 
-    /// What orders the builds of one release. One without a build comes last: it
-    /// is the release itself. Hexadecimal builds have no order of their own.
+    /// The order of the builds of one release. A version without a build comes last:
+    /// it is the release itself. Hexadecimal builds have no natural order.
     pub(crate) fn build_order(&self) -> impl Ord + Clone + use<> {
         (
             self.builds.clone(),
@@ -293,10 +293,9 @@ impl Version {
         self.prefixed
     }
 
-    /// The lowest and the highest version that semver can tell from the numbers:
-    /// `34.0.4` is itself (a fourth number is left out), `34` is every version
-    /// from 34.0.0 to the last one before 35. A prerelease is itself, with
-    /// missing numbers as 0.
+    /// The lowest and the highest semver version with these numbers: `34.0.4` is
+    /// itself (semver has no fourth number), `34` is every version from 34.0.0 to the
+    /// last one before 35. A prerelease is itself, with missing numbers as 0.
     pub(crate) fn to_semver(&self) -> (semver::Version, semver::Version) {
         let of = |missing: u64| {
             let number = |i: usize| self.numbers.get(i).copied().unwrap_or(missing);
@@ -382,8 +381,8 @@ pub(crate) fn is_long(digits: &str) -> bool {
     digits.len() >= LONG
 }
 
-/// Whether a part of a suffix is a build by itself. A letter and a digit tell it
-/// from a word and from a build number.
+/// Whether a part of a suffix is a hexadecimal build: it has a digit, unlike a word,
+/// and a letter, unlike a build number.
 fn is_hex_build(segment: &str) -> bool {
     segment.len() >= LONG
         && segment.bytes().all(|b| b.is_ascii_hexdigit())

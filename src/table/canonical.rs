@@ -54,7 +54,7 @@ impl Reader<'_> {
         Some(value)
     }
 
-    /// Takes `start`, then the name of a member and the colon behind it.
+    /// Takes `start`, then the name of a member and its colon.
     fn member<T: FromStr>(&mut self, start: &[u8]) -> Option<T> {
         self.expect(start)?;
         let name = self.quoted()?;

@@ -1,5 +1,5 @@
-//! A table of which a lookup reads what it needs: in the canonical text an image
-//! is found by binary search, and only its own text is parsed.
+//! A lazily read table: in canonical text, binary search finds the image, and only
+//! its pins are parsed.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -19,20 +19,20 @@ use crate::reference::ImageName;
 
 /// How the canonical text ends.
 const TAIL: &[u8] = b"\n  }\n}\n";
-/// What is before the name of an image, and behind its last tag.
+/// The text before the name of an image.
 const IMAGE: &[u8] = b"\n    \"";
 static IMAGE_LINE: LazyLock<Finder> = LazyLock::new(|| Finder::new(IMAGE));
 static IMAGE_END: LazyLock<Finder> = LazyLock::new(|| Finder::new(b"\n    }"));
-/// Most that can be between the quotes of an image's name.
+/// Longest name of an image, in bytes.
 const LONGEST_NAME: u64 = 1024;
-/// A range this short is searched from one end to the other.
+/// Ranges up to this length, in bytes, are searched linearly.
 const SHORT: u64 = 4 << 10;
 
-/// A table that is parsed as far as it is looked up in.
+/// A table of which a lookup parses only the pins of its image.
 ///
-/// Where the text of an image is, byte for byte, as [`Table::write`] writes it, it
-/// is taken from there: of the rest of the text, only a lookup that touches it says
-/// what is wrong. Otherwise all of it is parsed, once.
+/// This needs the text of the image to be in canonical form, byte for byte as
+/// [`Table::write`] writes it. A lookup does not notice mistakes in the rest of the
+/// text. For any other text, the first lookup parses the whole table.
 #[derive(Debug)]
 pub struct LazyTable {
     /// What errors call it.
@@ -63,7 +63,7 @@ impl LazyTable {
     /// does it: of a file that is changed in place, lookups may see both states.
     ///
     /// # Errors
-    /// Where its length cannot be told.
+    /// If the length of the file is unknown.
     pub fn from_file(file: File, origin: &str) -> Result<Self, FileError> {
         let text = Text::of_file(file);
         let text = text.map_err(|error| FileError::new(origin, json::plain(&error), REMEDY))?;
@@ -112,11 +112,11 @@ impl LazyTable {
     /// The pins of `image`, if it is in the table.
     ///
     /// # Errors
-    /// Where that cannot be told, because the table is not well-formed.
+    /// If the table is malformed.
     pub(crate) fn pins(&self, image: &ImageName) -> Result<Option<Arc<Pins>>, FileError> {
         let known = lock(&self.images).get(image).cloned();
         let read = known.unwrap_or_else(|| {
-            // Nothing that can be read is no error: all of it is parsed then.
+            // On any failure, the whole text is parsed below and gives the error.
             let read = self.read(image).ok().flatten().map(Arc::new);
             lock(&self.images).insert(image.clone(), read.clone());
             read
@@ -172,7 +172,7 @@ impl LazyTable {
                 None => return Ok(None),
             }
         };
-        // Only another image can follow; conflict markers, say, make it none.
+        // Only another image may follow: conflict markers, say, make the text malformed.
         let follows = stop == end
             || self.text.with(stop..stop + 1, |text| text == b",")?
                 && self
@@ -191,7 +191,7 @@ impl LazyTable {
         let end = high;
         while high.saturating_sub(low) > SHORT {
             let middle = low + (high - low) / 2;
-            // A line that begins before `high` may end behind it.
+            // A line that begins before `high` may end after it.
             let until = (high + IMAGE.len() as u64 - 1).min(end);
             match self.text.find(&IMAGE_LINE, middle..until)? {
                 Some(line)

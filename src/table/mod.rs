@@ -24,20 +24,20 @@ use crate::json::{self, FileError, Object, UniqueMap};
 use crate::reference::{Digest, ImageName, Platform, Tag, Version, by_version};
 use crate::text::Quoted;
 
-/// The pins of one image, by tag. A refresh has two tables, which share what is the
-/// same in both.
+/// The pins of one image, by tag. The old and the new table of a refresh share the
+/// pins that have not changed.
 pub type Pins = BTreeMap<Tag, Arc<Pin>>;
 
-/// The manifest of each platform: two of them, mostly, for which a sorted list
-/// takes a quarter of the memory of a tree.
+/// The manifest of each platform. Most pins have two platforms, for which a sorted
+/// list takes a quarter of the memory of a tree.
 pub type Platforms = LiteMap<Platform, Digest>;
 
 const REMEDY: &str = "mend the file, or take its last good version from git";
-/// The highest version of a table. One whose pins record no version is of 1.
+/// The highest version of a table. A table without recorded versions has version 1.
 const VERSION: u64 = 2;
 
-/// Every tracked image and its pins. An image that is tracked but not pinned
-/// yet has no pins, which is what tells it from one that is not tracked.
+/// Every tracked image and its pins. A tracked image without a pin has an entry
+/// without pins; an image that is not tracked has no entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Table {
     /// The pins, by image.
@@ -49,10 +49,10 @@ pub struct Table {
 pub struct Pin {
     /// The digest the tag points to: the index's, or that of the only manifest.
     pub digest: Digest,
-    /// What a pattern of images.json has read from the tag.
+    /// The version that a pattern of images.json has read from the tag.
     pub version: Option<Box<Version>>,
-    /// The manifest of each tracked platform. Empty until a refresh has
-    /// verified a pin of which only the tag's digest was known.
+    /// The manifest of each tracked platform. Empty until a refresh has verified a pin
+    /// that was imported with the tag's digest only.
     pub platforms: Platforms,
 }
 
@@ -314,7 +314,7 @@ fn head(version: u64) -> String {
     format!("{{\n  \"version\": {version},\n  \"images\": {{")
 }
 
-/// Writes a JSON object, a member a line, whose braces stand at `depth`.
+/// Writes a JSON object with one member a line. Its braces are indented by `depth`.
 fn write_object<W: Write + ?Sized, K: fmt::Display, V>(
     out: &mut W,
     depth: usize,

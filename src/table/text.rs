@@ -13,8 +13,8 @@ use crate::lock::lock;
 
 /// Bytes of a file that are read at once: the next range is often near.
 const WINDOW: u64 = 16 << 10;
-/// Once this part of a file has been read in windows, the rest is read too: whoever
-/// looks up so much is faster with the file in memory.
+/// Once this fraction of a file has been read in windows, the whole file is read into
+/// memory, where further lookups are faster.
 const MUCH: u64 = 4;
 /// Largest file that is read into memory, in bytes.
 const LARGEST_IN_MEMORY: u64 = 64 << 20;
@@ -113,7 +113,7 @@ impl TextFile {
             window.read += bytes.len() as u64;
             (window.start, window.bytes) = (range.start, bytes);
             if window.read > self.length / MUCH && self.length <= LARGEST_IN_MEMORY {
-                // Only set here, behind the lock.
+                // The lock is held, so nothing else sets it.
                 let _ = self.whole.set(self.read(0..self.length)?);
             }
         }

@@ -9,7 +9,7 @@ use crate::cli::remedy;
 /// The version of the schema.
 const VERSION: u64 = 1;
 
-/// The report as JSON: `outcome` is what became of `table`.
+/// The report as JSON. `outcome` says whether `table` was written.
 pub(in crate::cli) fn render(report: &Report, table: &str, outcome: Outcome) -> String {
     let outcome = match outcome {
         Outcome::UpToDate => "up-to-date",

@@ -13,7 +13,7 @@ const LONG: usize = 12;
 /// Longest report, in bytes: GitHub takes 65,536 characters.
 const LONGEST: usize = 60_000;
 
-/// The report as Markdown: `outcome` is what became of the table.
+/// The report as Markdown. `outcome` says whether the table was written.
 pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
     let mut text = format!("**{}**: {outcome}\n", sum(report));
     let of = |wanted: &'static str| {

@@ -30,7 +30,7 @@ impl fmt::Display for Outcome {
 }
 
 /// The sum of a report: how many pins became what, in the order in which it is
-/// told. The first four are told even where they are 0.
+/// shown. The first four are shown even if they are 0.
 fn counts(report: &Report) -> [(&'static str, usize); 10] {
     let count = |word: &str| {
         let changes = report.changes.iter();
@@ -62,7 +62,7 @@ fn sum(report: &Report) -> String {
     parts.join(", ")
 }
 
-/// What became of every tag, in one word, and why, by image and version.
+/// The decision for every tag, in one word, and its reason, by image and version.
 fn decisions(report: &Report) -> impl Iterator<Item = (&ImageName, &Tag, &'static str, String)> {
     let images = report.decisions.iter();
     images.flat_map(|(image, tags)| {
@@ -79,7 +79,7 @@ fn decisions(report: &Report) -> impl Iterator<Item = (&ImageName, &Tag, &'stati
     })
 }
 
-/// One word for what became of a pin.
+/// One word for the change of a pin.
 fn word(kind: &ChangeKind) -> &'static str {
     match kind {
         ChangeKind::Added { .. } => "added",

@@ -13,7 +13,7 @@ use crate::cli::remedy;
 
 const YELLOW: Style = AnsiColor::Yellow.on_default();
 
-/// The report as text, with colour: `outcome` is what became of the table.
+/// The report as text with colour. `outcome` says whether the table was written.
 pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
     let mut rows: Vec<Vec<Cell>> = decisions(report).map(decision).collect();
     rows.extend(report.changes.iter().map(change));

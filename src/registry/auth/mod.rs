@@ -49,7 +49,7 @@ pub(super) struct Auth<T> {
     /// The registry's last challenge: once there is one, new repositories
     /// authenticate up front.
     challenge: Mutex<Option<Challenge>>,
-    /// Where the `Authorization` of each repository is kept.
+    /// Where the `Authorization` of each repository is kept, once there is a challenge.
     slots: Mutex<HashMap<String, Arc<Slot>>>,
 }
 
@@ -67,9 +67,8 @@ impl<T: Transport> Auth<T> {
 
     async fn authenticate(&self, mut request: Request) -> Result<Response, Cause> {
         let image = request.image().clone();
-        let slot = self.slot(&image);
         let mut sent = if self.is_registry(request.url()) {
-            self.up_front(&slot, request.url(), &image).await?
+            self.up_front(request.url(), &image).await?
         } else {
             None
         };
@@ -83,7 +82,7 @@ impl<T: Transport> Auth<T> {
             let from = response.url().clone();
             let is_registry = self.is_registry(&from);
             let login = match &sent {
-                Some(sent) if is_registry => self.outcome(&slot, sent, response.status()).await,
+                Some(sent) if is_registry => self.outcome(&image, sent, response.status()).await,
                 _ => Login::None,
             };
             if response.status() != StatusCode::UNAUTHORIZED {
@@ -103,7 +102,7 @@ impl<T: Transport> Auth<T> {
             };
             challenges += 1;
             sent = Some(if is_registry {
-                self.renew(&slot, sent, challenge, &from, &image).await?
+                self.renew(sent, challenge, &from, &image).await?
             } else {
                 self.answer(&challenge, &from, &image).await?
             });
@@ -113,12 +112,12 @@ impl<T: Transport> Auth<T> {
     }
 
     /// What became of the login that `sent` was made with, by the registry's response.
-    async fn outcome(&self, slot: &Slot, sent: &Authorization, status: StatusCode) -> Login {
+    async fn outcome(&self, image: &ImageName, sent: &Authorization, status: StatusCode) -> Login {
         let has_access = status.is_success() || status == StatusCode::NOT_FOUND;
         match &sent.credential {
             Some(credential) if has_access => self.logins.confirm(credential),
             Some(credential) if status == StatusCode::UNAUTHORIZED && sent.is_basic() => {
-                slot.forget(sent).await;
+                self.slot(image).forget(sent).await;
                 if self.logins.refuse(credential) {
                     return Login::Refused;
                 }
@@ -138,17 +137,12 @@ impl<T: Transport> Auth<T> {
 
     /// The `Authorization` of a request that the registry has not sent a challenge
     /// for yet.
-    async fn up_front(
-        &self,
-        slot: &Slot,
-        url: &Url,
-        image: &ImageName,
-    ) -> Result<Option<Authorization>, Cause> {
+    async fn up_front(&self, url: &Url, image: &ImageName) -> Result<Option<Authorization>, Cause> {
         let Some(challenge) = lock(&self.challenge).clone() else {
-            return Ok(slot.current().await);
+            return Ok(None);
         };
         let answer = self.answer(&challenge, url, image);
-        match slot.replace(None, answer).await {
+        match self.slot(image).replace(None, answer).await {
             Ok(authorization) => Ok(Some(authorization)),
             Err(cause) if cause.is_transient() => Err(cause),
             // A repository may need no authorization where another does.
@@ -160,7 +154,6 @@ impl<T: Transport> Auth<T> {
     /// challenge.
     async fn renew(
         &self,
-        slot: &Slot,
         refused: Option<Authorization>,
         challenge: Challenge,
         url: &Url,
@@ -168,7 +161,7 @@ impl<T: Transport> Auth<T> {
     ) -> Result<Authorization, Cause> {
         *lock(&self.challenge) = Some(challenge.clone());
         let answer = self.answer(&challenge, url, image);
-        slot.replace(refused, answer).await
+        self.slot(image).replace(refused, answer).await
     }
 
     /// The `Authorization` that answers `challenge` of the host of `from`.

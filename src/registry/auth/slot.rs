@@ -35,14 +35,10 @@ pub(super) struct Slot {
 struct State {
     current: Option<Authorization>,
     /// Why the last fetch failed.
-    failure: Option<Cause>,
+    failure: Option<Box<Cause>>,
 }
 
 impl Slot {
-    pub(super) async fn current(&self) -> Option<Authorization> {
-        self.state.lock().await.current.clone()
-    }
-
     /// Replaces `refused` by what `fetch` gets, unless another request has replaced
     /// it. Where another request has tried and failed meanwhile, its error counts.
     pub(super) async fn replace(
@@ -59,12 +55,12 @@ impl Slot {
         if self.fetches.load(Ordering::Relaxed) > fetches
             && let Some(cause) = &state.failure
         {
-            return Err(cause.clone());
+            return Err((**cause).clone());
         }
         state.current = None;
         let result = fetch.await;
         self.fetches.fetch_add(1, Ordering::Relaxed);
-        state.failure = result.as_ref().err().cloned();
+        state.failure = result.as_ref().err().cloned().map(Box::new);
         state.current = result.as_ref().ok().cloned();
         result
     }

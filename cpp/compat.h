@@ -20,8 +20,8 @@
 #include "nix/util/signals.hh"
 #include "nix/util/terminal.hh"
 #else
-// The configuration must come first. Meson (2.24, and from 2.26 on) makes one file
-// for each library, make one file for all.
+// The configuration must come first. Meson (2.24, and from 2.26 on) makes one
+// file for each library, make one file for all.
 #if __has_include("config-expr.hh")
 #include "config-util.hh"
 

@@ -5,8 +5,8 @@
 
 namespace oci_hash {
 
-// Registers `builtins.ociHash` and its settings with the Nix that loads the plugin.
-// Called once, while the plugin is opened.
+// Registers `builtins.ociHash` and its settings with the Nix that loads the
+// plugin. Called once, while the plugin is opened.
 void register_oci_hash() noexcept;
 
 // Whether the user has pressed Ctrl-C.

@@ -8,9 +8,9 @@
 namespace oci_hash {
 namespace {
 
-// Calls one of Nix's builtins. These obey pure and restricted evaluation, and build
-// the context of a string. Their errors are about the table, and become errors that
-// say so.
+// Calls one of Nix's builtins. These obey pure and restricted evaluation, and
+// build the context of a string. Their errors are about the table, and become
+// errors that say so.
 nix::Value &try_builtin(nix::EvalState &state, Position pos,
                         const char *builtin, nix::Value &value,
                         const std::string &what, const std::string &remedy) {

@@ -215,7 +215,9 @@ inline bool is_restricted([[maybe_unused]] nix::EvalState &state) {
 
 // Whether `path` is within the store, where nothing changes.
 inline bool is_in_store(nix::EvalState &state, std::string_view path) {
-  return state.store->isInStore(std::string(path));
+  // `..` may lead out of it again.
+  return path.find("/..") == std::string_view::npos &&
+         state.store->isInStore(std::string(path));
 }
 
 // Whether Nix is to do without a network, because of `--offline` or because it

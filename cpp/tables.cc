@@ -34,22 +34,26 @@ template <typename F>
 rust::Box<Table>
 table_of_path(nix::EvalState &state, Position pos, std::string_view path,
               F value, const std::string &what, const std::string &remedy) {
+  auto exists = [&]() {
+    return is_true(
+        try_builtin(state, pos, "pathExists", value(), what, remedy));
+  };
+  auto read = [&]() {
+    return bytes(
+        text_of(try_builtin(state, pos, "readFile", value(), what, remedy)));
+  };
+  // Restricted evaluation may not read every file. Reading says why not.
+  bool restricted = is_restricted(state);
+  if (restricted && !exists())
+    return table_of_text(bytes(path), read());
   auto file = table_file(bytes(path), is_in_store(state, path));
-  bool may_read = file->is_read() && !is_restricted(state);
-  if (may_read)
+  if (file->is_read())
     return table_of_file(*file);
-  nix::Value &input = value();
-  // Restricted evaluation may not read every file. Where it may not, reading
-  // the file says why.
-  may_read =
-      is_true(try_builtin(state, pos, "pathExists", input, what, remedy));
-  if (may_read && file->is_read())
-    return table_of_file(*file);
-  if (may_read)
+  // pathExists also builds what the context of the path names.
+  if (restricted || exists())
     file->open_if_large();
-  if (!may_read || !file->is_read())
-    file->set_text(bytes(
-        text_of(try_builtin(state, pos, "readFile", input, what, remedy))));
+  if (!file->is_read())
+    file->set_text(read());
   return table_of_file(*file);
 }
 

@@ -70,9 +70,11 @@ mod ffi {
         /// The table that the plugin was built with.
         fn built_in() -> Box<Table>;
 
-        /// The file at `path`, whose table is cached or has to be read. A file is
-        /// immutable if it is within the store.
-        fn table_file(path: &[u8], is_immutable: bool) -> Box<TableFile>;
+        /// The file at `path`, whose table is cached or has to be read. Nix must have
+        /// allowed to read it. Of a file in the store, only the path has to be known.
+        fn table_file(path: &[u8], is_in_store: bool) -> Box<TableFile>;
+        /// The table in the text of the file at `path`, not to be cached.
+        fn table_of_text(path: &[u8], text: &[u8]) -> Box<Table>;
         /// Whether the table is there.
         fn is_read(self: &TableFile) -> bool;
         /// Opens a large file, to read it in parts as lookups need them. Nix must
@@ -155,8 +157,12 @@ fn built_in() -> Box<Table> {
     Box::new(Table(tables::built_in()))
 }
 
-fn table_file(path: &[u8], is_immutable: bool) -> Box<TableFile> {
-    Box::new(TableFile::new(path, is_immutable))
+fn table_file(path: &[u8], is_in_store: bool) -> Box<TableFile> {
+    Box::new(TableFile::new(path, is_in_store))
+}
+
+fn table_of_text(path: &[u8], text: &[u8]) -> Box<Table> {
+    Box::new(Table(tables::uncached(path, text)))
 }
 
 fn table_of_file(file: &TableFile) -> Result<Box<Table>, PluginError> {

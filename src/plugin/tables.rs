@@ -50,8 +50,9 @@ enum Key {
 /// What a file was when its table was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Version {
-    Immutable,
     At(Metadata),
+    /// It is in a store that the system does not know, at another place say.
+    Immutable,
 }
 
 /// Metadata used to detect that a file changed.
@@ -125,11 +126,12 @@ pub(super) struct TableFile {
 }
 
 impl TableFile {
-    pub(super) fn new(path: &[u8], is_immutable: bool) -> Self {
-        let version = if is_immutable {
-            Some(Version::Immutable)
-        } else {
-            Metadata::of(path).map(Version::At)
+    /// The file at `path`, which must be one that Nix allows to read.
+    pub(super) fn new(path: &[u8], is_in_store: bool) -> Self {
+        let version = match Metadata::of(path) {
+            // A store path may be a symbolic link to a file that changes.
+            Some(metadata) => Some(Version::At(metadata)),
+            None => is_in_store.then_some(Version::Immutable),
         };
         let path = path.to_owned();
         let table = version.and_then(|version| {
@@ -187,7 +189,7 @@ impl TableFile {
 
     /// What errors call the file.
     fn name(&self) -> String {
-        String::from_utf8_lossy(&self.path).into_owned()
+        name_of(&self.path)
     }
 }
 
@@ -222,6 +224,15 @@ impl TableSet {
     pub(super) fn table(&self) -> Option<&Arc<LazyTable>> {
         self.table.as_ref()
     }
+}
+
+/// The table in the text of the file at `path`, which the cache does not keep.
+pub(super) fn uncached(path: &[u8], text: &[u8]) -> Arc<LazyTable> {
+    Arc::new(LazyTable::from_text(text.to_owned(), &name_of(path)))
+}
+
+fn name_of(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
 }
 
 /// The table that the plugin was built with, for all evaluations.

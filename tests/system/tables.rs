@@ -225,6 +225,24 @@ fn a_flakes_own_table_goes_with_the_flake_and_the_bare_builtin_with_the_plugin()
     assert!(error.contains("attribute 'ociHash' missing"), "{error}");
 }
 
+/// `..` leads out of the store again, where files change.
+#[test]
+fn a_path_through_the_store_to_a_file_that_changes_is_read_again() {
+    let nix = Nix::with_plugin();
+    let file = nix.home().join("digests.json");
+    let call = format!(
+        "builtins.ociHash {{ image = \"a:1\"; digests = \"/nix/store/../..{}\"; }}",
+        file.display()
+    );
+    let mut repl = Repl::of(&nix);
+    for digit in ['1', '2', '3'] {
+        write(&file, &table(digit));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let answer = repl.value(&call);
+        assert!(answer.contains(&pinned(digit)), "{answer}");
+    }
+}
+
 /// A plugin that opens evaluations within one process, built for the Nix of `nix`.
 fn evaluations(nix: &Nix) -> PathBuf {
     let version = nix.version();

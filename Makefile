@@ -1,11 +1,11 @@
-# Each target does its own set-up: on a fresh Debian 12, or anywhere that has
-# Nix with its development files, `make demo` and `make test` are all there is.
+# Each target sets up what it needs, on Debian 12 or with a Nix that has its
+# development files.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup build plugin plugin-nix26 demo test test-tools test-nix26 test-valgrind bench bench-core fuzz lint
 
-# Where Nix, its headers and the registry server are.
+# The paths of Nix, its headers and the registry server.
 env := source scripts/env.sh
 target := $(or $(CARGO_TARGET_DIR),target)
 

@@ -7,7 +7,7 @@ let
   packages = self.packages.${system};
   support = import ./support.nix { inherit lib; };
 
-  # A check of what evaluation alone finds: `wrong` has to be empty.
+  # A check by evaluation: fails unless `wrong` is empty.
   evaluates =
     name: wrong:
     if wrong == [ ] then
@@ -29,7 +29,7 @@ let
     || (if said ? value then names.toText said.value else null) != case.answer or null
   ) cases.cases;
 
-  # Every case with an answer, asked of the builtin in a real Nix.
+  # Every case with an answer, by the builtin in a real Nix.
   answersOf =
     { nix, plugin }:
     pkgs.runCommand "nix-oci-hashes-in-nix-${nix.version}" { nativeBuildInputs = [ nix ]; } ''

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Where the Nix is that the plugin is built for and tested with, and the
-# registry server of the tests. Sourced, never run.
+# The paths of the Nix that the plugin is built for and tested with, and of the
+# registry server of the tests. To be sourced.
 #
 # A Nix whose development files pkg-config finds is used as it is. Otherwise
 # PKG_CONFIG_PATH is pointed at the headers that scripts/setup keeps for the
@@ -15,7 +15,7 @@ nix26="$cache/nix-$nix26_version"
 registry_bin="$cache/docker-registry/usr/bin"
 lint="$cache/lint"
 
-# True where the Nix that pkg-config names has its headers on disk.
+# Succeeds if the headers of the Nix that pkg-config finds exist.
 nix_headers_found() {
   local flag header
   command -v pkg-config >/dev/null && pkg-config --exists nix-expr || return 1

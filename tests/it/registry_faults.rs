@@ -63,7 +63,7 @@ fn a_body_that_does_not_match_its_digest() {
 }
 
 #[test]
-fn web_pages_instead_of_json() {
+fn a_web_page_is_not_json() {
     let html = || Answer::status(200).with_body("text/html", "<html>log in</html>");
     let fake = Fake::start();
     fake.answer("GET", "tags/list", html());
@@ -124,7 +124,7 @@ fn a_manifest_without_end_is_refused() {
 }
 
 #[test]
-fn a_bad_digest_header_is_made_up_for_by_the_bytes() {
+fn a_bad_digest_header_is_followed_by_a_get() {
     let fake = Fake::start();
     fake.tags(&["1"]);
     fake.head("1", "sha256:short");
@@ -136,7 +136,7 @@ fn a_bad_digest_header_is_made_up_for_by_the_bytes() {
 }
 
 #[test]
-fn one_registry_down_leaves_the_other_alone() {
+fn an_unreachable_registry_does_not_affect_another() {
     let fake = Fake::start();
     fake.serve(&both());
     let workspace = fake.workspace();
@@ -194,7 +194,7 @@ fn attestations_are_no_platforms_and_missing_platforms_are_left_out() {
 }
 
 #[test]
-fn a_head_without_a_digest_is_made_up_for_by_the_bytes() {
+fn a_head_without_a_digest_is_followed_by_a_get() {
     let fake = Fake::start();
     fake.tags(&["1"]);
     fake.answer("HEAD", "manifests/1", Answer::status(200));
@@ -248,7 +248,7 @@ fn every_page_of_a_tag_list_is_read() {
 }
 
 #[test]
-fn full_pages_without_a_link_go_on_behind_the_last_tag() {
+fn a_full_page_without_a_link_continues_after_its_last_tag() {
     let fake = Fake::start();
     let full: Vec<String> = (0..1000).map(|n| format!("0.0.{n}")).collect();
     let full: Vec<&str> = full.iter().map(String::as_str).collect();
@@ -264,7 +264,7 @@ fn full_pages_without_a_link_go_on_behind_the_last_tag() {
 }
 
 #[test]
-fn pages_that_go_round_come_to_an_end() {
+fn pages_that_repeat_themselves_are_an_error() {
     let fake = Fake::start();
     let round = Some("</v2/app/tags/list?last=1>; rel=\"next\"".to_owned());
     page(&fake, None, &["1"], round);
@@ -273,7 +273,7 @@ fn pages_that_go_round_come_to_an_end() {
 }
 
 #[test]
-fn a_page_with_nothing_of_use_is_not_the_last() {
+fn a_page_without_valid_tags_is_not_the_last() {
     let fake = Fake::start();
     let next = |last: &str| Some(format!("</v2/app/tags/list?last={last}>; rel=\"next\""));
     page(&fake, Some("a"), &["no tag"], next("b"));
@@ -291,7 +291,7 @@ fn a_page_with_nothing_of_use_is_not_the_last() {
 }
 
 #[test]
-fn an_error_sent_as_a_success_is_no_empty_list() {
+fn an_error_body_with_status_200_is_not_an_empty_list() {
     let fake = Fake::start();
     let body = json!({ "errors": [{ "code": "TOOMANYREQUESTS" }] });
     let answer = Answer::json(&body);
@@ -300,7 +300,7 @@ fn an_error_sent_as_a_success_is_no_empty_list() {
 }
 
 #[test]
-fn a_listed_tag_that_is_not_there_is_no_failure() {
+fn a_listed_tag_without_a_manifest_is_not_a_failure() {
     let fake = Fake::start();
     fake.tags(&["1", "2"]);
     fake.head("1", &digest_of("old"));
@@ -312,7 +312,7 @@ fn a_listed_tag_that_is_not_there_is_no_failure() {
 }
 
 #[test]
-fn a_platform_that_nothing_offers_is_noticed() {
+fn a_platform_that_no_index_has_is_reported() {
     let fake = Fake::start();
     let body = index(&[("linux", "amd64")]);
     fake.serve(&body);
@@ -322,7 +322,7 @@ fn a_platform_that_nothing_offers_is_noticed() {
 }
 
 #[test]
-fn a_pin_goes_with_the_last_of_its_platforms() {
+fn a_pin_is_removed_with_its_last_platform() {
     let fake = Fake::start();
     fake.tags(&[]);
     let workspace = fake.workspace();
@@ -370,7 +370,7 @@ fn a_pin_takes_the_platforms_that_replace_its_own() {
 }
 
 #[test]
-fn a_full_version_that_lacks_a_platform_is_left_in_peace() {
+fn a_full_version_without_a_platform_costs_no_request() {
     let fake = Fake::start();
     fake.tags(&["1.0.0", "1.0.1"]);
     let old = index(&[("linux", "amd64")]);
@@ -500,7 +500,7 @@ fn a_platform_that_was_written_down_is_verified_and_not_re_pushed() {
 }
 
 #[test]
-fn an_image_for_one_platform_alone_costs_one_look_a_run() {
+fn an_image_with_one_platform_costs_one_probe_a_run() {
     let fake = Fake::start();
     let tags = ["1.0.0", "1.0.1", "1.0.2", "1.0.3"];
     fake.tags(&tags);
@@ -523,7 +523,7 @@ fn an_image_for_one_platform_alone_costs_one_look_a_run() {
 }
 
 #[test]
-fn a_platform_that_a_tag_has_lost_is_named() {
+fn the_report_names_a_platform_that_a_tag_has_lost() {
     let fake = Fake::start();
     fake.serve(&index(&[("linux", "amd64")]));
     let workspace = fake.workspace();
@@ -545,7 +545,7 @@ fn a_platform_that_a_tag_has_lost_is_named() {
 /// A platform is added while a manifest cannot be had: the next run makes up
 /// for it. A tag that is gone for good is no failure.
 #[test]
-fn a_platform_that_could_not_be_completed_is_completed_later() {
+fn an_interrupted_backfill_is_retried_on_the_next_run() {
     let fake = Fake::start();
     let tags = ["1.0.0", "1.0.1", "1.0.2", "1.0.3"];
     fake.tags(&tags);

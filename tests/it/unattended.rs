@@ -99,7 +99,7 @@ fn the_second_of_two_runs_says_so_and_stops() {
 }
 
 #[test]
-fn a_disk_that_takes_no_more_leaves_the_old_table() {
+fn a_full_disk_keeps_the_old_table() {
     let server = endless_shelf();
     let workspace = Workspace::tracking(&tracking(server, 12));
     let old = "{\n  \"version\": 1,\n  \"images\": {}\n}\n";

@@ -89,7 +89,7 @@ fn qbittorrent() -> (Fake, usize) {
 }
 
 #[test]
-fn add_follows_what_latest_points_to_and_says_what_it_leaves() {
+fn add_follows_the_version_of_latest_and_lists_skipped_tags() {
     let (fake, count) = qbittorrent();
     let workspace = Workspace::new();
     let outcome = run(&workspace, &["add", &fake.image()]).code(0);
@@ -125,7 +125,7 @@ fn add_follows_what_latest_points_to_and_says_what_it_leaves() {
 }
 
 #[test]
-fn add_leaves_the_rest_of_the_file_as_it_is() {
+fn add_changes_nothing_else_in_the_file() {
     let fake = released(&["1.2.3"]);
     let workspace = Workspace::new();
     let old = "[\n    {\"image\":\"docker.io/a\",\n     \"keep\" : 2},\n\n    {\"image\":\"quay.io/z/z\"}\n]";
@@ -447,7 +447,7 @@ fn merge_joins_parts_and_names_a_conflict() {
 }
 
 #[test]
-fn import_takes_what_is_written_down_and_says_what_it_left() {
+fn import_takes_references_and_lists_what_it_skipped() {
     let workspace = Workspace::tracking(r#"[{ "image": "docker.io/redis" }]"#);
     workspace.write(
         "compose.yaml",
@@ -645,7 +645,7 @@ fn one_file_is_not_used_for_two_things() {
 }
 
 #[test]
-fn what_is_typed_while_add_asks_is_kept() {
+fn add_keeps_an_edit_that_is_made_meanwhile() {
     let fake = Fake::start();
     let list =
         Answer::json(&json!({ "tags": ["1.2.3"] })).after(std::time::Duration::from_millis(600));
@@ -666,7 +666,7 @@ fn what_is_typed_while_add_asks_is_kept() {
 }
 
 #[test]
-fn what_is_no_file_is_written_to_and_not_replaced() {
+fn a_pipe_or_a_device_is_written_to_and_not_replaced() {
     use std::os::unix::fs::FileTypeExt as _;
     let workspace = Workspace::new();
     workspace.write("a.json", "{ \"version\": 1, \"images\": {} }");
@@ -803,7 +803,7 @@ fn check_holds_recorded_versions_against_the_pattern() {
 }
 
 #[test]
-fn a_refresh_records_versions_and_removes_what_is_ignored() {
+fn a_refresh_records_versions_and_removes_ignored_tags() {
     let fake = released(&["1-2", "1-3", "1-10", "latest"]);
     let workspace = fake.workspace();
     let entry = json!([{ "image": fake.image(), "pattern": "{major}-{minor}", "keep": 2, "tags": ["latest"], "ignore": ["1"] }]);
@@ -897,7 +897,7 @@ fn the_table_of_the_first_nix_oci_hashes_is_named() {
 }
 
 #[test]
-fn import_records_versions_and_heeds_ignore() {
+fn import_records_versions_and_skips_ignored_tags() {
     let entry =
         r#"[{ "image": "docker.io/a", "pattern": "r{major}-{minor}", "ignore": ["r9-*"] }]"#;
     let workspace = Workspace::tracking(entry);

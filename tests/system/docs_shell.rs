@@ -39,7 +39,7 @@ fn shell_blocks_run() {
 }
 
 #[test]
-fn consoles_show_what_is_printed() {
+fn consoles_show_the_printed_lines_and_exit_codes() {
     let shell = Shell::new();
     for block in of_kind("console") {
         let name = block.name();

@@ -8,7 +8,7 @@ use crate::support::{Outcome, Workspace};
 use serde_json::Value;
 
 #[test]
-fn what_can_be_had_is_had_and_the_rest_is_reported() {
+fn available_images_are_pinned_and_the_rest_is_reported() {
     let served = Crowd {
         images: 1000,
         tags: 3,

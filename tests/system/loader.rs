@@ -178,7 +178,7 @@ fn builds_that_cannot_be_opened_are_no_harm() {
 }
 
 #[test]
-fn a_file_that_may_not_be_read_is_no_harm() {
+fn an_unreadable_build_is_skipped() {
     let tree = Tree::new();
     let build = tree.add(&running());
     fs::set_permissions(&build, fs::Permissions::from_mode(0o000)).unwrap();

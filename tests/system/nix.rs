@@ -76,7 +76,7 @@ fn the_table_is_a_path_a_string_a_parsed_set_or_a_store_path() {
 }
 
 #[test]
-fn tables_in_one_evaluation_are_told_apart() {
+fn an_evaluation_can_use_several_tables() {
     let nix = Nix::with_plugin();
     let mut answers = Vec::new();
     for digit in ["5", "6"] {

@@ -127,7 +127,7 @@ fn the_flakes_lib_says_the_same_with_and_without_the_plugin() {
 }
 
 #[test]
-fn what_is_wrong_is_caught_and_leaves_the_rest_alone() {
+fn try_eval_catches_an_error_of_one_lookup() {
     let nix = Nix::without_plugin();
     let call = with_lib(
         "map (argument: builtins.tryEval (lib.ociHash argument))
@@ -248,7 +248,7 @@ fn a_table_in_other_spellings_is_understood() {
 }
 
 #[test]
-fn references_and_platforms_are_taken_apart() {
+fn lib_parses_references_and_platforms() {
     let nix = Nix::without_plugin();
     let digest = format!("sha256:{}", "3".repeat(64));
     assert_eq!(

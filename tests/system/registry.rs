@@ -139,7 +139,7 @@ fn a_quiet_day_costs_one_listing_and_one_head_a_tag() {
 }
 
 #[test]
-fn one_manifest_stands_for_the_tag_and_its_platform() {
+fn a_single_manifest_is_the_digest_of_tag_and_platform() {
     let registry = Registry::start();
     let digest = registry.push("demo/one", "2.0.0", "one", &["single", "linux/arm/v7"]);
     let image = format!("{}/demo/one", registry.address);
@@ -154,7 +154,7 @@ fn one_manifest_stands_for_the_tag_and_its_platform() {
 }
 
 #[test]
-fn what_leaves_images_json_leaves_the_table_and_what_is_published_stays() {
+fn a_removed_image_leaves_the_table_and_published_pins_stay() {
     let registry = Registry::start();
     for tag in ["1.0.0", "1.0.1", "1.0.2"] {
         registry.push("demo/app", tag, tag, BOTH);

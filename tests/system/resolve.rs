@@ -39,7 +39,7 @@ fn registry() -> (Registry, String, String) {
 }
 
 #[test]
-fn a_miss_is_asked_for_and_warned_of_once() {
+fn a_miss_is_resolved_with_one_warning() {
     let (registry, image, digest) = registry();
     let nix = asking();
     let call = format!(
@@ -79,7 +79,7 @@ fn a_miss_is_asked_for_and_warned_of_once() {
 }
 
 #[test]
-fn what_is_pinned_is_not_asked_for() {
+fn a_pinned_reference_costs_no_request() {
     let (registry, image, _) = registry();
     let nix = asking();
     let pinned = format!("sha256:{}", "5".repeat(64));
@@ -175,7 +175,7 @@ fn what_the_registry_does_not_have_is_an_error_that_says_both() {
 }
 
 #[test]
-fn nothing_is_asked_unless_all_allow_it() {
+fn no_request_is_sent_unless_every_setting_allows_it() {
     let (registry, image, _) = registry();
     let call = ask(&format!("{image}:1.0"));
     let miss = format!("{image} is not tracked; to track it, run 'nix-oci-hashes add {image}'");
@@ -223,7 +223,7 @@ fn nothing_is_asked_unless_all_allow_it() {
 }
 
 #[test]
-fn what_is_allowed_is_asked() {
+fn an_allowed_registry_is_asked() {
     let (registry, image, _) = registry();
     let call = ask(&format!("{image}:1.0"));
     let address = &registry.address;
@@ -453,7 +453,7 @@ fn a_requirement_is_resolved_among_the_tags_of_the_registry() {
 }
 
 #[test]
-fn a_cache_that_is_a_pipe_or_a_link_is_no_cache_and_holds_nothing_up() {
+fn a_cache_file_that_is_a_pipe_or_a_link_is_ignored() {
     let (_registry, image, _) = registry();
     let nix = asking();
     let path = cache(&nix);
@@ -689,7 +689,7 @@ fn ctrl_c_works_more_than_once_in_a_repl() {
 }
 
 #[test]
-fn a_question_is_given_up_in_time() {
+fn a_resolution_times_out_in_time() {
     let nix = asking().set("oci-hash-timeout", "1");
     for server in [silence(), half_a_body()] {
         let start = Instant::now();
@@ -705,7 +705,7 @@ fn a_question_is_given_up_in_time() {
 }
 
 #[test]
-fn what_the_registry_says_of_a_failure_is_told() {
+fn the_error_quotes_the_registrys_message() {
     let address = server(|mut stream| {
         while request(&mut stream).is_some() {
             let answer =
@@ -720,7 +720,7 @@ fn what_the_registry_says_of_a_failure_is_told() {
 }
 
 #[test]
-fn a_digest_without_a_tag_is_asked_for() {
+fn a_digest_without_a_tag_is_resolved() {
     let (registry, image, digest) = registry();
     let nix = asking();
     let reference = format!("{image}@{digest}");

@@ -168,7 +168,7 @@ fn ten_thousand_random_arguments_are_answers_or_errors_of_nix() {
 }
 
 #[test]
-fn lookups_leave_no_memory_behind() {
+fn lookups_do_not_leak_memory() {
     let nix = Nix::with_plugin();
     let mut repl = Repl::of(&nix);
     let digests = project().join("digests.json");

@@ -162,7 +162,7 @@ fn words_of_the_report_alone_stop_nothing() {
 }
 
 #[test]
-fn what_is_no_longer_to_be_merged_is_closed() {
+fn an_outdated_pull_request_is_closed() {
     let repository = Repository::new();
     repository.0.write("clone/digests.json", "new\n");
     repository.propose("**1 moved**\n");

@@ -180,7 +180,7 @@ fn commit(nix: &Nix) {
 }
 
 #[test]
-fn a_flakes_own_table_goes_with_the_flake_and_the_bare_builtin_with_the_plugin() {
+fn a_flake_with_its_own_table_does_not_depend_on_the_plugins_table() {
     let nix = Nix::with_plugin();
     let flake = flake(&nix);
     let build = |plugin: &Path, options: &[&str], output: &str| {

@@ -19,7 +19,7 @@ pub struct Row {
     pub is_met: bool,
 }
 
-/// A part of the page: what is compared, the commands behind it, and the lines.
+/// A section of the page: what is compared, the commands, and the rows.
 pub struct Section {
     pub title: &'static str,
     pub text: &'static str,

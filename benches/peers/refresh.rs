@@ -140,7 +140,7 @@ fn quickest(times: impl Iterator<Item = f64>) -> f64 {
     times.fold(f64::INFINITY, f64::min)
 }
 
-/// A budget, where this row is asked for one.
+/// The budget of this row, if it has one.
 fn budget(is_asked: bool, text: &str) -> String {
     if is_asked {
         text.to_owned()

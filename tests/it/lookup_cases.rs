@@ -1,4 +1,4 @@
-//! Every case of `tests/cases/lookup.json`, asked of the Rust library.
+//! Every case of `tests/cases/lookup.json`, in the Rust library.
 use nix_oci_hashes::lookup::Query;
 use nix_oci_hashes::table::Table;
 use serde_json::Value;

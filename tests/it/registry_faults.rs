@@ -599,7 +599,7 @@ fn an_interrupted_backfill_is_retried_on_the_next_run() {
         let pin = workspace.table()["images"][fake.image()][tag].clone();
         assert_eq!(pin["platforms"].as_object().unwrap().len(), 2, "{tag}");
     }
-    // What is gone, manifest and all, is kept and told, and is no failure.
+    // A tag that is gone with its manifest keeps its pin, and is not a failure.
     move_image(entry(&["linux/amd64", "linux/s390x"]), &fake, &half);
     let outcome = refresh(&workspace).code(0);
     assert!(

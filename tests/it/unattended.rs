@@ -160,7 +160,7 @@ fn any_split_merges_to_what_one_run_makes() {
         assert_eq!(workspace.read("digests.json"), one_run, "{count} parts");
         assert_ne!(one_run, whole);
     }
-    // As the jobs of a pipeline do it, each in a checkout of its own.
+    // As the jobs of a pipeline do it, each in its own checkout.
     let jobs: Vec<Workspace> = (0..2)
         .map(|_| Workspace::tracking(&workspace.read("images.json")))
         .collect();

@@ -148,7 +148,7 @@ fn add_changes_nothing_else_in_the_file() {
         workspace.read("images.json"),
         old.replacen("[\n    ", &format!("[\n    {fields},\n\n    "), 1)
     );
-    // Nothing is asked of the other images, which are nowhere to be reached.
+    // The other images get no request: their registries do not exist.
     assert!(workspace.table()["images"][fake.image()]["1.2.3"].is_object());
 }
 

@@ -22,7 +22,7 @@ pub struct Crowd {
     pub is_faulty: bool,
 }
 
-/// A fault, of which some are over when the same is asked again.
+/// A fault. A retry gets past some of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     TooMany,
@@ -75,7 +75,7 @@ pub struct Served {
     /// The index of each digest, with its image and its tag.
     contents: HashMap<String, (usize, usize, String)>,
     digests: Vec<Vec<String>>,
-    /// How often each path was asked for.
+    /// The number of requests for each path.
     asked: Mutex<HashMap<String, usize>>,
     /// What cannot be had of it, by path.
     spoilt: Mutex<BTreeSet<String>>,

@@ -50,6 +50,6 @@ fn deliver(receiver: &Receiver<(Instant, Vec<u8>)>, mut to: TcpStream) {
             break;
         }
     }
-    // Who is gone already cannot be told.
+    // The other end may be gone already.
     let _ = to.shutdown(Shutdown::Write);
 }

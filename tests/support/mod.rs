@@ -155,7 +155,7 @@ impl Outcome {
         Self {
             code: status.code(),
             stdout: String::from_utf8(stdout).unwrap(),
-            // Nix quotes its input as it is.
+            // Nix quotes its input without escapes.
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
         }
     }
@@ -197,7 +197,7 @@ pub fn nextcloud_34(platform: Option<&str>) -> String {
     format!("docker.io/nextcloud:34@{}", digest.as_str().unwrap())
 }
 
-/// `text` with every digest blanked, for what is about all of a line but these.
+/// `text` with every digest blanked, to compare lines without their digests.
 pub fn without_digests(text: &str) -> String {
     let mut parts = text.split("sha256:");
     let mut blanked = parts.next().unwrap_or_default().to_owned();
@@ -208,7 +208,7 @@ pub fn without_digests(text: &str) -> String {
     blanked
 }
 
-/// A clone of the project with what is not committed yet, gone when dropped.
+/// A clone of the project with its uncommitted changes, removed on drop.
 pub struct Clone(TempDir);
 
 impl Clone {
@@ -234,7 +234,7 @@ impl Clone {
     }
 }
 
-/// What git prints, with whoever's folder, and as nobody.
+/// The output of git, in a folder of any owner and without the user's configuration.
 pub fn git(folder: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new("git");
     command.current_dir(folder).args(["-c", "safe.directory=*"]);

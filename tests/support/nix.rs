@@ -214,7 +214,7 @@ impl Repl {
 
     /// What it prints for an expression that evaluates.
     pub fn value(&mut self, expression: &str) -> String {
-        // It repeats what it is asked, so what marks the end is to be evaluated.
+        // The REPL repeats its input, so the end marker is an expression to evaluate.
         self.asked += 1;
         let asked = self.asked;
         let lines = format!("{expression}\n\"answer \" + \"{asked} ends\"\n");

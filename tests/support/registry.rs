@@ -79,7 +79,7 @@ impl Registry {
         if auth != json!({}) {
             config["auth"] = auth;
         }
-        // YAML takes JSON as it is.
+        // YAML includes JSON.
         let config_file = folder.path().join(format!("{name}.yml"));
         std::fs::write(&config_file, config.to_string()).unwrap();
         let log_file = folder.path().join(format!("{name}.log"));
@@ -130,7 +130,7 @@ impl Registry {
 
     /// Every request so far that was no upload: `HEAD /v2/a/manifests/1`.
     pub fn requests(&self) -> Vec<String> {
-        // An access log in Apache's format stands between the other lines.
+        // The log has lines of an access log in Apache's format among others.
         let log = self.log();
         let requests = log.lines().filter_map(|line| {
             let (_, request) = line.split_once("] \"")?;
@@ -197,7 +197,7 @@ impl Registry {
         });
     }
 
-    /// The folder in which the server keeps what was pushed.
+    /// The folder in which the server stores pushed images.
     pub fn storage(&self) -> PathBuf {
         self.folder.path().join("data")
     }

@@ -66,7 +66,7 @@ fn nix_blocks_evaluate_to_what_they_say() {
     for block in blocks {
         let name = block.name();
         println!("{name}");
-        // What stands in a comment behind it is its value.
+        // The comment after an expression is its value.
         let (text, answer) = match block.text.trim_end().rsplit_once("\n# ") {
             Some((text, answer)) if !answer.contains('\n') => (text, Some(answer)),
             _ => (&*block.text, None),

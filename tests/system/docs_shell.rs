@@ -22,7 +22,7 @@ fn shell_blocks_run() {
             _ => &fresh.path(""),
         };
         let mut command = shell.command(folder, &block.text);
-        // Whoever works on a clone has told git who they are.
+        // The owner of a clone has configured a name in git.
         command.env("GIT_CONFIG_GLOBAL", shell.bin.path("gitconfig"));
         let outcome = Outcome::of(&mut command);
         assert_eq!(outcome.code, Some(0), "{}: {outcome:#?}", block.name());

@@ -239,7 +239,7 @@ fn wrong_pins_fail_with_the_remedy() {
     let failed = nixos("failed", &configuration, "");
     let message = failed[0].as_str().unwrap();
     assert!(message.contains("nix-oci-hashes import FILE"), "{message}");
-    // What uses the image of one that failed says the same.
+    // An option that uses the image of a failed pin fails with the same error.
     let error = Nix::without_plugin().error(&format!(
         "(import {0}/tests/nix/nixos.nix {{
            modules = [ (import {0}/nix/module.nix {{ self = {0}; }}) ({wrong}) ];

@@ -8,7 +8,7 @@ use crate::support::Outcome;
 use crate::support::nix::{Nix, builds, loader};
 use tempfile::TempDir;
 
-/// The loader in a tree of its own, and what is beside it.
+/// The loader in a temporary tree, with the files beside it.
 struct Tree(TempDir);
 
 impl Tree {

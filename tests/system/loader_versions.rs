@@ -74,7 +74,7 @@ fn the_build_of_one_steps_aside_in_the_other() {
 
 #[test]
 fn a_nix_that_is_linked_statically_goes_on() {
-    // As Debian 13 has it, beside the one that the tests run.
+    // The nix of Debian 13, beside the one that the tests run.
     let path = std::env::var_os("PATH").unwrap();
     let program = std::env::split_paths(&path)
         .map(|folder| folder.join("nix-static"))

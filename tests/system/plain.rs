@@ -45,7 +45,7 @@ fn with_lib(filter: &str) -> String {
     )
 }
 
-/// An error as plain Nix writes it, which shows `?` for what is not printable ASCII.
+/// An error as plain Nix writes it: with `?` for all but printable ASCII.
 /// How many of them there are is not compared.
 fn in_plain_nix(error: &str) -> String {
     let mut plain = String::new();

@@ -255,7 +255,7 @@ fn an_answer_is_fresh_for_tarball_ttl_and_serves_offline_at_any_age() {
         .eval_with(&["--tarball-ttl", "0", "--impure", "--expr", &call])
         .code(0);
     assert!(anew.stdout.contains(&moved), "{anew:#?}");
-    // As if it had been asked long ago.
+    // As if the answer were old.
     let text = fs::read_to_string(cache(&nix)).unwrap();
     let mut document: Value = serde_json::from_str(&text).unwrap();
     document["answers"][format!("{image}:1.0")]["time"] = json!(1_000_000_000);
@@ -280,7 +280,7 @@ fn a_corrupt_cache_is_ignored_and_replaced() {
     let answer = nix.value(&call);
     assert_eq!(nix.value(&call), answer);
     assert_eq!(registry.requests().len(), 2);
-    // One that cannot be written is told of, and the answer is given.
+    // A cache that cannot be written gives a warning, and the answer.
     fs::remove_dir_all(cache(&nix).parent().unwrap()).unwrap();
     fs::write(cache(&nix).parent().unwrap(), "a file").unwrap();
     let outcome = nix.eval(&call).code(0);
@@ -662,7 +662,7 @@ fn ctrl_c_ends_it_at_every_stage() {
         ),
     ];
     for (stage, command) in stages {
-        // A busy machine may be late once; one that is always late is wrong.
+        // A busy machine may be late once, but not three times.
         let mut times = (0..3).map(|_| interrupted(command()));
         let is_prompt = times.any(|time| time < Duration::from_millis(200));
         assert!(is_prompt, "{stage}");

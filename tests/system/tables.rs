@@ -173,7 +173,7 @@ fn git(nix: &Nix, arguments: &[&str]) {
     Outcome::of(command.args(arguments)).code(0);
 }
 
-/// Makes the flake one that Nix caches: all of it committed.
+/// Commits the flake, so that Nix caches its outputs.
 fn commit(nix: &Nix) {
     git(nix, &["add", "."]);
     git(nix, &["commit", "-q", "-m", "pins"]);

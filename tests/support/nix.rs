@@ -194,7 +194,11 @@ pub struct Repl {
 
 impl Repl {
     pub fn of(nix: &Nix) -> Self {
-        let mut command = nix.command();
+        Self::start(nix.command())
+    }
+
+    /// A REPL of `command`, which is a `nix` without a verb.
+    pub fn start(mut command: Command) -> Self {
         command.args(["repl", "--store", "dummy://"]);
         // Otherwise nothing is collected before hundreds of megabytes are used.
         command.env("GC_INITIAL_HEAP_SIZE", "1000000");

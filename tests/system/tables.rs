@@ -229,12 +229,14 @@ fn a_flake_with_its_own_table_does_not_depend_on_the_plugins_table() {
 #[test]
 fn a_path_through_the_store_to_a_file_that_changes_is_read_again() {
     let nix = Nix::with_plugin();
-    let file = nix.home().join("digests.json");
+    let file = nix.home().join("nix/digests.json");
+    let store = nix.home().join("nix/store");
+    fs::create_dir_all(&store).unwrap();
     let call = format!(
-        "builtins.ociHash {{ image = \"a:1\"; digests = \"/nix/store/../..{}\"; }}",
-        file.display()
+        "builtins.ociHash {{ image = \"a:1\"; digests = \"{}/../digests.json\"; }}",
+        store.display()
     );
-    let mut repl = Repl::of(&nix);
+    let mut repl = Repl::start(nix.local(nix.command()));
     for digit in ['1', '2', '3'] {
         write(&file, &table(digit));
         std::thread::sleep(std::time::Duration::from_millis(50));

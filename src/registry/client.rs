@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 
 use super::address::is_loopback_registry;
-use super::api::{Api, Blob, Settings, TagSet};
+use super::api::{Api, BlobPart, Settings, TagSet};
 use super::auth::Credentials;
+use super::blob::Blob;
 use super::error::{Cause, RegistryError, SetupError};
 use super::limits::Quota;
 use super::manifest::IndexPlatforms;
@@ -158,14 +159,36 @@ impl Client {
             .await
     }
 
-    /// The blob of `digest`, as a stream of chunks.
+    /// The blob of `digest`, as a stream of chunks. `size` is its size in bytes, from
+    /// the descriptor in a manifest; `None` takes the size that the registry declares.
     ///
     /// # Errors
-    /// Where the registry cannot be reached or has nothing of that digest. What is
-    /// wrong with the content, [`Blob::chunk`] reports.
-    pub async fn blob(&self, image: &ImageName, digest: &Digest) -> Result<Blob, RegistryError> {
-        self.run(image, async |api| api.blob(image, digest).await)
+    /// Where the registry cannot be reached, has nothing of that digest, or declares
+    /// another size, or none where `size` is `None`. What is wrong with the content,
+    /// [`Blob::chunk`] reports.
+    pub async fn blob(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+        size: Option<u64>,
+    ) -> Result<Blob<'_>, RegistryError> {
+        Blob::open(self, image, digest, size).await
+    }
+
+    /// The blob of `digest` from byte `offset` on.
+    pub(super) async fn blob_part(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+        offset: u64,
+    ) -> Result<BlobPart, RegistryError> {
+        self.run(image, async |api| api.blob(image, digest, offset).await)
             .await
+    }
+
+    /// Retries of a failed request.
+    pub(super) fn retries(&self) -> u32 {
+        self.options.retries
     }
 
     /// Runs `verb` of the registry of `image`.

@@ -26,6 +26,9 @@ pub struct IndexPlatforms {
     pub manifests: BTreeMap<Platform, Digest>,
     /// Platforms with several image manifests that differ.
     pub ambiguous: BTreeSet<Platform>,
+    /// The bytes of the manifest, where the digest is that of an image and not of an
+    /// index.
+    pub image_manifest: Option<Vec<u8>>,
 }
 
 impl IndexPlatforms {

@@ -22,6 +22,7 @@
 mod address;
 mod api;
 mod auth;
+mod blob;
 mod client;
 mod error;
 mod limits;
@@ -39,7 +40,8 @@ pub(crate) mod tests;
 
 #[cfg(feature = "resolve")]
 pub use address::{manifests_url, repository_url};
-pub use api::{Blob, TagSet};
+pub use api::TagSet;
+pub use blob::Blob;
 pub use client::{Client, Options};
 pub use error::{
     AuthProblem, Cause, ConnectProblem, Content, Login, RedirectProblem, RegistryError, SetupError,

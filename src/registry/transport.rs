@@ -43,6 +43,7 @@ pub(super) struct Request {
     form: Option<Vec<(&'static str, String)>>,
     limit: Option<usize>,
     is_pull: bool,
+    has_own_deadline: bool,
 }
 
 impl Request {
@@ -58,6 +59,7 @@ impl Request {
             form: None,
             limit: None,
             is_pull: false,
+            has_own_deadline: false,
         }
     }
 
@@ -101,6 +103,12 @@ impl Request {
         self
     }
 
+    /// Starts the deadline anew at this request, which goes on with a long download.
+    pub(super) fn with_own_deadline(mut self) -> Self {
+        self.has_own_deadline = true;
+        self
+    }
+
     pub(super) fn image(&self) -> &ImageName {
         &self.image
     }
@@ -135,6 +143,10 @@ impl Request {
 
     pub(super) fn is_pull(&self) -> bool {
         self.is_pull
+    }
+
+    pub(super) fn has_own_deadline(&self) -> bool {
+        self.has_own_deadline
     }
 }
 

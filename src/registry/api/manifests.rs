@@ -52,15 +52,15 @@ impl Api {
         let bytes = response.read(Content::Manifest, LARGEST_MANIFEST).await?;
         let digest = Digest::of(Algorithm::Sha256, &bytes);
         let key = (image.clone(), digest.clone());
-        let manifest = Manifest::parse(&bytes).map_err(malformed(Content::Manifest))?;
-        lock(&self.manifests).insert(key, manifest);
+        Manifest::parse(&bytes).map_err(malformed(Content::Manifest))?;
+        lock(&self.manifests).insert(key, bytes);
         Ok(Some(digest))
     }
 
     async fn head(&self, image: &ImageName, path: &str) -> Result<Head, Cause> {
         let url = self.url(image, path)?;
         let head = Self::request(image, Content::Manifest, Method::HEAD, url, ACCEPTED);
-        let refused = match self.send(head.with_limit(LARGEST_MANIFEST)).await {
+        let refused = match self.send(head).await {
             Ok(None) => return Ok(Head::NoSuchTag),
             Ok(Some(response)) => {
                 return Ok(match digest_header(&response) {
@@ -103,7 +103,9 @@ impl Api {
         let mut requested = BTreeSet::from([digest.clone()]);
         let mut open = vec![digest.clone()];
         while let Some(digest) = open.pop() {
-            match self.parsed_manifest(image, &digest).await? {
+            let bytes = self.known_manifest(image, &digest).await?;
+            let manifest = Manifest::parse(&bytes).map_err(malformed(Content::Manifest))?;
+            match manifest {
                 Manifest::Index { platforms, nested } => {
                     found.extend(platforms);
                     for index in nested.into_iter().rev() {
@@ -122,6 +124,7 @@ impl Api {
                         platform_of_config(&config).map_err(malformed(Content::Configuration))?;
                     if let Some(platform) = platform {
                         found.add(platform, digest);
+                        found.image_manifest = Some(bytes);
                     }
                 }
             }
@@ -129,14 +132,15 @@ impl Api {
         Ok(found)
     }
 
-    async fn parsed_manifest(&self, image: &ImageName, digest: &Digest) -> Result<Manifest, Cause> {
+    /// As [`manifest`](Self::manifest), without a request for one that came with the
+    /// digest of a tag.
+    async fn known_manifest(&self, image: &ImageName, digest: &Digest) -> Result<Vec<u8>, Cause> {
         let key = (image.clone(), digest.clone());
         let known = lock(&self.manifests).get(&key).cloned();
-        if let Some(manifest) = known {
-            return Ok(manifest);
+        match known {
+            Some(bytes) => Ok(bytes),
+            None => self.manifest(image, digest).await,
         }
-        let bytes = self.manifest(image, digest).await?;
-        Manifest::parse(&bytes).map_err(malformed(Content::Manifest))
     }
 
     async fn configuration(&self, image: &ImageName, digest: &Digest) -> Result<Vec<u8>, Cause> {

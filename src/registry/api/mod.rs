@@ -15,12 +15,11 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use tokio::sync::Semaphore;
 
-pub use self::blobs::Blob;
+pub(super) use self::blobs::BlobPart;
 pub use self::tags::TagSet;
 use super::auth::{Auth, Credentials};
 use super::error::{Cause, Content};
 use super::limits::Quota;
-use super::manifest::Manifest;
 use super::redirect::Redirect;
 use super::throttle::{Deadline, Throttle};
 use super::transport::{Request, Response, Transport};
@@ -51,7 +50,7 @@ pub(super) struct Api {
     /// Permits for large tag lists.
     large_lists: Arc<Semaphore>,
     /// Manifests that came with the digest of a tag, which need no further request.
-    manifests: Mutex<HashMap<(ImageName, Digest), Manifest>>,
+    manifests: Mutex<HashMap<(ImageName, Digest), Vec<u8>>>,
 }
 
 impl Api {
@@ -111,12 +110,15 @@ impl Api {
     /// The response to `request`: a success that is no web page, or `None` for 404.
     async fn send(&self, request: Request) -> Result<Option<Response>, Cause> {
         let content = request.content();
+        let is_head = *request.method() == Method::HEAD;
         let response = self.layers.send(request).await?;
         if response.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
         let content_type = response.headers().get(CONTENT_TYPE);
-        if content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html")) {
+        let is_page = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+        // Some frameworks declare a page for any HEAD, which has no body.
+        if is_page && !is_head {
             return Err(Cause::Malformed {
                 content,
                 reason: "it is a web page; is this a registry?".to_owned(),

@@ -195,7 +195,7 @@ impl<T: Transport> Auth<T> {
             chosen_by: if is_registry && takes_credentials {
                 ChosenBy::User
             } else {
-                ChosenBy::Registry
+                chosen_by(&service.realm, &self.registry)
             },
         };
         match request.send(&self.below, credential.as_ref()).await {

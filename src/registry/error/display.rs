@@ -86,6 +86,20 @@ impl fmt::Display for RegistryError {
                 "the registry sent {content} of {image} that is larger than {limit} bytes; \
                  {TELL_OPERATOR}"
             ),
+            Cause::WrongSize { expected, found } => write!(
+                f,
+                "the registry sends a blob of {image} that has {found} bytes, \
+                 and its manifest says {expected}; nothing of it is used; {TELL_OPERATOR}"
+            ),
+            Cause::UnknownSize => write!(
+                f,
+                "the registry does not say how large the blob of {image} is"
+            ),
+            Cause::CutOff { expected, found } => write!(
+                f,
+                "the registry sent {found} of {expected} bytes of a blob of {image}; \
+                 nothing of it is used; check the network, and try again later"
+            ),
             Cause::ForeignPage { next } => write!(
                 f,
                 "the tag list of {image} continues at {}, on another server, \
@@ -244,7 +258,7 @@ impl fmt::Display for Login {
             Self::Ignored(status) => write!(
                 f,
                 "; its token service answers {status} to your stored login, \
-                 and gave a token without it"
+                 and was asked for a token without it"
             ),
             Self::NoPassword => {
                 f.write_str("; your stored login was not sent since it is no password")

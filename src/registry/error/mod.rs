@@ -104,6 +104,22 @@ pub enum Cause {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// The registry declares another size than the manifest does.
+    WrongSize {
+        /// The size in the manifest, in bytes.
+        expected: u64,
+        /// The size that the registry declares.
+        found: u64,
+    },
+    /// The registry declares no size, and none is known.
+    UnknownSize,
+    /// The body ended before its size.
+    CutOff {
+        /// The size, in bytes.
+        expected: u64,
+        /// How many bytes came.
+        found: u64,
+    },
     /// A page of the tag list links to a page on another server.
     ForeignPage {
         /// The link's target.
@@ -123,7 +139,7 @@ impl Cause {
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { problem, .. } => *problem == ConnectProblem::Transient,
-            Self::TokenService { .. } => true,
+            Self::TokenService { .. } | Self::CutOff { .. } => true,
             Self::Status { status, .. } => {
                 matches!(
                     *status,

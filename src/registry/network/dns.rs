@@ -105,6 +105,9 @@ async fn by_system(name: &str) -> Result<Vec<IpAddr>, DnsError> {
     }
 }
 
+/// By the hosts file alone where it lists the name: hickory's own reading of it asks
+/// DNS for the kind of address that the file does not have, and needs DNS settings.
+///
 /// Reads the system's configuration each time: the network may have changed, and
 /// most processes resolve one name.
 #[cfg(feature = "resolve")]
@@ -112,13 +115,18 @@ async fn in_process(name: &str) -> Result<Vec<IpAddr>, DnsError> {
     use hickory_resolver::TokioResolver;
     use hickory_resolver::config::{LookupIpStrategy, ResolveHosts};
 
+    let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let listed = in_hosts(&hosts, name);
+    if !listed.is_empty() {
+        return Ok(listed);
+    }
     let failed = |error: &dyn std::fmt::Display| {
         DnsError::Failed(format!("cannot read the system's DNS settings: {error}"))
     };
     let mut builder = TokioResolver::builder_tokio().map_err(|error| failed(&error))?;
     let options = builder.options_mut();
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-    options.use_hosts_file = ResolveHosts::Always;
+    options.use_hosts_file = ResolveHosts::Never;
     let resolver = builder.build().map_err(|error| failed(&error))?;
     match resolver.lookup_ip(name).await {
         Ok(found) => Ok(found.iter().collect()),
@@ -127,9 +135,54 @@ async fn in_process(name: &str) -> Result<Vec<IpAddr>, DnsError> {
     }
 }
 
+/// The addresses of `name` in the text of a hosts file (hosts(5)); `localhost` is
+/// always this machine.
+#[cfg(feature = "resolve")]
+fn in_hosts(hosts: &str, name: &str) -> Vec<IpAddr> {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    let name = name.trim_end_matches('.');
+    let mut found = Vec::new();
+    for line in hosts.lines() {
+        let entry = line.split('#').next().unwrap_or_default();
+        let mut words = entry.split_whitespace();
+        let address: Option<IpAddr> = words.next().and_then(|word| word.parse().ok());
+        if words.any(|word| word.eq_ignore_ascii_case(name)) {
+            found.extend(address);
+        }
+    }
+    if found.is_empty() && name.eq_ignore_ascii_case("localhost") {
+        found.extend([
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            Ipv6Addr::LOCALHOST.into(),
+        ]);
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "resolve")]
+    #[test]
+    fn the_hosts_file_lists_names_and_comments() {
+        let hosts = "127.0.0.1 localhost\n# 1.1.1.1 registry.example\n\
+                     10.0.0.1\tregistry.example other # registry.test\n\
+                     ::1 Registry.Example\nnonsense registry.example\n10.0.0.2 my-registry.example\n";
+        let found = |name| {
+            let found = in_hosts(hosts, name);
+            let texts = found.iter().map(ToString::to_string);
+            texts.collect::<Vec<_>>()
+        };
+        assert_eq!(found("registry.example"), ["10.0.0.1", "::1"]);
+        assert_eq!(found("REGISTRY.example."), ["10.0.0.1", "::1"]);
+        assert_eq!(found("other"), ["10.0.0.1"]);
+        assert_eq!(found("localhost"), ["127.0.0.1"]);
+        assert!(found("registry.test").is_empty());
+        assert!(found("example").is_empty());
+        assert_eq!(in_hosts("", "localhost").len(), 2);
+    }
 
     fn every() -> Vec<Dns> {
         vec![

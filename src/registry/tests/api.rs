@@ -360,3 +360,17 @@ async fn an_artifact_has_no_platforms() {
         .unwrap();
     assert!(found.manifests.is_empty());
 }
+
+#[tokio::test]
+async fn a_head_needs_no_more_than_the_digest() {
+    let large = "99999999";
+    for (name, value) in [("content-type", "text/html"), ("content-length", large)] {
+        let fake = Fake::new(move |_, _, _| Answer::digest("index").header(name, value));
+        let found = fake
+            .client()
+            .digest(&image("r.example/app"), &tag("1"))
+            .await;
+        assert_eq!(found.unwrap(), Some(digest("index")));
+        assert_eq!(fake.requests().len(), 1);
+    }
+}

@@ -474,7 +474,7 @@ async fn a_login_that_was_not_sent_is_not_said_to_be() {
         .to_string();
     assert!(
         error.contains(
-            "its token service answers 403 Forbidden to your stored login, and gave a token without it"
+            "its token service answers 403 Forbidden to your stored login, and was asked for a token without it"
         ),
         "{error}"
     );
@@ -642,4 +642,25 @@ async fn a_login_sent_up_front_and_refused_is_retried_without() {
     client.tags(&image("r.example/private/a")).await.unwrap();
     client.tags(&image("r.example/public/b")).await.unwrap();
     client.tags(&image("r.example/private/c")).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_registrys_own_host_may_be_its_token_service_wherever_it_is() {
+    let fake = Fake::new(|asked, _, _| match (asked.url.scheme(), asked.url.path()) {
+        ("https", _) => Answer::down(),
+        (_, "/token") => Answer::body(r#"{"token":"t"}"#),
+        _ if asked.authorization.is_some() => Answer::tags(&["1"]),
+        _ => Answer::challenge("http://forge:3000/token"),
+    });
+    let options = Options {
+        insecure_registries: ["forge:3000".to_owned()].into(),
+        ..Options::default()
+    };
+    let client = fake.client_by(options);
+    client.tags(&image("forge:3000/app")).await.unwrap();
+    let requests = fake.requests();
+    let token = requests
+        .iter()
+        .find(|request| request.url.path() == "/token");
+    assert_eq!(token.unwrap().chosen_by, ChosenBy::User);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt as _};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, RANGE};
 use reqwest::{Method, StatusCode, Url};
 
 use crate::reference::{Algorithm, Digest, ImageName, Tag};
@@ -126,6 +126,7 @@ pub(crate) struct Received {
     pub(crate) url: Url,
     pub(crate) authorization: Option<String>,
     pub(crate) form: Option<String>,
+    pub(crate) range: Option<String>,
     pub(in crate::registry) chosen_by: ChosenBy,
 }
 
@@ -229,6 +230,10 @@ impl Transport for Fake {
             method: request.method().clone(),
             authorization: authorization.map(|value| value.to_str().unwrap().to_owned()),
             form: request.form().map(|form| format!("{form:?}")),
+            range: request
+                .headers()
+                .get(RANGE)
+                .map(|range| range.to_str().unwrap().to_owned()),
             chosen_by: request.chosen_by(),
             url: request.url().clone(),
         };

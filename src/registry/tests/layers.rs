@@ -12,8 +12,8 @@ use reqwest::{Method, StatusCode, Url};
 use super::fake::{Answer, Fake, digest, image};
 use crate::reference::{Algorithm, Digest};
 use crate::registry::auth::{Auth, Credential, Credentials};
-use crate::registry::client::Options;
-use crate::registry::error::{Cause, Content, Login, RedirectProblem};
+use crate::registry::client::{Client, Options};
+use crate::registry::error::{Cause, Content, Login, RedirectProblem, RegistryError};
 use crate::registry::redirect::Redirect;
 use crate::registry::throttle::{Deadline, Throttle};
 use crate::registry::transport::{Request, Transport as _};
@@ -157,33 +157,138 @@ async fn a_manifest_comes_as_the_bytes_of_its_digest() {
     assert!(matches!(*wrong.cause, Cause::WrongDigest { .. }), "{wrong}");
 }
 
-#[tokio::test]
+/// All of a blob of `r.example/app`.
+async fn read(
+    client: &Client,
+    digest: &Digest,
+    size: Option<u64>,
+) -> Result<String, RegistryError> {
+    let mut blob = client.blob(&image("r.example/app"), digest, size).await?;
+    let mut content = Vec::new();
+    while let Some(chunk) = blob.chunk().await? {
+        content.extend_from_slice(&chunk);
+    }
+    assert_eq!(blob.chunk().await?, None);
+    assert_eq!(blob.size(), content.len() as u64);
+    Ok(String::from_utf8(content).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_blob_is_checked_while_it_streams() {
-    let app = image("r.example/app");
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
         let expected = Digest::of(algorithm, b"layer");
         let fake = Fake::new(|_, _, _| Answer::body("layer").header("content-length", "5"));
-        let mut blob = fake.client().blob(&app, &expected).await.unwrap();
-        assert_eq!(blob.size(), Some(5));
-        assert_eq!(blob.chunk().await.unwrap().unwrap(), "layer");
-        assert_eq!(blob.chunk().await.unwrap(), None);
-        assert_eq!(blob.chunk().await.unwrap(), None);
+        let content = read(&fake.client(), &expected, None).await.unwrap();
+        assert_eq!(content, "layer");
 
         let fake = Fake::new(|_, _, _| Answer::body("lawyer"));
-        let mut blob = fake.client().blob(&app, &expected).await.unwrap();
-        blob.chunk().await.unwrap();
-        let error = blob.chunk().await.unwrap_err();
+        let error = read(&fake.client(), &expected, Some(6)).await.unwrap_err();
         assert!(matches!(*error.cause, Cause::WrongDigest { .. }), "{error}");
     }
-    let fake = Fake::new(|_, _, _| Answer::cut("lay"));
-    let mut blob = fake.client().blob(&app, &digest("layer")).await.unwrap();
-    blob.chunk().await.unwrap();
-    let error = blob.chunk().await.unwrap_err();
+    let empty = Fake::new(|_, _, _| Answer::body("").header("content-length", "0"));
+    let content = read(&empty.client(), &digest(""), Some(0)).await.unwrap();
+    assert_eq!(content, "");
+    let refusals: [(Answer, Option<u64>, fn(&Cause) -> bool); 5] = [
+        (Answer::status(404), None, |cause| {
+            matches!(cause, Cause::NoSuchDigest(_))
+        }),
+        (Answer::status(403), None, |cause| {
+            matches!(cause, Cause::Status { .. })
+        }),
+        (Answer::body("layer"), None, |cause| {
+            matches!(cause, Cause::UnknownSize)
+        }),
+        (Answer::body("layers"), Some(5), |cause| {
+            matches!(cause, Cause::TooLarge { .. })
+        }),
+        (
+            Answer::body("layers").header("content-length", "6"),
+            Some(5),
+            |cause| {
+                matches!(
+                    cause,
+                    Cause::WrongSize {
+                        expected: 5,
+                        found: 6
+                    }
+                )
+            },
+        ),
+    ];
+    for (answer, size, is_expected) in refusals {
+        let answer = std::sync::Mutex::new(Some(answer));
+        let fake = Fake::new(move |_, _, _| answer.lock().unwrap().take().unwrap());
+        let error = read(&fake.client(), &digest("layer"), size)
+            .await
+            .unwrap_err();
+        assert!(is_expected(&error.cause), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_download_is_resumed_where_it_broke() {
+    let range = |of: &'static str| Answer::body(of).code(206);
+    let with_ranges = Fake::new(move |_, _, nth| match nth {
+        0 => Answer::cut("la").header("content-length", "5"),
+        1 => Answer::down(),
+        2 => Answer::cut("ye")
+            .code(206)
+            .header("content-range", "bytes 2-4/5"),
+        _ => range("r").header("content-range", "bytes 4-4/*"),
+    });
+    let content = read(&with_ranges.client(), &digest("layer"), None).await;
+    assert_eq!(content.unwrap(), "layer");
+    let ranges: Vec<_> = with_ranges
+        .requests()
+        .into_iter()
+        .map(|request| request.range.unwrap_or_default())
+        .collect();
+    assert_eq!(ranges, ["", "bytes=2-", "bytes=2-", "bytes=4-"]);
+
+    // Without support for ranges, the whole blob comes again.
+    let without = Fake::new(|_, _, nth| match nth {
+        0 => Answer::cut("lay"),
+        _ => Answer::body("layer"),
+    });
+    let content = read(&without.client(), &digest("layer"), Some(5)).await;
+    assert_eq!(content.unwrap(), "layer");
+
+    // The end without an error, before the size, is a broken connection too.
+    let short = Fake::new(move |_, _, nth| match nth {
+        0 => Answer::body("lay"),
+        _ => range("er").header("content-range", "bytes 3-4/5"),
+    });
+    let content = read(&short.client(), &digest("layer"), Some(5)).await;
+    assert_eq!(content.unwrap(), "layer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_that_stays_broken_is_an_error() {
+    let never = Fake::new(|_, _, _| Answer::cut(""));
+    let error = read(&never.client(), &digest("layer"), Some(5)).await;
+    let error = error.unwrap_err();
     assert!(matches!(*error.cause, Cause::Unreachable { .. }), "{error}");
-    let fake = Fake::new(|_, _, _| Answer::status(404));
-    let error = fake.client().blob(&app, &digest("layer")).await;
-    let error = error.err().unwrap();
-    assert!(matches!(*error.cause, Cause::NoSuchDigest(_)), "{error}");
+    assert_eq!(never.requests().len(), 5);
+
+    let other = Fake::new(|_, _, nth| match nth {
+        0 => Answer::cut("la"),
+        _ => Answer::body("er")
+            .code(206)
+            .header("content-range", "bytes 3-4/5"),
+    });
+    let error = read(&other.client(), &digest("layer"), Some(5)).await;
+    let error = error.unwrap_err();
+    assert!(matches!(*error.cause, Cause::Malformed { .. }), "{error}");
+
+    // A byte a connection is progress, but not for ever.
+    let slow = Fake::new(|asked, _, _| {
+        let start = asked.range.as_deref().unwrap_or("bytes=0-");
+        let range = start.replace('=', " ") + "9/1073741824";
+        Answer::cut("x").code(206).header("content-range", range)
+    });
+    let error = read(&slow.client(), &digest("x"), Some(1 << 30)).await;
+    error.unwrap_err();
+    assert_eq!(slow.requests().len(), 101);
 }
 
 #[tokio::test]
@@ -195,7 +300,10 @@ async fn a_blob_without_end_is_in_memory_a_chunk_at_a_time() {
     };
     let client = fake.client_by(options);
     let app = image("r.example/app");
-    let mut blob = client.blob(&app, &digest("x")).await.unwrap();
+    let mut blob = client
+        .blob(&app, &digest("x"), Some(1 << 40))
+        .await
+        .unwrap();
     for _ in 0..3 {
         blob.chunk().await.unwrap().unwrap();
     }

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use reqwest::Url;
 use tokio::time::Instant;
 
 use super::fake::{Answer, Fake, digest, image, index, refused, tag};
@@ -390,4 +391,44 @@ async fn when_pulls_are_refused_the_rest_goes_on() {
         .filter(|line| line.starts_with("GET") && line.contains("/manifests/"))
         .count();
     assert_eq!(pulls, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_registry_points_to_may_fail_for_one_repository_after_another() {
+    // The token service, or the target of redirects, is down for three repositories.
+    let down: [fn(&Url) -> Option<Answer>; 2] = [
+        |url| match url.path() {
+            "/token" if url.as_str().contains("good") => Some(Answer::body(r#"{"token":"t"}"#)),
+            "/token" => Some(Answer::status(503)),
+            path if path.starts_with("/v2/good") => None,
+            _ => Some(Answer::challenge("/token")),
+        },
+        |url| match url.path() {
+            path if path.starts_with("/v2/good") => None,
+            "/cdn" => Some(Answer::down()),
+            _ => Some(Answer::redirect("https://cdn.example/cdn")),
+        },
+    ];
+    for down in down {
+        let fake = Fake::new(move |asked, _, _| down(&asked.url).unwrap_or(Answer::tags(&["1"])));
+        let client = fake.client();
+        for name in ["r.example/a", "r.example/b", "r.example/c"] {
+            client.tags(&image(name)).await.unwrap_err();
+        }
+        let tags = client.tags(&image("r.example/good")).await.unwrap();
+        assert_eq!(tags.len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_tag_is_no_tag_whatever_its_body() {
+    for body in [Answer::cut("{"), Answer::endless()] {
+        let body = std::sync::Mutex::new(Some(body.code(404)));
+        let fake = Fake::new(move |_, _, _| body.lock().unwrap().take().unwrap());
+        let found = fake
+            .client()
+            .digest(&image("r.example/app"), &tag("1"))
+            .await;
+        assert_eq!(found.unwrap(), None);
+    }
 }

@@ -8,7 +8,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The wait before retry number `retry`, from 0: exponential backoff, of which half
 /// is random, so that many clients do not come back at once.
-pub(super) fn backoff(retry: u32) -> Duration {
+pub(in crate::registry) fn backoff(retry: u32) -> Duration {
     let full = FIRST_WAIT
         .saturating_mul(2_u32.saturating_pow(retry))
         .min(LONGEST_WAIT);

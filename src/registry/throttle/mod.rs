@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt as _};
 use reqwest::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use self::backoff::backoff;
+pub(super) use self::backoff::backoff;
 use self::breaker::Breaker;
 use self::pace::Pace;
 use self::pulls::{Pull, Pulls};
@@ -102,7 +102,11 @@ impl<T: Transport> Throttle<T> {
         self.pace.pause()
     }
 
-    async fn send_with_retries(&self, request: &Request) -> Result<Response, Cause> {
+    async fn send_with_retries(
+        &self,
+        request: &Request,
+        deadline: Deadline,
+    ) -> Result<Response, Cause> {
         let responses_before = self.responses.load(Ordering::Relaxed);
         let mut retries = Retries::new(self.retries);
         loop {
@@ -114,8 +118,9 @@ impl<T: Transport> Throttle<T> {
             };
             let successes = self.successes.load(Ordering::Relaxed);
             let wait = retries.next(&cause, successes);
-            let Some(wait) = wait.filter(|wait| !self.deadline.is_within(*wait)) else {
-                let is_silent = self.responses.load(Ordering::Relaxed) == responses_before;
+            let Some(wait) = wait.filter(|wait| !deadline.is_within(*wait)) else {
+                let is_silent = is_of_registry(&cause, request)
+                    && self.responses.load(Ordering::Relaxed) == responses_before;
                 self.breaker.record_failure(request, &cause, is_silent);
                 return Err(cause);
             };
@@ -156,15 +161,7 @@ impl<T: Transport> Throttle<T> {
 
     /// Sends the request once.
     async fn attempt(&self, request: &Request, turn: Turn) -> Result<Response, Cause> {
-        let mut response = match self.below.send(request.clone()).await {
-            Ok(response) => response,
-            Err(cause) => {
-                if cause.is_rate_limited() {
-                    self.pace.record(true);
-                }
-                return Err(cause);
-            }
-        };
+        let mut response = self.below.send(request.clone()).await?;
         let status = response.status();
         self.responses.fetch_add(1, Ordering::Relaxed);
         self.pace.record(status == StatusCode::TOO_MANY_REQUESTS);
@@ -180,7 +177,9 @@ impl<T: Transport> Throttle<T> {
                 login: response.login().clone(),
             });
         }
-        if let Some(limit) = request.limit() {
+        if status == StatusCode::NOT_FOUND {
+            response = response.map_body(|_| stream::empty().boxed());
+        } else if let Some(limit) = request.limit() {
             response = response.buffered(request.content(), limit).await?;
         } else {
             // A streamed body keeps its turn until it has been read.
@@ -199,8 +198,26 @@ impl<T: Transport> Throttle<T> {
 
 impl<T: Transport> Transport for Throttle<T> {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Cause>> {
-        Box::pin(async move { self.deadline.limit(self.send_with_retries(&request)).await })
+        Box::pin(async move {
+            let deadline = if request.has_own_deadline() {
+                Deadline::after(self.deadline.after)
+            } else {
+                self.deadline
+            };
+            let send = self.send_with_retries(&request, deadline);
+            deadline.limit(send).await
+        })
     }
+}
+
+/// Whether the host that cannot be reached is that of the request, and not of a token
+/// service or of a redirect, which the registry has answered with.
+fn is_of_registry(cause: &Cause, request: &Request) -> bool {
+    let unreachable = match cause {
+        Cause::Unreachable { host, .. } => Some(host.as_str()),
+        _ => None,
+    };
+    unreachable == request.url().host_str()
 }
 
 /// The right to send one request, until dropped.

@@ -42,11 +42,20 @@ table_of_path(nix::EvalState &state, Position pos, std::string_view path,
     return bytes(
         text_of(try_builtin(state, pos, "readFile", value(), what, remedy)));
   };
+  // Nix resolves `..` before symbolic links, the system after them.
+  if (path.find("/..") != std::string_view::npos)
+    return table_of_text(bytes(path), read());
+  // Without its context, a string builds nothing: it is allowed if it was built.
+  auto is_built = [&]() {
+    auto &text = *state.allocValue();
+    make_string(state, text, std::string(path));
+    return is_true(try_builtin(state, pos, "pathExists", text, what, remedy));
+  };
   // Restricted evaluation may not read every file. Reading says why not.
   bool restricted = is_restricted(state);
-  if (restricted && !exists())
+  if (restricted && !is_built() && !exists())
     return table_of_text(bytes(path), read());
-  auto file = table_file(bytes(path), is_in_store(state, path));
+  auto file = table_file(bytes(path), is_in_store(state, path), restricted);
   if (file->is_read())
     return table_of_file(*file);
   // pathExists also builds what the context of the path names.

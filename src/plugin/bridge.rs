@@ -72,7 +72,7 @@ mod ffi {
 
         /// The file at `path`, whose table is cached or has to be read. Nix must have
         /// allowed to read it. Of a file in the store, only the path has to be known.
-        fn table_file(path: &[u8], is_in_store: bool) -> Box<TableFile>;
+        fn table_file(path: &[u8], is_in_store: bool, is_restricted: bool) -> Box<TableFile>;
         /// The table in the text of the file at `path`, not to be cached.
         fn table_of_text(path: &[u8], text: &[u8]) -> Box<Table>;
         /// Whether the table is there.
@@ -157,8 +157,8 @@ fn built_in() -> Box<Table> {
     Box::new(Table(tables::built_in()))
 }
 
-fn table_file(path: &[u8], is_in_store: bool) -> Box<TableFile> {
-    Box::new(TableFile::new(path, is_in_store))
+fn table_file(path: &[u8], is_in_store: bool, is_restricted: bool) -> Box<TableFile> {
+    Box::new(TableFile::new(path, is_in_store, is_restricted))
 }
 
 fn table_of_text(path: &[u8], text: &[u8]) -> Box<Table> {

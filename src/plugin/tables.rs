@@ -126,9 +126,14 @@ pub(super) struct TableFile {
 }
 
 impl TableFile {
-    /// The file at `path`, which must be one that Nix allows to read.
-    pub(super) fn new(path: &[u8], is_in_store: bool) -> Self {
+    /// The file at `path`, which must be one that Nix allows to read. In restricted
+    /// evaluation, Nix does not say whether it allows the target of a symbolic link:
+    /// it has to read it each time.
+    pub(super) fn new(path: &[u8], is_in_store: bool, is_restricted: bool) -> Self {
+        let file = Path::new(OsStr::from_bytes(path));
+        let is_link = || fs::symlink_metadata(file).is_ok_and(|there| there.is_symlink());
         let version = match Metadata::of(path) {
+            Some(_) if is_restricted && is_link() => None,
             // A store path may be a symbolic link to a file that changes.
             Some(metadata) => Some(Version::At(metadata)),
             None => is_in_store.then_some(Version::Immutable),

@@ -245,6 +245,28 @@ fn a_path_through_the_store_to_a_file_that_changes_is_read_again() {
     }
 }
 
+/// Later versions of Nix take `link/..` for the folder of the link, the system and
+/// Nix 2.8 for that of its target.
+#[test]
+fn a_path_is_the_one_that_nix_reads() {
+    let nix = Nix::with_plugin();
+    let (mine, other) = (nix.home().join("mine"), nix.home().join("other"));
+    for folder in [&mine, &other.join("inner")] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    std::os::unix::fs::symlink(other.join("inner"), mine.join("link")).unwrap();
+    write(&mine.join("digests.json"), &table('1'));
+    // A large file is read without Nix.
+    let large = table('2') + &" ".repeat(1 << 20);
+    write(&other.join("digests.json"), &large);
+    let path = format!("\"{}/link/../digests.json\"", mine.display());
+    let text = nix.value(&format!("builtins.readFile {path}"));
+    let is_mine = text.as_str().unwrap().contains(&digest('1'));
+    let call = format!("builtins.ociHash {{ image = \"a:1\"; digests = {path}; }}");
+    let expected = pinned(if is_mine { '1' } else { '2' });
+    assert_eq!(nix.value(&call), json!(expected));
+}
+
 /// A plugin that opens evaluations within one process, built for the Nix of `nix`.
 fn evaluations(nix: &Nix) -> PathBuf {
     let version = nix.version();

@@ -15,6 +15,7 @@ use nix_oci_hashes::registry::{Client, TagSet};
 
 use super::choice;
 use super::files::{Files, read_table};
+use super::manifests::ManifestRecorder;
 use super::network::{self, Network};
 use super::output;
 use super::progress::Bars;
@@ -38,6 +39,10 @@ pub(super) struct Arguments {
     #[arg(long)]
     platform: Vec<Platform>,
 
+    /// Record the manifests too, from which Nix builds the image ("store" in images.json)
+    #[arg(long)]
+    store: bool,
+
     #[command(flatten)]
     files: Files,
 
@@ -49,6 +54,7 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
     let Arguments {
         image,
         platform,
+        store,
         files,
         network,
     } = arguments;
@@ -69,17 +75,20 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
         .keys()
         .filter(|platform| !platforms.contains(*platform));
     let others: Vec<String> = others.map(ToString::to_string).collect();
-    let tracked = proposal.entry(image.clone(), platforms);
+    let mut tracked = proposal.entry(image.clone(), platforms);
+    tracked.store = store;
     let options = Options {
         scope: Scope::Images([image.clone()].into()),
         ..Options::default()
     };
+    let recorder = ManifestRecorder::new(&files.digests, &files.digests, false);
     let bars = Bars::default();
     let (table, report) = runtime.block_on(refresh(
         std::slice::from_ref(&tracked),
         &old,
         &client,
         &options,
+        &recorder,
         &bars,
     ));
     bars.finish();

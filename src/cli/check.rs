@@ -1,13 +1,15 @@
 //! `nix-oci-hashes check`: whether both files are as they should be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use nix_oci_hashes::images::{self, TrackedImage};
 use nix_oci_hashes::reference::{Digest, ImageName, Platform, Version};
 use nix_oci_hashes::table::Table;
+use nix_oci_hashes::table::manifests::Manifests;
 
 use super::files::Files;
+use super::manifests::needed;
 use super::output;
 use super::remedy;
 
@@ -33,7 +35,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             output::name_of(&digests)
         ));
     }
-    let waiting = waiting(&tracked, &table);
+    let mut waiting = waiting(&tracked, &table);
+    let manifests = Manifests::beside(digests);
+    faults.extend(manifest_faults(&manifests, &needed(&tracked, &table))?);
+    let unrecorded = unrecorded(&tracked, &table, &manifests);
+    waiting.extend(unrecorded.iter().map(|(image, count)| {
+        format!("{image}: {count} of its manifests are not recorded; {REFRESH}")
+    }));
     let lines = waiting.iter().chain(&faults);
     let mut out: String = lines.map(|line| format!("{line}\n")).collect();
     let pins = table.images.values().flat_map(|pins| pins.values());
@@ -43,7 +51,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             unverified,
             "without platforms until a refresh verifies them",
         ),
-        (waiting.len(), "not pinned yet"),
+        (waiting.len() - unrecorded.len(), "not pinned yet"),
+        (unrecorded.values().sum(), "manifests not recorded yet"),
     ];
     let counts: Vec<String> = counts
         .iter()
@@ -89,6 +98,40 @@ fn waiting(tracked: &[TrackedImage], table: &Table) -> Vec<String> {
         }
     }
     waiting
+}
+
+/// How many manifests of each image with `store` are not recorded.
+fn unrecorded<'a>(
+    tracked: &'a [TrackedImage],
+    table: &Table,
+    manifests: &Manifests,
+) -> BTreeMap<&'a ImageName, usize> {
+    let mut counts = BTreeMap::new();
+    for entry in tracked {
+        let digests = needed(std::slice::from_ref(entry), table);
+        let missing = digests.iter().filter(|digest| !manifests.has_file(digest));
+        let count = missing.count();
+        if count > 0 {
+            counts.insert(&entry.image, count);
+        }
+    }
+    counts
+}
+
+/// Recorded manifests with another digest than their name says, or that no pin names.
+fn manifest_faults(manifests: &Manifests, needed: &BTreeSet<&Digest>) -> Result<Vec<String>> {
+    let mut faults = Vec::new();
+    for digest in manifests.digests()? {
+        let file = output::name_of(&manifests.file(&digest));
+        if !needed.contains(&digest) {
+            faults.push(format!(
+                "{file}: no pin of an image with 'store' names it; {REFRESH}"
+            ));
+        } else if manifests.read(&digest).is_none() {
+            faults.push(format!("{file}: its content has another digest; {REFRESH}"));
+        }
+    }
+    Ok(faults)
 }
 
 /// What the table has and `images.json` does not track.

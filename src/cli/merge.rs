@@ -1,18 +1,24 @@
 //! `nix-oci-hashes merge`: one table from the tables of several runs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use nix_oci_hashes::file::{self, Lock};
 use nix_oci_hashes::images;
+use nix_oci_hashes::reference::Digest;
 use nix_oci_hashes::table::Table;
+use nix_oci_hashes::table::manifests::Manifests;
 use nix_oci_hashes::table::merge::Merge;
 
 use super::files::{check_apart, check_folder};
+use super::manifests::{copy, needed};
 use super::output;
 use super::remedy;
 
 /// Join the tables that several runs of 'refresh --shard' have written
+///
+/// With --output, joins the manifests beside them too.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The parts, in any order
@@ -48,8 +54,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         merge.add(&output::name_of(&path), Table::read(path, remedy::TABLE)?)?;
     }
     let table = merge.finish();
-    if let Some(path) = &arguments.images {
-        let tracked = images::read(path, remedy::IMAGES)?;
+    let tracked = match &arguments.images {
+        Some(path) => Some(images::read(path, remedy::IMAGES)?),
+        None => None,
+    };
+    if let Some(tracked) = &tracked {
         let missing = tracked
             .iter()
             .filter(|entry| !table.images.contains_key(&entry.image));
@@ -64,7 +73,27 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     }
     match &arguments.output {
         None => output::print(&table.to_json())?,
-        Some(path) => file::write(path, table.to_json().as_bytes())?,
+        Some(path) => {
+            let needed = match &tracked {
+                Some(tracked) => needed(tracked, &table),
+                None => all_manifests(&table),
+            };
+            let parts: Vec<Manifests> = arguments
+                .file
+                .iter()
+                .map(|part| Manifests::beside(part))
+                .collect();
+            let manifests = Manifests::beside(path);
+            copy(&parts, &manifests, &needed)?;
+            file::write(path, table.to_json().as_bytes())?;
+            manifests.remove_others(&needed)?;
+        }
     }
     Ok(output::DONE)
+}
+
+/// The manifests that any pin names.
+fn all_manifests(table: &Table) -> BTreeSet<&Digest> {
+    let pins = table.images.values().flat_map(BTreeMap::values);
+    pins.flat_map(|pin| pin.platforms.values()).collect()
 }

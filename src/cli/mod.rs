@@ -9,6 +9,7 @@ mod files;
 mod import;
 mod list;
 mod lookup;
+mod manifests;
 mod manual;
 mod merge;
 mod network;

@@ -9,6 +9,7 @@ use nix_oci_hashes::reference::{Algorithm, Digest, ImageName};
 use nix_oci_hashes::refresh::{Options, Scope, Shard, refresh};
 
 use super::files::{Files, check_apart, check_folder, read_table};
+use super::manifests::{ManifestRecorder, needed};
 use super::network::{self, Network};
 use super::output;
 use super::progress::Bars;
@@ -98,8 +99,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let (old, old_digest) = read_table(&arguments.files.digests)?;
     let client = arguments.network.client()?;
     let runtime = network::runtime()?;
+    let recorder = ManifestRecorder::new(target, &arguments.files.digests, arguments.check);
     let bars = Bars::default();
-    let work = refresh(&images, &old, &client, &options, &bars);
+    let work = refresh(&images, &old, &client, &options, &recorder, &bars);
     let (table, report) = runtime.block_on(work);
     bars.finish();
 
@@ -107,13 +109,26 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         Some(output) => std::fs::read(output).ok().map(|text| digest_of(&text)),
         None => old_digest,
     };
-    let stale = current != Some(Digest::of_written(|out| table.write(out))?);
+    let needed = needed(&images, &table);
+    // A part of the table does not say what the others need.
+    let removes = arguments.output.is_none() && arguments.shard.is_none();
+    let has_new_pins = current != Some(Digest::of_written(|out| table.write(out))?);
+    let stale = has_new_pins
+        || report.manifests_recorded > 0
+        || removes && recorder.count_others(&needed)? > 0;
     let mut written = Ok(());
     let outcome = match (stale, arguments.check) {
         (false, _) => Outcome::UpToDate,
         (true, true) => Outcome::NotUpToDate,
         (true, false) => {
-            written = file::write_with(target, |out| table.write(out));
+            // The table never names a manifest that is yet to be recorded.
+            recorder.copy(&needed)?;
+            if has_new_pins {
+                written = file::write_with(target, |out| table.write(out));
+            }
+            if written.is_ok() && removes {
+                recorder.remove_others(&needed)?;
+            }
             if written.is_ok() {
                 Outcome::Written
             } else {
@@ -123,6 +138,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     };
     drop(lock);
     // A report of many changes takes as much memory as the tables did.
+    drop(needed);
     drop((old, table, images));
     let name = output::name_of(&target);
     let summarized = match &arguments.summary {

@@ -1,10 +1,11 @@
 //! `nix-oci-hashes remove`: track an image no more.
 
 use anyhow::{Result, bail};
-use nix_oci_hashes::file;
 use nix_oci_hashes::reference::ImageName;
+use nix_oci_hashes::{file, images};
 
 use super::files::{Files, read_table};
+use super::manifests::{ManifestRecorder, needed};
 use super::output;
 
 /// Take an image and its pins out of both files
@@ -33,6 +34,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     if pins.is_some() {
         file::write(&files.digests, table.to_json().as_bytes())?;
     }
+    let images = images::parse(editor.text().as_bytes(), &output::name_of(&files.images))?;
+    let recorder = ManifestRecorder::new(&files.digests, &files.digests, false);
+    recorder.remove_others(&needed(&images, &table))?;
     drop(locks);
     let pins = pins.map_or(0, |pins| pins.len());
     output::print(&format!("{image}: removed, with {pins} pins\n"))?;

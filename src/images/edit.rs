@@ -275,6 +275,9 @@ fn fields(tracked: &TrackedImage) -> Vec<String> {
     if !tracked.ignore.is_empty() {
         fields.push(format!("\"ignore\": {}", list(&tracked.ignore)));
     }
+    if tracked.store {
+        fields.push("\"store\": true".to_owned());
+    }
     fields
 }
 
@@ -355,6 +358,7 @@ mod tests {
             r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"], "strategies": {}, "tags": ["latest"] }"#,
             "{\n    \"image\": \"docker.io/nextcloud\",\n    \"platforms\": [\"linux/amd64\", \"linux/arm64\"],\n    \"strategies\": { \"major\": \">=33\", \"major-minor\": true },\n    \"variants\": [\"\", \"-fpm\"],\n    \"keep\": 5\n  }",
             r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"], "keep": 3, "ignore": ["20*"] }"#,
+            r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"], "store": true }"#,
             r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"], "pattern": "{major}-{minor}" }"#,
             "{\n    \"image\": \"docker.io/a\",\n    \"platforms\": [\"linux/amd64\"],\n    \"strategies\": { \"major-minor-patch\": [\"^17\", \"^21\"] },\n    \"pattern\": [\"{major}-jdk\", \"{major}_{build}-jdk\"]\n  }",
         ] {

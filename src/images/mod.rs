@@ -45,6 +45,9 @@ pub struct TrackedImage {
     pub tags: BTreeSet<Tag>,
     /// Tags that no strategy selects. `tags` overrides it.
     pub ignore: Vec<TagGlob>,
+    /// Whether a refresh records the manifests of the pins, from which Nix builds the
+    /// image.
+    pub store: bool,
 }
 
 /// Which tags of one precision are tracked.
@@ -122,6 +125,8 @@ struct Entry {
     tags: BTreeSet<Tag>,
     #[serde(default)]
     ignore: Vec<TagGlob>,
+    #[serde(default)]
+    store: bool,
     initial_major: Option<Vec<Tag>>,
     initial_major_minor: Option<Vec<Tag>>,
     initial_major_minor_patch: Option<Vec<Tag>>,
@@ -246,6 +251,7 @@ impl TryFrom<Entry> for TrackedImage {
             keep: entry.keep.map(Into::into),
             tags: entry.tags,
             ignore: entry.ignore,
+            store: entry.store,
         };
         let initial = [
             (Precision::Major, entry.initial_major),
@@ -306,6 +312,7 @@ impl TrackedImage {
             keep: None,
             tags: BTreeSet::new(),
             ignore: Vec::new(),
+            store: false,
         }
     }
 
@@ -421,8 +428,9 @@ mod tests {
         let entry = one(r#"{ "image": "docker.io/library/nextcloud",
             "platforms": ["x86_64-linux", "linux/arm64/v8"],
             "strategies": { "major": ">=33", "major-minor": true },
-            "variants": ["", "-fpm"], "tags": ["latest"], "keep": 5 }"#);
+            "variants": ["", "-fpm"], "tags": ["latest"], "keep": 5, "store": true }"#);
         assert_eq!(entry.image.as_str(), "docker.io/nextcloud");
+        assert!(entry.store);
         assert_eq!(strings(&entry.platforms), ["linux/amd64", "linux/arm64"]);
         assert_eq!(
             entry.strategies[&Precision::Major],

@@ -32,6 +32,18 @@ pub(super) async fn digests<'a>(
         .await
 }
 
+/// The results of `work` for each digest, which starts in the order of `digests`.
+pub(super) async fn each<T, F: Future<Output = T>>(
+    digests: impl Iterator<Item = Digest>,
+    work: impl Fn(Digest) -> F,
+) -> Vec<T> {
+    stream::iter(digests)
+        .map(work)
+        .buffer_unordered(REQUESTS_AT_ONCE)
+        .collect()
+        .await
+}
+
 /// The platforms of each digest, requested once for all tags that share it.
 pub(super) async fn indexes(
     client: &Client,

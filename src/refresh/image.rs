@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::backfill::Backfill;
 use super::decision::Decision;
 use super::fetch::{self, Indexes};
-use super::options::{Options, Progress};
+use super::options::{Options, Progress, Recorder};
 use super::plan::plan;
+use super::record::{Recorded, Recording};
 use super::report::Problem;
 use crate::images::TrackedImage;
 use crate::reference::{Digest, ImageName, Platform, Tag};
@@ -29,6 +30,9 @@ pub(super) struct RefreshedImage {
     pub(super) missing_platforms: Vec<(Platform, usize)>,
     /// Platforms that the index of a tag lists more than once.
     pub(super) ambiguous: Vec<(Tag, Platform)>,
+    /// How many manifests were recorded, and how many are not recorded yet.
+    pub(super) manifests_recorded: usize,
+    pub(super) manifests_missing: usize,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -43,6 +47,8 @@ impl RefreshedImage {
             gone: BTreeSet::new(),
             missing_platforms: Vec::new(),
             ambiguous: Vec::new(),
+            manifests_recorded: 0,
+            manifests_missing: 0,
             problems: Vec::new(),
         }
     }
@@ -54,6 +60,7 @@ pub(super) async fn refresh_image(
     old: &Table,
     client: &Client,
     options: &Options,
+    recorder: &impl Recorder,
     progress: &impl Progress,
 ) -> RefreshedImage {
     let image = &tracked.image;
@@ -109,6 +116,23 @@ pub(super) async fn refresh_image(
     };
     let problems = backfill.run(&mut refreshed.pins).await;
     refreshed.problems.extend(problems);
+    if tracked.store {
+        let recording = Recording {
+            client,
+            image,
+            old_pins: &old_pins,
+            read: &read,
+            recorder,
+        };
+        let Recorded {
+            new,
+            missing,
+            problems,
+        } = recording.run(&mut refreshed.pins).await;
+        refreshed.manifests_recorded = new;
+        refreshed.manifests_missing = missing;
+        refreshed.problems.extend(problems);
+    }
     record_versions(&mut refreshed.pins, tracked);
     refreshed.missing_platforms = missing_platforms(&refreshed.pins, tracked);
     refreshed.full = plan.full;

@@ -8,6 +8,7 @@ mod fetch;
 mod image;
 mod options;
 mod plan;
+mod record;
 mod report;
 mod run;
 mod scope;
@@ -16,8 +17,10 @@ mod scope;
 mod tests;
 
 pub use decision::{Decision, KeepReason, RequestReason, SkipReason};
-pub use options::{Options, Progress};
+pub use options::{Options, Progress, Recorder};
 pub use plan::{Plan, plan};
-pub use report::{Ambiguous, Change, ChangeKind, Gone, MissingPlatform, Problem, Report};
+pub use report::{
+    Ambiguous, Change, ChangeKind, Gone, MissingManifests, MissingPlatform, Problem, Report,
+};
 pub use run::refresh;
 pub use scope::{Scope, Shard, ShardError};

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::scope::Scope;
+use crate::file::FileError;
+use crate::reference::Digest;
 
 /// The options of a refresh.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +16,17 @@ pub struct Options {
     pub all: bool,
     /// Whether the report has the decision for every tag.
     pub explain: bool,
+}
+
+/// Keeps the manifests of images with `store`.
+pub trait Recorder {
+    /// Whether the manifest of `digest` is recorded, with the right bytes.
+    fn has(&self, digest: &Digest) -> bool;
+    /// Records the manifest of `digest`, whose bytes have been checked.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    fn record(&self, digest: &Digest, manifest: &[u8]) -> Result<(), FileError>;
 }
 
 /// Receives the progress of a refresh.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::decision::Decision;
+use crate::file::FileError;
 use crate::reference::{Digest, ImageName, Offered, Platform, Tag, by_version};
 use crate::registry::{Quota, RegistryError};
 use crate::table::{Pin, Pins, Table};
@@ -25,6 +26,10 @@ pub struct Report {
     /// Failed requests and unusable responses. Old pins are kept, except where a
     /// response proves that the tag has no tracked platform.
     pub problems: Vec<(ImageName, Problem)>,
+    /// How many manifests of images with `store` were recorded.
+    pub manifests_recorded: usize,
+    /// Images with `store`, some of whose manifests are not recorded yet.
+    pub missing_manifests: Vec<MissingManifests>,
     /// The remaining pull quota, by registry, for registries that report one.
     pub quotas: BTreeMap<String, Quota>,
     /// The decision for every tag, if [`Options::explain`](super::Options::explain)
@@ -107,6 +112,8 @@ impl Report {
             .sort_by_cached_key(|gone| order(&gone.image, &gone.tag));
         self.missing_platforms
             .sort_by_cached_key(|missing| (missing.image.clone(), missing.platform.clone()));
+        self.missing_manifests
+            .sort_by_cached_key(|missing| missing.image.clone());
         self.ambiguous
             .sort_by_cached_key(|of| (order(&of.image, &of.tag), of.platform.clone()));
         self.problems
@@ -142,6 +149,15 @@ pub struct MissingPlatform {
     pub platform: Platform,
     /// How many pins do not have it.
     pub pins: usize,
+}
+
+/// Manifests that are not recorded yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingManifests {
+    /// The image.
+    pub image: ImageName,
+    /// How many.
+    pub manifests: usize,
 }
 
 /// A platform that an index lists more than once; the first manifest is pinned.
@@ -242,6 +258,15 @@ pub enum Problem {
         tag: Tag,
         /// The platforms it offers.
         offered: Vec<Platform>,
+    },
+    /// A manifest of the tag could not be written.
+    #[error("{tag}: {error}")]
+    NotRecorded {
+        /// The tag.
+        tag: Tag,
+        /// Why not.
+        #[source]
+        error: FileError,
     },
 }
 

@@ -9,8 +9,8 @@ use futures_util::future::{Either, join_all, select};
 use futures_util::stream::{self, StreamExt as _};
 
 use super::image::{RefreshedImage, refresh_image};
-use super::options::{Options, Progress};
-use super::report::{Ambiguous, Gone, MissingPlatform, Report};
+use super::options::{Options, Progress, Recorder};
+use super::report::{Ambiguous, Gone, MissingManifests, MissingPlatform, Report};
 use crate::images::TrackedImage;
 use crate::registry::Client;
 use crate::table::Table;
@@ -24,12 +24,13 @@ const PAUSE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Refreshes every tracked image in the scope. Returns the new table, and a report
 /// of the differences from `old`. Images and tags whose requests fail keep their
-/// pins.
+/// pins. The manifests that the new table needs are recorded when it returns.
 pub async fn refresh(
     images: &[TrackedImage],
     old: &Table,
     client: &Client,
     options: &Options,
+    recorder: &impl Recorder,
     progress: &impl Progress,
 ) -> (Table, Report) {
     let scope = &options.scope;
@@ -44,7 +45,7 @@ pub async fn refresh(
     let registries = by_registry.into_iter().map(|(registry, images)| {
         progress.registry(registry, images.len());
         stream::iter(images)
-            .map(|tracked| refresh_image(tracked, old, client, options, progress))
+            .map(|tracked| refresh_image(tracked, old, client, options, recorder, progress))
             .buffer_unordered(IMAGES_AT_ONCE)
             .collect::<Vec<_>>()
     });
@@ -88,6 +89,13 @@ fn add(refreshed: RefreshedImage, old: &Table, table: &mut Table, report: &mut R
             tag,
             platform,
         }));
+    report.manifests_recorded += refreshed.manifests_recorded;
+    if refreshed.manifests_missing > 0 {
+        report.missing_manifests.push(MissingManifests {
+            image: image.clone(),
+            manifests: refreshed.manifests_missing,
+        });
+    }
     let gone = refreshed.gone.into_iter();
     report.gone.extend(gone.map(|tag| Gone {
         image: image.clone(),

@@ -1,14 +1,17 @@
 //! Whole refreshes with a fake registry, in tokio's paused time.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Options, Progress, Scope, refresh};
+use super::{Options, Progress, Recorder, Report, Scope, refresh};
+use crate::file::FileError;
 use crate::images;
+use crate::reference::Digest;
 use crate::registry::Options as ClientOptions;
-use crate::registry::tests::fake::{Answer, Fake, digest, index};
+use crate::registry::tests::fake::{Answer, Fake, digest, image, index};
 use crate::table::Table;
 
 /// Records when digests arrive, and the reported pauses.
@@ -42,6 +45,7 @@ async fn progress_shows_the_pauses_of_a_registry() {
         &Table::default(),
         &fake.client(),
         &options,
+        &Recorded::default(),
         &clock,
     )
     .await;
@@ -53,6 +57,39 @@ async fn progress_shows_the_pauses_of_a_registry() {
         .map(|(_, left)| left.as_secs())
         .collect();
     assert_eq!(waits, [2, 1]);
+}
+
+/// Recorded manifests, in memory.
+#[derive(Default)]
+struct Recorded(Mutex<BTreeMap<Digest, Vec<u8>>>);
+
+impl Recorded {
+    fn contents(&self) -> Vec<String> {
+        let recorded = self.0.lock().unwrap();
+        let contents = recorded
+            .values()
+            .map(|bytes| String::from_utf8(bytes.clone()).unwrap());
+        let mut contents: Vec<String> = contents.collect();
+        contents.sort();
+        contents
+    }
+}
+
+impl Recorder for Recorded {
+    fn has(&self, digest: &Digest) -> bool {
+        self.0.lock().unwrap().contains_key(digest)
+    }
+
+    fn record(&self, digest: &Digest, manifest: &[u8]) -> Result<(), FileError> {
+        assert!(digest.matches(manifest));
+        let before = self
+            .0
+            .lock()
+            .unwrap()
+            .insert(digest.clone(), manifest.to_vec());
+        assert_eq!(before, None, "{digest} is recorded once");
+        Ok(())
+    }
 }
 
 impl Progress for Clock {
@@ -104,7 +141,15 @@ async fn a_failing_registry_does_not_delay_a_healthy_one() {
     );
     let old = Table::parse(old.as_bytes(), "digests.json").unwrap();
     let clock = Clock::start();
-    let (table, report) = refresh(&tracked, &old, &client, &Options::default(), &clock).await;
+    let (table, report) = refresh(
+        &tracked,
+        &old,
+        &client,
+        &Options::default(),
+        &Recorded::default(),
+        &clock,
+    )
+    .await;
 
     // 20 tag lists, 60 HEADs and 20 GETs, up to 32 at a time. Each image needs its
     // tag list before its HEADs, and its HEADs before its GET.
@@ -174,10 +219,182 @@ async fn a_scope_keeps_the_pins_of_other_images() {
         scope: Scope::Images(["r.example/a".parse().unwrap()].into()),
         ..Options::default()
     };
-    let (table, report) = refresh(&tracked, &old, &client, &only_a, &none).await;
+    let (table, report) = refresh(
+        &tracked,
+        &old,
+        &client,
+        &only_a,
+        &Recorded::default(),
+        &none,
+    )
+    .await;
     assert_eq!(table.images.len(), 3);
     assert!(report.changes.is_empty());
-    let (table, report) = refresh(&tracked, &old, &client, &Options::default(), &none).await;
+    let (table, report) = refresh(
+        &tracked,
+        &old,
+        &client,
+        &Options::default(),
+        &Recorded::default(),
+        &none,
+    )
+    .await;
     assert_eq!(table.images.len(), 2, "what is not tracked is removed");
     assert_eq!(report.changes.len(), 1);
+}
+
+const IMAGE: &str = "r.example/app";
+const STORED: &str =
+    r#"[{ "image": "r.example/app", "strategies": {}, "tags": ["1"], "store": true }]"#;
+
+/// One refresh of [`IMAGE`], whose manifests are recorded.
+async fn refresh_stored(
+    fake: &Fake,
+    entry: &str,
+    old: &Table,
+    recorded: &Recorded,
+) -> (Table, Report) {
+    let tracked = images::parse(entry.as_bytes(), "images.json").unwrap();
+    let options = Options::default();
+    refresh(
+        &tracked,
+        old,
+        &fake.client(),
+        &options,
+        recorded,
+        &Clock::start(),
+    )
+    .await
+}
+
+/// A registry with the tag `1` of [`IMAGE`], an index of `amd64` and `arm64` whose
+/// manifests are these two texts; `answers` comes first.
+fn registry(
+    amd64: &str,
+    arm64: &str,
+    answers: impl Fn(&str) -> Option<Answer> + Send + Sync + 'static,
+) -> Fake {
+    let manifests = [amd64.to_owned(), arm64.to_owned()];
+    let index = index(&[
+        ("linux/amd64", &digest(amd64)),
+        ("linux/arm64", &digest(arm64)),
+    ]);
+    Fake::new(move |_, at, _| {
+        if let Some(answer) = answers(at) {
+            return answer;
+        }
+        if at.ends_with("/tags/list") {
+            return Answer::tags(&["1"]);
+        }
+        if at.ends_with("/manifests/1") {
+            return Answer::digest(&index);
+        }
+        let known = manifests.iter().chain([&index]);
+        let mut known = known.filter(|body| at.ends_with(&digest(body).to_string()));
+        known.next().map_or(Answer::status(404), Answer::body)
+    })
+}
+
+fn is_get_of_manifest(line: &&String) -> bool {
+    line.starts_with("GET ") && line.contains("/manifests/")
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_each_manifest_with_one_pull() {
+    let fake = registry("amd", "arm", |_| None);
+    let recorded = Recorded::default();
+    let (table, report) = refresh_stored(&fake, STORED, &Table::default(), &recorded).await;
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    assert_eq!(report.manifests_recorded, 2);
+    assert_eq!(recorded.contents(), ["amd", "arm"]);
+    assert_eq!(fake.lines().iter().filter(is_get_of_manifest).count(), 3);
+
+    let fake = registry("amd", "arm", |_| None);
+    let (again, report) = refresh_stored(&fake, STORED, &table, &recorded).await;
+    assert_eq!((again, report.manifests_recorded), (table, 0));
+    assert_eq!(fake.lines().iter().filter(is_get_of_manifest).count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_manifest_of_an_image_without_an_index_is_pulled_once() {
+    let config = r#"{ "os": "linux", "architecture": "amd64" }"#;
+    let manifest = format!(
+        r#"{{ "schemaVersion": 2, "config": {{ "mediaType": "m", "digest": "{}", "size": 1 }}, "layers": [] }}"#,
+        digest(config)
+    );
+    let of_tag = digest(&manifest).to_string();
+    let body = manifest.clone();
+    let fake = Fake::new(move |_, at, _| match at.rsplit('/').next() {
+        Some("list") => Answer::tags(&["1"]),
+        Some("1") => Answer::status(200).header("docker-content-digest", of_tag.as_str()),
+        Some(last) if last == of_tag => Answer::body(&*body),
+        _ => Answer::body(config),
+    });
+    let recorded = Recorded::default();
+    let (_, report) = refresh_stored(&fake, STORED, &Table::default(), &recorded).await;
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    assert_eq!(recorded.contents(), [manifest]);
+    assert_eq!(fake.lines().iter().filter(is_get_of_manifest).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_or_moved_pin_needs_its_manifests() {
+    let without_arm = |of: &'static str| {
+        move |at: &str| {
+            let is_it = at.ends_with(&digest(of).to_string());
+            is_it.then(|| Answer::status(404))
+        }
+    };
+    let recorded = Recorded::default();
+    let fake = registry("amd", "arm", without_arm("arm"));
+    let (table, report) = refresh_stored(&fake, STORED, &Table::default(), &recorded).await;
+    assert_eq!(table.images[&image(IMAGE)].len(), 0);
+    assert_eq!(report.problems.len(), 1);
+    assert!(report.changes.is_empty());
+
+    let (old, _) =
+        refresh_stored(&registry("amd", "arm", |_| None), STORED, &table, &recorded).await;
+    let fake = registry("amd 2", "arm 2", without_arm("arm 2"));
+    let (table, report) = refresh_stored(&fake, STORED, &old, &recorded).await;
+    assert_eq!(table, old);
+    assert_eq!((report.problems.len(), report.kept), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_pin_is_kept_without_its_manifests() {
+    let unstored = STORED.replace("true", "false");
+    let fake = registry("amd", "arm", |_| None);
+    let recorded = Recorded::default();
+    let (old, report) = refresh_stored(&fake, &unstored, &Table::default(), &recorded).await;
+    assert_eq!(
+        (report.manifests_recorded, report.manifests_recorded),
+        (0, 0)
+    );
+    // The registry no longer has one, and its quota is spent after the other.
+    for status in [404, 200] {
+        let fake = registry("amd", "arm", move |at| {
+            let quota = |answer: Answer| answer.header("ratelimit-remaining", "1;w=60");
+            match status {
+                404 => at.contains("sha256").then(|| Answer::status(404)),
+                _ => at.ends_with("list").then(|| quota(Answer::tags(&["1"]))),
+            }
+        });
+        let (table, report) = refresh_stored(&fake, STORED, &old, &Recorded::default()).await;
+        assert_eq!(table, old);
+        assert!(report.problems.is_empty(), "{:?}", report.problems);
+        let missing: Vec<_> = report
+            .missing_manifests
+            .iter()
+            .map(|of| of.manifests)
+            .collect();
+        assert_eq!(missing, [2]);
+    }
+    let fake = registry("amd", "arm", |at| {
+        let is_manifest = at.ends_with(&digest("amd").to_string());
+        is_manifest.then(|| Answer::status(500))
+    });
+    let (table, report) = refresh_stored(&fake, STORED, &old, &recorded).await;
+    assert_eq!(table, old);
+    assert_eq!((report.problems.len(), report.manifests_recorded), (1, 1));
+    assert_eq!(recorded.contents(), ["arm"]);
 }

@@ -2,6 +2,8 @@
 
 mod canonical;
 mod lazy;
+#[cfg(feature = "refresh")]
+pub mod manifests;
 pub mod merge;
 mod text;
 

@@ -29,12 +29,17 @@ pub(in crate::cli) fn render(report: &Report, table: &str, outcome: Outcome) -> 
     let ambiguous = report.ambiguous.iter().map(|of| {
         json!({ "image": of.image.as_str(), "tag": of.tag.as_str(), "platform": of.platform.as_str() })
     });
+    let unrecorded = report
+        .missing_manifests
+        .iter()
+        .map(|missing| json!({ "image": missing.image.as_str(), "manifests": missing.manifests }));
     let problems = report.problems.iter().map(|(image, problem)| {
         let tag = match problem {
             Problem::Image(_) => None,
             Problem::Tag { tag, .. }
             | Problem::NoSuchTag(tag)
-            | Problem::NoPlatform { tag, .. } => Some(tag.as_str()),
+            | Problem::NoPlatform { tag, .. }
+            | Problem::NotRecorded { tag, .. } => Some(tag.as_str()),
         };
         json!({ "image": image.as_str(), "tag": tag, "message": remedy::problem(problem) })
     });
@@ -56,6 +61,7 @@ pub(in crate::cli) fn render(report: &Report, table: &str, outcome: Outcome) -> 
         "gone": gone.collect::<Vec<_>>(),
         "lacking": missing.collect::<Vec<_>>(),
         "ambiguous": ambiguous.collect::<Vec<_>>(),
+        "missingManifests": unrecorded.collect::<Vec<_>>(),
         "problems": problems.collect::<Vec<_>>(),
         "quotas": quotas.collect::<Vec<_>>(),
         "decisions": decisions.collect::<Vec<_>>(),
@@ -69,6 +75,7 @@ fn key(word: &str) -> &str {
         "re-pushed" => "repushed",
         "with other platforms" => "platforms",
         "with another version" => "versions",
+        "manifests recorded" => "manifestsRecorded",
         word => word,
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use nix_oci_hashes::reference::{Digest, ImageName};
 use nix_oci_hashes::refresh::{Change, ChangeKind, Report};
 
-use super::{lost_words, platforms, sum, versions, word};
+use super::{UNRECORDED, lost_words, platforms, sum, versions, word};
 use crate::cli::remedy;
 
 /// From how many rows on a table is folded away.
@@ -107,6 +107,17 @@ fn notices(text: &mut String, report: &Report) {
         "without a tracked platform",
         &["image", "platform", "pins"],
         &missing.collect::<Vec<_>>(),
+        LONGEST,
+    );
+    let unrecorded = report
+        .missing_manifests
+        .iter()
+        .map(|missing| [link(&missing.image), missing.manifests.to_string()]);
+    table(
+        text,
+        &format!("with manifests {UNRECORDED}"),
+        &["image", "manifests"],
+        &unrecorded.collect::<Vec<_>>(),
         LONGEST,
     );
     let ambiguous = report.ambiguous.iter().map(|of| {

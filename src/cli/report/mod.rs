@@ -29,9 +29,12 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// Why manifests of old pins are missing.
+const UNRECORDED: &str = "not recorded: the registry no longer has them, or its pull quota is spent; the next refresh tries again";
+
 /// The sum of a report: how many pins became what, in the order in which it is
 /// shown. The first four are shown even if they are 0.
-fn counts(report: &Report) -> [(&'static str, usize); 10] {
+fn counts(report: &Report) -> [(&'static str, usize); 11] {
     let count = |word: &str| {
         let changes = report.changes.iter();
         changes
@@ -47,6 +50,7 @@ fn counts(report: &Report) -> [(&'static str, usize); 10] {
         ("verified", count("verified")),
         ("with other platforms", count("platforms")),
         ("with another version", count("version")),
+        ("manifests recorded", report.manifests_recorded),
         ("gone", report.gone.len()),
         ("failed", report.problems.len()),
     ]

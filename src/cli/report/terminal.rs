@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use nix_oci_hashes::reference::{ImageName, Tag};
 use nix_oci_hashes::refresh::{Change, ChangeKind, Report};
 
-use super::{decisions, lost_words, platforms, sum, versions, word};
+use super::{UNRECORDED, decisions, lost_words, platforms, sum, versions, word};
 use crate::cli::columns::{Cell, align};
 use crate::cli::remedy;
 
@@ -40,6 +40,10 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
             of.platform
         );
         row("notice", YELLOW, format!("{}:{}", of.image, of.tag), how)
+    }));
+    rows.extend(report.missing_manifests.iter().map(|missing| {
+        let how = format!("{} of its manifests are {UNRECORDED}", missing.manifests);
+        row("notice", YELLOW, missing.image.to_string(), how)
     }));
     rows.extend(report.quotas.iter().map(|(registry, quota)| {
         let of = quota.limit.map(|limit| format!(" of {limit}"));

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use insta::assert_snapshot;
 use nix_oci_hashes::reference::{Algorithm, Digest, ImageName, Precision, Tag};
 use nix_oci_hashes::refresh::{
-    Ambiguous, Change, ChangeKind, Decision, Gone, KeepReason, MissingPlatform, Problem, Report,
-    RequestReason, SkipReason,
+    Ambiguous, Change, ChangeKind, Decision, Gone, KeepReason, MissingManifests, MissingPlatform,
+    Problem, Report, RequestReason, SkipReason,
 };
 use nix_oci_hashes::registry::{Cause, Content, Quota, RegistryError};
 
@@ -47,6 +47,11 @@ fn report() -> Report {
         },
     };
     Report {
+        manifests_recorded: 2,
+        missing_manifests: vec![MissingManifests {
+            image: "docker.io/nextcloud".parse().unwrap(),
+            manifests: 3,
+        }],
         changes: vec![
             change("docker.io/nextcloud", "34", moved(false)),
             change("docker.io/nextcloud", "34.0.4", moved(true)),

@@ -36,7 +36,98 @@ pub fn write_with(
     path: &Path,
     content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), FileError> {
-    replace(path, content).map_err(|error| not_written(path, &error))
+    let mut file = NewFile::create(path)?;
+    content(&mut file).map_err(|error| not_written(path, &error))?;
+    file.commit_synced()
+}
+
+/// A new file that takes the place of the one at a path once it is whole. Dropped
+/// before that, it leaves nothing behind.
+pub struct NewFile {
+    path: PathBuf,
+    out: Out,
+}
+
+enum Out {
+    /// A pipe or a device, which has no old content, and must not be replaced by a
+    /// file.
+    Special(BufWriter<File>),
+    File {
+        file: BufWriter<tempfile::NamedTempFile>,
+        target: PathBuf,
+        folder: File,
+    },
+}
+
+impl NewFile {
+    /// A new file for `path`. A link is followed; the mode of a file that exists is
+    /// kept.
+    ///
+    /// # Errors
+    /// Where it cannot be created beside `path`.
+    pub fn create(path: &Path) -> Result<Self, FileError> {
+        let out = open_out(path).map_err(|error| not_written(path, &error))?;
+        let path = path.to_owned();
+        Ok(Self { path, out })
+    }
+
+    /// Puts the file in its place.
+    ///
+    /// # Errors
+    /// Where that fails; what is at the path is then what it was.
+    pub fn commit(self) -> Result<(), FileError> {
+        self.persist(false)
+    }
+
+    /// As [`commit`](Self::commit), and the content outlives a power cut.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn commit_synced(self) -> Result<(), FileError> {
+        self.persist(true)
+    }
+
+    fn persist(self, synced: bool) -> Result<(), FileError> {
+        let Self { path, out } = self;
+        let persist = || match out {
+            Out::Special(mut out) => out.flush(),
+            Out::File {
+                file,
+                target,
+                folder,
+            } => {
+                let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+                if synced {
+                    file.as_file().sync_all()?;
+                }
+                file.persist(target)?;
+                if synced {
+                    // The new file is in place, whole. Only whether a power cut could
+                    // bring the old one back hangs on this, and some file systems do
+                    // not offer it.
+                    let _ = folder.sync_all();
+                }
+                Ok(())
+            }
+        };
+        persist().map_err(|error: io::Error| not_written(&path, &error))
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        match &mut self.out {
+            Out::Special(out) => out.write(part),
+            Out::File { file, .. } => file.write(part),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.out {
+            Out::Special(out) => out.flush(),
+            Out::File { file, .. } => file.flush(),
+        }
+    }
 }
 
 /// What the regular file of this user at `path` holds; nothing where there is
@@ -76,32 +167,24 @@ fn not_written(path: &Path, error: &io::Error) -> FileError {
     FileError::new(path.display(), message, remedy)
 }
 
-fn replace(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+fn open_out(path: &Path) -> io::Result<Out> {
     if is_special(path) {
-        // A pipe or a device has no old content, and must not be replaced by a file.
-        let mut out = BufWriter::new(File::options().write(true).open(path)?);
-        content(&mut out)?;
-        return out.flush();
+        let file = File::options().write(true).open(path)?;
+        return Ok(Out::Special(BufWriter::new(file)));
     }
     let target = real_path(path)?;
-    let folder = folder_of(&target);
     // Opened first, so that a folder that cannot be synced is an error before
     // anything has changed.
-    let synced = File::open(folder)?;
-    let mut file = new_file(&target, 0o666)?;
+    let folder = File::open(folder_of(&target))?;
+    let file = new_file(&target, 0o666)?;
     if let Ok(old) = fs::metadata(&target) {
         file.as_file().set_permissions(old.permissions())?;
     }
-    let mut out = BufWriter::new(&mut file);
-    content(&mut out)?;
-    out.flush()?;
-    drop(out);
-    file.as_file().sync_all()?;
-    file.persist(&target)?;
-    // The new file is in place, whole. Only whether a power cut could bring the
-    // old one back hangs on this, and some file systems do not offer it.
-    let _ = synced.sync_all();
-    Ok(())
+    Ok(Out::File {
+        file: BufWriter::new(file),
+        target,
+        folder,
+    })
 }
 
 /// Whether something other than a file or a folder is there.

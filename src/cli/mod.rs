@@ -5,6 +5,7 @@ mod check;
 mod choice;
 mod columns;
 mod completions;
+mod fetch;
 mod files;
 mod import;
 mod list;
@@ -44,6 +45,7 @@ enum Verb {
     Add(add::Arguments),
     Remove(remove::Arguments),
     Resolve(resolve::Arguments),
+    Fetch(fetch::Arguments),
     Import(import::Arguments),
     Check(check::Arguments),
     Merge(merge::Arguments),
@@ -70,6 +72,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Add(arguments) => add::run(arguments),
         Verb::Remove(arguments) => remove::run(&arguments),
         Verb::Resolve(arguments) => resolve::run(&arguments),
+        Verb::Fetch(arguments) => fetch::run(&arguments),
         Verb::Import(arguments) => import::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Merge(arguments) => merge::run(&arguments),

@@ -37,6 +37,7 @@ fn flag(error: &RegistryError) -> &'static str {
             problem: ConnectProblem::NotTls,
             ..
         } => ", or allow plain http with --insecure-registry",
+        Cause::UnknownSize => "; give its size in bytes with --size",
         _ => "",
     }
 }

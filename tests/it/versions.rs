@@ -1,4 +1,4 @@
-//! The versions of Nix: `nix/versions.txt`, and what the page says of them.
+//! `nix/versions.txt` and docs/nix-versions.md list the same versions of Nix.
 
 use std::fs;
 
@@ -48,5 +48,26 @@ fn the_page_lists_what_can_be_built_and_what_cannot() {
             page.contains(&format!("| {}.{}", first.0, first.1)),
             "{first:?}"
         );
+    }
+}
+
+/// `nix build` runs the tests that need no other program.
+#[test]
+fn the_package_names_tests_that_exist() {
+    let package = fs::read_to_string(project().join("nix/package.nix")).unwrap();
+    let named = |flag: &str| {
+        let words = package
+            .split('"')
+            .filter_map(|word| word.strip_prefix(flag));
+        words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    for binary in named("--test=") {
+        assert!(project().join("tests").join(&binary).is_dir(), "{binary}");
+    }
+    let skipped = named("--skip=");
+    assert!(!skipped.is_empty());
+    for module in skipped {
+        let file = module.replace("::", ".rs");
+        assert!(project().join("tests/it").join(&file).is_file(), "{file}");
     }
 }

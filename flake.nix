@@ -12,7 +12,7 @@
         "x86_64-darwin"
         "aarch64-darwin"
       ];
-      # Without nixpkgs' lib, so that what needs no nixpkgs does without it.
+      # Does not use nixpkgs' lib: some outputs must evaluate without nixpkgs.
       forEachSystem =
         outputs:
         builtins.listToAttrs (
@@ -21,8 +21,8 @@
             value = outputs nixpkgs.legacyPackages.${system};
           }) systems
         );
-      # The names stand here: Nix looks among the packages first, whatever it is
-      # asked for, and must not need nixpkgs for that.
+      # The names are listed here, so that they evaluate without nixpkgs: Nix
+      # searches the packages first, whichever output is requested.
       packagesOf = pkgs: {
         inherit (import ./nix/packages.nix { inherit pkgs; })
           default
@@ -54,7 +54,7 @@
         };
       });
 
-      # With a key, so that two modules of one configuration may import it.
+      # The key lets two modules of one configuration import it.
       nixosModules.default = {
         _file = ./nix/module.nix;
         key = "nix-oci-hashes#nixosModules.default";

@@ -1,5 +1,5 @@
-# The checks that need nixpkgs: a `nix flake check` runs them all, and
-# `nix build .#checks.x86_64-linux.NAME` one.
+# The checks that need nixpkgs. `nix flake check` runs all of them, and
+# `nix build .#checks.x86_64-linux.NAME` runs one.
 { self, pkgs }:
 let
   inherit (pkgs) lib;
@@ -22,14 +22,14 @@ let
   wrongCases = lib.filter (
     case:
     let
-      said = lookup table case.argument;
+      result = lookup table case.argument;
     in
-    # Plain Nix shows other text than printable ASCII in its own way.
-    (said.error or null) != case.plain or case.error or null
-    || (if said ? value then names.toText said.value else null) != case.answer or null
+    # Plain Nix shows characters outside printable ASCII differently: `plain` is its text.
+    (result.error or null) != case.plain or case.error or null
+    || (if result ? value then names.toText result.value else null) != case.answer or null
   ) cases.cases;
 
-  # Every case with an answer, by the builtin in a real Nix.
+  # Runs every case with the builtin in a real Nix.
   answersOf =
     { nix, plugin }:
     pkgs.runCommand "nix-oci-hashes-in-nix-${nix.version}" { nativeBuildInputs = [ nix ]; } ''
@@ -38,7 +38,7 @@ let
         experimental-features = nix-command
         plugin-files = ${plugin}/${plugin.pluginFile}
       "
-      # Beside the store, which the dummy store does not have.
+      # A copy outside the Nix store, whose files the dummy store does not have.
       cp ${../tests/cases/lookup.json} cases.json
       nix eval --store dummy:// --impure --raw --expr '
         let
@@ -55,13 +55,13 @@ let
         if wrong == [ ] then "right" else throw (builtins.toJSON wrong)
       ' 2>errors | tee answer
       cat errors
-      # The loader has nothing to warn of.
+      # The loader must not print a warning.
       if grep nix-oci-hashes errors; then exit 1; fi
       test "$(cat answer)" = right
       touch $out
     '';
 
-  # A NixOS configuration with the module, as far as evaluation goes.
+  # A NixOS configuration with the module and the template.
   nixos =
     modules:
     import (pkgs.path + "/nixos/lib/eval-config.nix") {

@@ -1,5 +1,5 @@
-# An image with nothing in it, whose digests evaluation knows: a test can pin it
-# before it is built. `label` makes one image differ from another.
+# An empty image whose digests are computed during evaluation, so that a test can
+# pin it before it is built. Images with different labels have different digests.
 { os, arch }:
 label:
 let
@@ -65,7 +65,7 @@ in
   manifestDigest = digest manifest;
   indexDigest = digest index;
 
-  # The index.json of an OCI image layout, which refers to the image's own.
+  # The index.json of an OCI image layout, which refers to the index of the image.
   layoutIndex = indexOf {
     mediaType = "application/vnd.oci.image.index.v1+json";
     digest = digest index;

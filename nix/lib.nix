@@ -1,10 +1,10 @@
-# Pinned references in plain Nix: what `builtins.ociHash` answers, with no plugin.
+# Pinned references in plain Nix: the same answers as `builtins.ociHash`, without the plugin.
 #
 #   lib = import ./nix/lib.nix { digests = ./digests.json; };
 #   lib.ociHash "docker.io/nextcloud:34"
 #   => "docker.io/nextcloud:34@sha256:..."
 #
-# `digests` is the table of lookups that name none: a path, or the parsed set.
+# `digests` is the default table of lookups: a path, or the parsed set.
 { digests }:
 let
   names = import ./lib/name.nix;
@@ -41,16 +41,16 @@ rec {
     else
       names.toText (unwrap (find argument));
 
-  # The OCI platform of a Nix system or of another spelling of it.
+  # The OCI platform for a Nix system, or for another spelling of a platform.
   platformOf = input: unwrap (andThen (plain "the platform" input) platforms.parse);
 
   # A reference as { image, registry, repository, tag, digest }; the last two
   # are null where it has none.
   parseReference = input: unwrap (andThen (plain "the reference" input) names.parse);
 
-  # What dockerTools.pullImage and nix2container's pullImage want for an argument
-  # of ociHash, less the hash: { imageName, imageDigest }, and { os, arch } where
-  # it names a platform.
+  # The arguments of dockerTools.pullImage and nix2container's pullImage for an
+  # argument of ociHash, except the hash: { imageName, imageDigest }, and also
+  # { os, arch } if it names a platform.
   pullArgs =
     argument:
     let

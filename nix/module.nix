@@ -29,7 +29,7 @@ let
   # Read once, however many containers there are.
   loaded = tables.load table;
 
-  # What a pin asks for, on this host unless it says otherwise.
+  # The argument of the lookup for a pin. The platform defaults to that of this host.
   argumentOf =
     pin:
     {
@@ -41,7 +41,7 @@ let
   find = pin: lookup loaded (argumentOf pin);
 
   # With the plugin and the setting `oci-hash-resolve`, impure evaluation asks the
-  # registry for what the table does not have.
+  # registry for references that are not in the table.
   mayResolve = builtins ? ociHash && builtins ? currentSystem;
   resolve = pin: builtins.ociHash ({ digests = table; } // argumentOf pin);
   isFound = pin: find pin ? value || mayResolve && (builtins.tryEval (resolve pin)).success;
@@ -167,13 +167,13 @@ in
           "docker.io"
           "ghcr.io"
         ];
-        description = "The only registries that may be asked; none for any (`oci-hash-registries`).";
+        description = "The only registries that Nix may ask; an empty list allows any (`oci-hash-registries`).";
       };
 
       timeout = mkOption {
         type = types.ints.between 1 3600;
         default = 15;
-        description = "How many seconds one question to a registry may take (`oci-hash-timeout`).";
+        description = "How many seconds the lookup of one reference in its registry may take (`oci-hash-timeout`).";
       };
     };
 

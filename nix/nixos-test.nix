@@ -39,7 +39,7 @@ let
     "skopeo copy --all --preserve-digests --dest-tls-verify=false oci:${layoutOf label} docker://${name}:1";
 
   first = image "first";
-  # Not a derivation: nothing has to be built for the evaluation to read it.
+  # Not a derivation, so that evaluation can read it without a build.
   table = builtins.toFile "digests.json" (
     builtins.toJSON {
       version = 1;
@@ -81,7 +81,7 @@ pkgs.testers.runNixOSTest {
         containers.notes = {
           pin = "${name}:1";
           autoStart = false;
-          # The image has nothing in it; what runs is the machine's own.
+          # The image is empty, so the container runs a program of the machine.
           volumes = [ "/nix/store:/nix/store:ro" ];
           entrypoint = lib.getExe' pkgs.pkgsStatic.busybox "busybox";
           cmd = [
@@ -100,14 +100,14 @@ pkgs.testers.runNixOSTest {
     machine.succeed("systemctl start podman-notes.service")
     machine.wait_until_succeeds("podman ps --format '{{.Image}}' | grep '@${first.manifestDigest}'")
 
-    # The tag moves; what was pinned is what runs, even with nothing kept.
+    # The tag moves. The service still runs the pinned image, pulled anew.
     machine.succeed("${push "second"}")
     machine.succeed("systemctl stop podman-notes.service")
     machine.succeed("podman rmi --all --force")
     machine.succeed("systemctl start podman-notes.service")
     machine.wait_until_succeeds("podman ps --format '{{.Image}}' | grep '@${first.manifestDigest}'")
 
-    # The builtin says the same in the machine's own Nix.
+    # The builtin in the machine's Nix gives the pinned digest, too.
     machine.succeed(
         "nix --extra-experimental-features nix-command eval --impure --raw"
         " --expr 'builtins.ociHash \"${name}:1\"' | grep '${first.indexDigest}'"

@@ -1,7 +1,7 @@
 # The table as a tree of references: image, then tag, then platform.
 #
-# A pin of which only the tag's digest is known yet has it for every platform that
-# its image is tracked for: it is right on all that the index offers.
+# A pin without platforms gives the tag's digest for every tracked platform of its
+# image: the digest of an index is valid for every platform in the index.
 { digests, images }:
 let
   inherit (builtins)

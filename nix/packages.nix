@@ -1,5 +1,5 @@
-# The packages. Not for `pkgs.callPackages`, which would put its own `override` in
-# the place of theirs.
+# The packages. Do not use `pkgs.callPackages` for this file: it would replace the
+# `override` of each package.
 { pkgs }:
 let
   inherit (pkgs) callPackage;

@@ -16,7 +16,7 @@ let
   support = import ./support.nix { inherit lib; };
   inherit (stdenv.hostPlatform) extensions;
   target = stdenv.hostPlatform.rust.rustcTarget;
-  # Loaders call it so on every system.
+  # The loader has this file name on every system, macOS included.
   loader = "libnix_oci_hashes.so";
 in
 rustPlatform.buildRustPackage {
@@ -27,13 +27,13 @@ rustPlatform.buildRustPackage {
   cargoLock.lockFile = ../Cargo.lock;
 
   nativeBuildInputs = [ pkg-config ];
-  # Headers alone: the libraries are in the process that loads the plugin.
+  # Only for their headers: the process that loads the plugin contains the libraries.
   buildInputs = [
     boost
     nix
   ];
 
-  # The library as a cdylib, which `cargo build` has no flag for.
+  # `cargo build` has no flag to build the library as a cdylib.
   buildPhase = ''
     runHook preBuild
     cargo rustc --release --frozen --target ${target} -j "$NIX_BUILD_CORES" \
@@ -50,8 +50,7 @@ rustPlatform.buildRustPackage {
     runHook postInstall
   '';
 
-  # The command's package runs the tests; what the plugin says in each Nix is
-  # asked by the checks of the flake.
+  # package.nix runs the tests. The checks of the flake test the plugin in each Nix.
   doCheck = false;
 
   passthru = {

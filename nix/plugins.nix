@@ -23,7 +23,7 @@ runCommand "nix-oci-hashes-plugins"
     };
   }
   ''
-    # Copied: the loader looks for the builds where it is itself.
+    # Copied, not linked: the loader resolves links before it looks for the builds beside it.
     install -Dm755 ${first}/${first.pluginFile} $out/${first.pluginFile}
     mkdir $out/lib/nix-oci-hashes
     for build in ${toString builds}; do

@@ -1,4 +1,4 @@
-# What the targets of the Makefile need, on any machine with Nix.
+# The tools for the targets of the Makefile, on any machine with Nix.
 { pkgs }:
 pkgs.mkShell {
   packages =
@@ -27,7 +27,7 @@ pkgs.mkShell {
       pkgs.valgrind
     ];
 
-  # What the plugin is compiled against, and the nix that loads it.
+  # The headers for the plugin, and the nix that loads it.
   buildInputs = [
     pkgs.boost
     pkgs.nix

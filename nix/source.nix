@@ -1,5 +1,5 @@
-# What the builds are made of, and nothing else, so that a new page of the
-# documentation builds nothing anew. The tables are built in.
+# Only the files that the builds and their tests read, so that a change to another
+# file causes no rebuild. The tables are compiled in.
 { lib }:
 lib.fileset.toSource {
   root = ../.;

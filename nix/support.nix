@@ -1,4 +1,4 @@
-# Which packages of Nix the plugin can be built for, by versions.txt.
+# Which Nix packages the plugin can be built for, according to versions.txt.
 { lib }:
 let
   inherit (builtins)
@@ -33,11 +33,12 @@ rec {
       && lib.versionAtLeast row.last series
     ) rows;
 
-  # The versions, for people: `nix 2.8 to 2.8, nix 2.18 to 2.30`.
+  # The supported versions as text: `nix 2.8 to 2.8, nix 2.18 to 2.30`.
   supported = concatStringsSep ", " (map (row: "${row.flavour} ${row.first} to ${row.last}") rows);
 
   # The supported releases among nixpkgs' `nixVersions`, by their attributes.
-  # Those that nixpkgs has dropped throw, and those it marks as insecure would.
+  # Leaves out versions that nixpkgs has dropped, which throw, and versions that it
+  # marks as insecure, which would throw when built.
   supportedOf =
     nixVersions:
     lib.filterAttrs (

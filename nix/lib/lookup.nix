@@ -1,5 +1,5 @@
-# The one lookup: a reference or a set of attributes in, a pinned reference out,
-# by the rules and with the texts of src/lookup.
+# Looks up the pinned reference for a reference or a set of attributes. The rules
+# and the error messages are those of src/lookup.
 let
   digests = import ./digest.nix;
   misses = import ./misses.nix;
@@ -16,8 +16,8 @@ let
     ;
   inherit (builtins) attrValues isAttrs;
 
-  # Whether the query's digest is the tag's, or its platform's: that of the platform
-  # asked for, or with none asked for that of any.
+  # Whether the query's digest is that of the tag or of the requested platform. If no
+  # platform is requested, the digest of any platform will do.
   hasDigest =
     query: pin:
     let
@@ -69,7 +69,7 @@ let
       inherit (query) image wanted;
       pins = tables.pinsOf table image;
       malformed = fail (misses.malformed image);
-      # Where the tag is not known, a lookup reads all pins.
+      # A lookup without an exact tag reads all pins.
       areMalformed = !builtins.all tables.isPin (attrValues pins);
       answerOfTag =
         tag:

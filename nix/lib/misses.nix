@@ -1,5 +1,5 @@
-# The errors of a lookup that the table has no answer for: what there is instead,
-# and the way out.
+# The errors of lookups that the table cannot answer. Each names the alternatives
+# and a remedy.
 let
   versions = import ./version.nix;
   suggest = import ./suggest.nix;
@@ -27,8 +27,8 @@ let
     in
     (if others == [ ] then "" else concatStringsSep ", " others + " or ") + last items;
 
-  # Pinned tags, sorted by a comparison of { isVersion, key }. By the key, versions come
-  # first, from the oldest on.
+  # Pinned tags, sorted by a comparison of { isVersion, key }. The key orders versions
+  # first, from the oldest to the newest.
   sorted =
     isBefore: pins: tags:
     let
@@ -50,13 +50,13 @@ let
     in
     map (item: item.tag) (builtins.sort isBefore (map withKey tags));
   descending = sorted (a: b: b.key < a.key);
-  # Versions from the newest on, then words.
+  # Versions from the newest to the oldest, then words.
   readable = sorted (a: b: if a.isVersion && b.isVersion then b.key < a.key else a.key < b.key);
 
   some = pins: tags: list (length tags) (readable pins tags);
   allTags = pins: some pins (attrNames pins);
-  # The ten tags that are written most like `tag`. Of those that are as near, the newest
-  # are taken.
+  # The ten tags with the smallest edit distance to `tag`. Of equally near tags, the
+  # newest are preferred.
   tagsNear =
     tag: pins:
     let

@@ -1,4 +1,4 @@
-# Which of an image's tags a version requirement means.
+# Chooses the tag of an image for a version requirement.
 let
   misses = import ./misses.nix;
   tables = import ./table.nix;
@@ -12,7 +12,7 @@ image: pins: wanted:
 let
   inherit (wanted) requirement variant;
   tags = attrNames pins;
-  # Where a pin records a version, only those count that do.
+  # If any pin records a version, only pins with a recorded version count.
   hasRecorded = builtins.any (pin: pin ? version) (builtins.attrValues pins);
   builds = versions.buildLengths tags;
 

@@ -11,8 +11,8 @@ rec {
   largest = "18446744073709551615";
   largestPort = pad "65535";
 
-  # The number that `digits` are, with or without zeros in front; null for any
-  # other text, and above 64 bits. More than 255 digits are not looked at.
+  # Parses `digits`, with or without leading zeros. Null for other text, for a number
+  # above 64 bits, and for more than 255 digits.
   parse =
     digits:
     let

@@ -1,4 +1,4 @@
-# What a lookup asks for: the attributes of its argument, checked.
+# Parses and checks the attributes of a lookup's argument.
 let
   text = import ./text.nix;
   names = import ./name.nix;
@@ -21,8 +21,8 @@ let
     "digests"
   ];
 
-  # The tag that is meant: { tag }, { requirement, variant, literal } for the newest
-  # version, or { } where nothing says it.
+  # The requested tag: { tag }, { requirement, variant, literal } for the newest
+  # version that satisfies a requirement, or { } if none is given.
   parseWanted =
     image: reference: version: variant:
     let
@@ -32,7 +32,7 @@ let
         requirement:
         ok {
           inherit requirement variant;
-          # The tag of the very spelling, where that is a legal tag too: `34.x`.
+          # The requirement as a tag: `34.x` is a requirement and a legal tag.
           literal = written + variant;
         };
     in

@@ -1,4 +1,4 @@
-# Version requirements in semver's words: `>=33`, `^2`, `~1.4`, `>=1, <3`.
+# Version requirements in semver syntax: `>=33`, `^2`, `~1.4`, `>=1, <3`.
 let
   text = import ./text.nix;
   numbers = import ./number.nix;
@@ -8,10 +8,10 @@ let
   inherit (builtins) concatStringsSep elemAt filter;
   inherit (builtins) head length match;
 
-  # Longest requirement, in bytes. That bounds what the regular expressions match.
+  # Longest requirement, in bytes. This limits the stack that regular expressions use.
   longest = 255;
 
-  # Whether a comparator holds, by its operator and what `compare` finds.
+  # For each operator, whether a comparator holds, given the result of `compare`.
   operators = {
     "=" = is: is.equal;
     ">" = is: is.above;
@@ -37,8 +37,8 @@ let
     ];
   };
 
-  # How a version of three numbers compares with a comparator. Where that has fewer,
-  # a version that begins with them is neither above nor below.
+  # Compares a version of three numbers with a comparator. If the comparator has fewer
+  # numbers, a version that begins with them is neither above nor below it.
   compare =
     comparator: version:
     let
@@ -68,7 +68,7 @@ let
 
   malformed = what: fail "${what}; write one such as '>=33', '^2', '~1.4' or '>=1, <3'";
 
-  # Offers those of `spellings` that are requirements.
+  # An error that suggests those of `spellings` that are valid requirements.
   offer =
     spellings: what:
     let
@@ -145,7 +145,7 @@ let
       };
     in
     if version == "" then
-      malformed "a version is missing behind '${operator}'"
+      malformed "a version is missing after '${operator}'"
     else if text.hasPrefix "v" version then
       offer [ (operator + text.dropPrefix "v" version) ] "a version has no 'v' here"
     else if operator != "" && !operators ? ${operator} then
@@ -167,8 +167,9 @@ let
     else
       ok (if count == 0 then null else comparator);
 
-  # Whether a version, with `missing` for the numbers it has not, satisfies all
-  # comparators. A prerelease satisfies only if one names it with the same numbers.
+  # Whether a version, with `missing` in place of absent numbers, satisfies all
+  # comparators. A prerelease satisfies them only if one of them names a prerelease of
+  # the same numbers.
   holds =
     comparators: version: missing:
     let
@@ -181,9 +182,10 @@ let
     builtins.all satisfies comparators
     && (version.stability == versions.release || builtins.any names comparators);
 
-  # Whether a version satisfies all comparators. One of one or two numbers stands
-  # for every version that begins with them, and all of these have to. A commit or
-  # a date satisfies only a requirement that names such a number.
+  # Whether a version satisfies all comparators. A version of one or two numbers
+  # stands for every version that begins with them: all of these must satisfy the
+  # comparators. A number that may be a commit or a date satisfies only a requirement
+  # that names such a number.
   matches =
     version: comparators:
     (!version.mayBeCommitOrDate || builtins.any (comparator: comparator.isLong) comparators)

@@ -1,5 +1,5 @@
-# What was meant by a name or a tag that is not there: the nearest by edit
-# distance, by the rules of src/lookup/suggest.rs.
+# Suggestions for an unknown image or tag: the nearest by edit distance. The rules
+# are those of src/lookup/suggest.rs.
 let
   text = import ./text.nix;
   inherit (import ./list.nix) last min take;
@@ -11,7 +11,7 @@ let
   # More than any name has characters.
   far = 1000;
 
-  # How many characters have to change to make `a` `b`.
+  # How many characters of `a` have to change to get `b`.
   levenshtein =
     a: b:
     let
@@ -42,8 +42,8 @@ let
     in
     if difference > most || -difference > most || found > most then far else found;
 
-  # The distance to a part of a name. A part that goes on after what was typed is
-  # further than any slip.
+  # The distance from `typed` to a part of a name. A part that only begins with
+  # `typed` is further away than any typing error.
   distanceOfPart =
     typed: part:
     let
@@ -55,8 +55,8 @@ let
     else
       min (distance typed part) (if isBeginning then count / 3 + 1 else far);
 
-  # `items` as { item, distance }, the nearest first; of those that are as near, in
-  # their order.
+  # `items` as { item, distance }, the nearest first. Equally near items keep their
+  # order.
   nearest =
     distanceTo: items:
     builtins.sort (a: b: a.distance < b.distance) (

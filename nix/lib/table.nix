@@ -8,8 +8,8 @@ let
   inherit (import ./result.nix) fail ok;
   inherit (builtins) isAttrs isString;
 
-  # The attribute of `set` that is `name`, or that `parse` reads as `name`, since a
-  # table written by hand may spell it otherwise; null without one.
+  # The attribute `name` of `set`, or the one that `parse` normalises to `name`: a
+  # table written by hand may spell it differently. Null if there is none.
   named =
     parse: name: set:
     let
@@ -24,13 +24,13 @@ let
 
   isSetOf = isValue: set: isAttrs set && builtins.all isValue (builtins.attrValues set);
 
-  # Whether a set is a table as the project that this one replaces wrote it:
+  # Whether a set is a table of the first nix-oci-hashes, which this project replaces:
   # references by image, tag and platform.
-  isOfTheFirst = table: table != { } && isSetOf (isSetOf (isSetOf isString)) table;
+  isLegacyTable = table: table != { } && isSetOf (isSetOf (isSetOf isString)) table;
 
   check =
     table:
-    if isOfTheFirst table then
+    if isLegacyTable table then
       fail "the attribute 'digests' is a table of the first nix-oci-hashes; give it another name and take its pins over with 'nix-oci-hashes import FILE'"
     else if !isAttrs table || !table ? version || !isAttrs (table.images or null) then
       fail "the attribute 'digests' is no table of pins; pass the path of a digests.json, or the set that builtins.fromJSON makes of it"
@@ -48,7 +48,7 @@ rec {
     else if isAttrs digests then
       check digests
     else if builtins.isPath digests || isString digests then
-      # What a built file refers to has no part in its pins.
+      # The pins do not depend on the store paths that a built file refers to.
       check (builtins.fromJSON (builtins.unsafeDiscardStringContext (builtins.readFile digests)))
     else
       fail "the attribute 'digests' is ${typeName digests}; write the path of a digests.json, or its parsed set";

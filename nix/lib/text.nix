@@ -1,5 +1,5 @@
-# Helpers for text of any length. A regular expression of Nix takes stack for every
-# repetition in what it matches, so none here repeats anything.
+# Helpers for text of any length. Nix's regular expressions use stack for every
+# repetition that they match, so the expressions here have none.
 let
   inherit (builtins) replaceStrings stringLength substring;
 
@@ -15,7 +15,7 @@ rec {
 
   hasPrefix = prefix: text: substring 0 (stringLength prefix) text == prefix;
 
-  # `text` without a prefix that it has.
+  # `text` without `prefix`, which it must start with.
   dropPrefix = prefix: text: substring (stringLength prefix) (-1) text;
 
   lower = replaceStrings upperCase lowerCase;

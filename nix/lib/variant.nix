@@ -8,8 +8,8 @@ let
   inherit (builtins) match replaceStrings;
 in
 rec {
-  # A variant as people write it: nothing, `-fpm`, or with a `#` for each number
-  # that moves with the release.
+  # A variant as users write it: empty, `-fpm`, or with a `#` for each number that
+  # changes with the release.
   parse =
     input:
     let
@@ -33,11 +33,11 @@ rec {
     else
       ok input;
 
-  # Words that mark a prerelease elsewhere, and are part of this variant.
+  # The words of this variant that would otherwise mark a prerelease.
   words = variant: builtins.filter versions.isWord (builtins.tail (text.splitOn "-" variant));
 
-  # The numbers that each `#` of `pattern` stands for in a variant; null where the
-  # variant does not fit. Neither is longer than a tag.
+  # The numbers that each `#` of `pattern` stands for in a variant; null if the variant
+  # does not match. Neither argument is longer than a tag.
   numbersIn =
     pattern: variant:
     let
@@ -47,8 +47,7 @@ rec {
     in
     if found == null || builtins.elem null values then null else values;
 
-  # The pattern of a version's variant, with a `#` where that ends in the number of
-  # a rebuild.
+  # The pattern of a variant: the number of a rebuild at its end becomes `#`.
   ofRebuild =
     variant:
     let

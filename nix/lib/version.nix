@@ -41,7 +41,7 @@ let
   # The stability of a release. That of a prerelease begins with 0, so it is below.
   release = [ 1 ];
 
-  # What versions have, unless a tag says otherwise.
+  # The default fields of a version.
   plain = {
     numbers = [ ];
     stability = release;
@@ -52,8 +52,8 @@ let
     mayBeCommitOrDate = false;
   };
 
-  # The numbers in a text such as `34.0.4`; null where one has more than 64 bits. A
-  # part that `match` did not find, which is null, has none.
+  # The numbers in a text such as `34.0.4`; null if one has more than 64 bits. The
+  # input null, which `match` returns for an absent group, has no numbers.
   parseNumbers =
     input:
     let
@@ -66,8 +66,8 @@ let
     else
       values;
 
-  # The prerelease that `input` starts with as { stability, rest }, where the rest is
-  # nothing, or more from a dot on (`rc42.ce.0`); null where it starts with none.
+  # The prerelease at the start of `input`, as { stability, rest }. The rest is empty, or
+  # starts with a dot (`rc42.ce.0`). Null if `input` starts with no prerelease.
   leadingPrerelease =
     input:
     let
@@ -98,8 +98,8 @@ let
   # commit or a date.
   isLong = digits: stringLength digits >= 7;
 
-  # Whether a part of a suffix is a build by itself. A letter and a digit tell it
-  # from a word and from a build number.
+  # Whether a part of a suffix is a hexadecimal build, whatever the other tags are. It
+  # has a letter, unlike a number, and a digit, unlike a word.
   isHexBuild =
     segment:
     isLong segment
@@ -112,7 +112,7 @@ let
     { builds, words }:
     version: segment:
     let
-      # Digits alone are a build where the image has builds as long.
+      # Digits alone are a build if the image has hexadecimal builds of the same length.
       isBuild = elem (stringLength segment) builds && !text.contains "[^0-9]" segment;
       prerelease = leadingPrerelease segment;
       withVariant = part: version // { variant = "${version.variant}-${part}"; };
@@ -136,7 +136,7 @@ let
     else
       values;
 
-  # Nix orders no Booleans.
+  # Booleans as numbers, because Nix cannot order Booleans.
   rank = condition: if condition then 1 else 0;
 in
 rec {
@@ -164,7 +164,7 @@ rec {
     in
     if stringLength tag > tags.longest || found == null || values == null then
       null
-    # A commit begins like a version where its first digits are decimal.
+    # The first digits of a commit hash can be decimal, as those of a version.
     else if start.stability == null || isHexBuild (head segments) then
       null
     else
@@ -184,8 +184,8 @@ rec {
     in
     map stringLength (builtins.filter isHexBuild (builtins.concatMap segments tags));
 
-  # What a pin records of a tag that a pattern has read, such as `17.0.8+7` and
-  # `-jdk`; null for any other text.
+  # The version that a pin records for a tag matched by a pattern, such as `17.0.8+7`
+  # with the variant `-jdk`; null for any other text.
   fromPin =
     recorded: variant:
     let
@@ -213,9 +213,9 @@ rec {
     in
     prerelease != null && last prerelease == [ ];
 
-  # What orders the versions that a requirement chooses among: of equals, the most
-  # precise is the highest, and one without a build or a prefix. `captured` is what
-  # each `#` of the variant stands for.
+  # The sort key among the versions that satisfy a requirement. Of equal versions, one
+  # with more numbers is higher, and so is one without a build or without a `v`.
+  # `captured` are the numbers that each `#` of the variant stands for.
   order = version: captured: [
     (significant version.numbers)
     version.stability
@@ -227,7 +227,7 @@ rec {
     (rank (!version.isPrefixed))
   ];
 
-  # What orders versions of any variant.
+  # The sort key among versions of any variant.
   key = version: [
     version.numbers
     version.stability

@@ -9,10 +9,10 @@ SHELL := bash
 env := source scripts/env.sh
 target := $(or $(CARGO_TARGET_DIR),target)
 
-help: ## Show what there is to make
+help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
-setup: ## Install what is missing (Debian 12), or say what is
+setup: ## Install missing dependencies (Debian 12), or list them
 	@scripts/setup
 
 build: plugin ## Build the command and the plugin
@@ -21,7 +21,7 @@ build: plugin ## Build the command and the plugin
 plugin: setup ## Build the Nix plugin: target/plugin/lib/nix/plugins/libnix_oci_hashes.so
 	scripts/build-plugin
 
-plugin-nix26: plugin ## Build it for Nix 2.26.3 too, which is built first (15 minutes, once)
+plugin-nix26: plugin ## Build the plugin for Nix 2.26.3 too; builds that Nix first (15 minutes, once)
 	@scripts/setup-nix26
 	NIX_OCI_HASHES_NIX=2.26 scripts/build-plugin
 
@@ -31,7 +31,7 @@ demo: setup ## See it work: a registry, a refresh, and builtins.ociHash in Nix
 test-tools:
 	@scripts/setup strace ip
 
-# Many tests wait: for a registry, a timeout, a child.
+# More threads than cores: many tests wait for a registry, a timeout or a child process.
 tests = RUST_TEST_THREADS=$$((2 * $$(nproc))) NIX_OCI_HASHES_PLUGIN="$$(realpath $(target))/plugin/lib/nix/plugins/libnix_oci_hashes.so" \
   cargo test --locked
 
@@ -47,13 +47,13 @@ test-nix26: plugin-nix26 test-tools ## Run the tests of the builtin on Nix 2.26.
 test-valgrind: plugin ## Run the tests of the builtin under valgrind (a quarter of an hour)
 	scripts/test-valgrind
 
-bench: build ## Measure everything beside its peers, and write docs/benchmarks.md (ten minutes)
+bench: build ## Compare with other tools, and write docs/benchmarks.md (ten minutes)
 	@scripts/setup skopeo time valgrind
 	$(env) && export NIX_OCI_HASHES_PLUGIN="$$(realpath $(target))/plugin/lib/nix/plugins/libnix_oci_hashes.so" \
 	  NIX_OCI_HASHES_COMMAND="$$(realpath $(target))/release/nix-oci-hashes" && \
 	  cargo bench --locked --target-dir $(target)/bench --features system-tests --bench peers -- $(BENCH)
 
-bench-core: ## Measure what lookups and refreshes are made of, by Criterion
+bench-core: ## Measure the steps of lookups and refreshes with Criterion
 	cargo bench --locked --target-dir $(target)/bench --bench core
 
 fuzz: ## Run each fuzz target for a minute

@@ -35,7 +35,7 @@ mod plugin {
         })
     }
 
-    /// The versions, for people: `nix 2.8 to 2.8, nix 2.18 to 2.30`.
+    /// The supported versions as text: `nix 2.8 to 2.8, nix 2.18 to 2.30`.
     fn supported() -> String {
         let ranges = rows().map(|row| {
             let ((major, minor), (_, last)) = (row.first, row.last);
@@ -49,15 +49,15 @@ mod plugin {
         println!("cargo:rerun-if-changed=nix/versions.txt");
         println!("cargo:rerun-if-env-changed=PKG_CONFIG_PATH");
         println!("cargo:rerun-if-env-changed=PKG_CONFIG_LIBDIR");
-        // Its symbols are found when it is opened.
+        // The linker must accept undefined symbols: Nix provides them when it loads the plugin.
         if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "macos") {
             println!("cargo:rustc-cdylib-link-arg=-Wl,-undefined,dynamic_lookup");
         }
-        // Nix is in the process that loads the plugin: its libraries must not
-        // be linked a second time, only its headers are wanted.
+        // Use only the headers: the process that loads the plugin already contains
+        // Nix's libraries, so they must not be linked a second time.
         let nix = pkg_config::Config::new()
             .cargo_metadata(false)
-            // As system headers they would hide the compiler's own.
+            // `-isystem /usr/include` would hide the compiler's own headers.
             .print_system_cflags(false)
             .probe("nix-expr")
             .unwrap_or_else(|error| {
@@ -85,20 +85,20 @@ mod plugin {
             exit(1)
         };
         let (major, minor) = (version.0.to_string(), version.1.to_string());
-        let of_nix = |build: &mut cc::Build| {
+        let configure = |build: &mut cc::Build| {
             build
                 .include("cpp")
                 .flag_if_supported("-fvisibility=hidden");
         };
         let mut running_nix = cc::Build::new();
-        of_nix(&mut running_nix);
+        configure(&mut running_nix);
         running_nix
             .file("cpp/running_nix.c")
             .std("c11")
             .compile("running_nix");
         let mut bridge = cxx_build::bridge("src/plugin/bridge.rs");
-        of_nix(&mut bridge);
-        // System headers: their warnings are not ours to mend.
+        configure(&mut bridge);
+        // As system headers: the compiler does not report warnings in them.
         for folder in &nix.include_paths {
             bridge.flag("-isystem").flag(folder);
         }
@@ -126,8 +126,8 @@ mod plugin {
         Some((major, minor[..digits.unwrap_or(minor.len())].parse().ok()?))
     }
 
-    /// Determinate Nix has `CppNix`'s version and one of its own, which tells the
-    /// two apart in the running program too.
+    /// Determinate Nix has the version of `CppNix` and a version of its own, which only
+    /// its headers declare.
     fn flavour(headers: &[PathBuf]) -> &'static str {
         let is_determinate = headers.iter().any(|folder| {
             let globals = std::fs::read_to_string(folder.join("nix/store/globals.hh"));

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# The paths of the Nix that the plugin is built for and tested with, and of the
-# registry server of the tests. To be sourced.
+# Sets the paths of the Nix that the plugin is built for and tested with, and of the
+# registry server of the tests. Source this file.
 #
-# A Nix whose development files pkg-config finds is used as it is. Otherwise
-# PKG_CONFIG_PATH is pointed at the headers that scripts/setup keeps for the
-# Nix of Debian 12, whose packages hold none. With NIX_OCI_HASHES_NIX=2.26 it is
-# the Nix that scripts/setup-nix26 keeps, whatever else is there.
+# If pkg-config finds the development files of a Nix, these are used. Otherwise
+# PKG_CONFIG_PATH gets the headers that scripts/setup has unpacked for the Nix of
+# Debian 12, whose packages have no headers. NIX_OCI_HASHES_NIX=2.26 selects the Nix
+# that scripts/setup-nix26 has built, even if there is another one.
 
 debian_nix=2.8.0
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/nix-oci-hashes"

@@ -1,5 +1,5 @@
-//! What a lookup and a refresh are made of, measured by Criterion: parse, choose,
-//! look up, write. `make bench` measures the whole beside its peers.
+//! Criterion benchmarks of the steps of lookups and refreshes: parse, choose, look up,
+//! write. `make bench` compares the whole command and the plugin with other tools.
 #![allow(
     clippy::unwrap_used,
     missing_docs,
@@ -21,7 +21,7 @@ use nix_oci_hashes::table::{LazyTable, Pins, Table};
 #[path = "support/tables.rs"]
 mod tables;
 
-/// Tags of the tables that are measured.
+/// The numbers of tags in the measured tables.
 const SIZES: [usize; 3] = [240, 10_000, 100_000];
 
 fn parse(c: &mut Criterion) {

@@ -1,16 +1,16 @@
-//! A thousand images of a registry that fails one answer in five, beside the same
-//! without a fault.
+//! A refresh of a thousand images from a registry in which one response in five is a
+//! fault, compared with the same registry without faults.
 
 use std::time::Duration;
 
 use super::measure::run_to;
 use super::page::{Page, Row, Section};
 use super::support::Workspace;
-use super::support::crowd::Crowd;
+use super::support::crowd::Simulation;
 
 pub fn measure(page: &mut Page) {
     let refresh = |is_faulty: bool| {
-        let served = Crowd {
+        let served = Simulation {
             images: 1000,
             tags: 3,
             latency: Duration::from_millis(50),
@@ -27,7 +27,7 @@ pub fn measure(page: &mut Page) {
         )
     };
     let (good, requests, _) = refresh(false);
-    // How long they wait is left to chance.
+    // The pauses between retries are random, so take the median.
     let mut runs = [(); 3].map(|()| refresh(true));
     runs.sort_unstable_by_key(|(run, ..)| run.time);
     let [_, (bad, more, faults), _] = runs;
@@ -49,9 +49,9 @@ pub fn measure(page: &mut Page) {
             },
             Row {
                 what: "memory".to_owned(),
-                ours: format!("{:.1} MiB", super::measure::kib(bad.memory) / 1024.0),
-                peer: format!("{:.1} MiB", super::measure::kib(good.memory) / 1024.0),
-                ratio: format!("{:.2}", super::measure::kib(bad.memory) / super::measure::kib(good.memory)),
+                ours: format!("{:.1} MiB", super::measure::as_float(bad.memory) / 1024.0),
+                peer: format!("{:.1} MiB", super::measure::as_float(good.memory) / 1024.0),
+                ratio: format!("{:.2}", super::measure::as_float(bad.memory) / super::measure::as_float(good.memory)),
                 budget: String::new(),
                 is_met: true,
             },

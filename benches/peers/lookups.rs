@@ -1,9 +1,9 @@
-//! Lookups, beside the cheapest builtin and beside plain attribute lookup in what
-//! `builtins.fromJSON` makes of the table.
+//! Lookups, compared with plain attribute access in the table that `builtins.fromJSON`
+//! parses. The cost of a cheap builtin is subtracted.
 
 use std::path::Path;
 
-use super::measure::{Run, added, in_turn, kib, median, run};
+use super::measure::{Run, added, as_float, in_turn, median, run};
 use super::page::{Page, Row, Section};
 use super::support::Workspace;
 use super::support::nix::{Nix, literal};
@@ -11,7 +11,7 @@ use super::tables;
 
 const LOOKUPS: usize = 10_000;
 const ROUNDS: usize = 40;
-/// Milliseconds that two runs of the same differ by.
+/// Differences below this many milliseconds are noise.
 const NOISE: f64 = 1.0;
 
 pub fn measure(page: &mut Page) {
@@ -28,15 +28,16 @@ fn eval(nix: &Nix, expression: &str) -> Run {
     run(&mut command)
 }
 
-/// Adds up what `f` makes of each of as many references, which `reference` makes of
-/// a number.
+/// A Nix expression that calls `f` for `LOOKUPS` references and adds up the lengths of the
+/// results. `reference` is a Nix expression for the reference with the number `i`.
 fn fold(f: &str, reference: &str) -> String {
     format!(
         "builtins.foldl' (sum: i: sum + builtins.stringLength ({f} ({reference}))) 0 (builtins.genList (i: i) {LOOKUPS})"
     )
 }
 
-/// The reference of a number in Nix, as `tables::reference` makes it of `number`.
+/// A Nix expression for the result of `tables::reference`. `number` is a Nix expression,
+/// too.
 fn numbered(number: &str) -> String {
     let padded = |number: &str, digits: usize| {
         let one = 10_usize.pow(u32::try_from(digits).unwrap());
@@ -132,10 +133,10 @@ fn growing(page: &mut Page, workspace: &Workspace) {
         );
         let (ours_took, peer_took) = (added(&ours, &base) * 1e3, added(&peer, &base) * 1e3);
         let (base, ours, peer) = (median(&base), median(&ours), median(&peer));
-        let memory = |run: Run| (kib(run.memory) - kib(base.memory)) / 1024.0;
-        let is_asked = tags == 100_000;
+        let memory = |run: Run| (as_float(run.memory) - as_float(base.memory)) / 1024.0;
+        let has_budget = tags == 100_000;
         let budget = |text: &str| {
-            if is_asked {
+            if has_budget {
                 text.to_owned()
             } else {
                 String::new()
@@ -157,7 +158,7 @@ fn growing(page: &mut Page, workspace: &Workspace) {
                 format!("{faster:.1} times faster")
             },
             budget: budget("10 times faster"),
-            is_met: !is_asked || faster >= 10.0,
+            is_met: !has_budget || faster >= 10.0,
         });
         rows.push(Row {
             what: format!("memory of it among {tags} tags"),
@@ -169,7 +170,7 @@ fn growing(page: &mut Page, workspace: &Workspace) {
                 format!("1/{smaller:.0}")
             },
             budget: budget("a quarter"),
-            is_met: !is_asked || smaller >= 4.0,
+            is_met: !has_budget || smaller >= 4.0,
         });
     }
     page.add(Section {

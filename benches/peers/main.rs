@@ -1,5 +1,5 @@
-//! `make bench`: what section 12 of the design promises, measured beside a peer in
-//! the same run, printed as one table of ratios and written to docs/benchmarks.md.
+//! `make bench`: measures nix-oci-hashes and a peer in the same run, prints a table of
+//! ratios and budgets, and writes docs/benchmarks.md.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -28,7 +28,7 @@ use page::Page;
 type Measure = fn(&mut Page);
 
 fn main() {
-    // `cargo test --benches` asks every benchmark to do nothing but start.
+    // `cargo test --benches` passes `--test`: a benchmark should only start.
     let arguments: Vec<String> = std::env::args().collect();
     if arguments.iter().any(|argument| argument == "--test") {
         return;

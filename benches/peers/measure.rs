@@ -1,4 +1,4 @@
-//! What a command costs: its time, its memory, its instructions.
+//! Measures the time, the memory and the instructions of a command.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
     pub time: Duration,
-    /// The most memory that it had, in KiB.
+    /// Peak memory, in KiB.
     pub memory: u64,
 }
 
-/// Runs a command, which has to succeed.
+/// Runs a command that must succeed.
 pub fn run(command: &mut Command) -> Run {
     run_to(command, 0)
 }
 
-/// Runs a command, which has to end with `code`.
+/// Runs a command that must exit with `code`.
 pub fn run_to(command: &mut Command, code: i32) -> Run {
     let mut timed = wrapped(command, "time", &["-q", "-f", "%M"]);
     let start = Instant::now();
@@ -46,15 +46,15 @@ pub fn instructions(command: &Command) -> u64 {
     count.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// The same command, run by another one.
+/// The same command, run by `program`.
 fn wrapped(command: &Command, program: &str, arguments: &[&str]) -> Command {
     let mut other = Command::new(program);
     other
         .args(arguments)
         .arg(command.get_program())
         .args(command.get_args());
-    // Only those that were set: this is for commands with an empty environment
-    // or with that of this process.
+    // `get_envs` does not tell whether `env_clear` was called. Commands of `Nix` set
+    // NIX_CONFIG and have an otherwise empty environment.
     if command.get_envs().any(|(name, _)| name == "NIX_CONFIG") {
         other.env_clear();
     }
@@ -71,8 +71,8 @@ fn wrapped(command: &Command, program: &str, arguments: &[&str]) -> Command {
     other
 }
 
-/// Runs of several commands, one after the other and again from the beginning, so
-/// that whatever else the machine does is the same for all.
+/// Runs the commands in turn, for `times` rounds, so that other load on the machine
+/// affects all of them equally.
 pub fn in_turn<const N: usize>(times: usize, commands: [&dyn Fn() -> Run; N]) -> [Vec<Run>; N] {
     let mut runs = [const { Vec::new() }; N];
     for round in 0..=times {
@@ -87,7 +87,7 @@ pub fn in_turn<const N: usize>(times: usize, commands: [&dyn Fn() -> Run; N]) ->
     runs
 }
 
-/// The one in the middle.
+/// The median time and the median memory.
 pub fn median(runs: &[Run]) -> Run {
     let middle = |mut values: Vec<u64>| {
         values.sort_unstable();
@@ -102,21 +102,24 @@ pub fn median(runs: &[Run]) -> Run {
     }
 }
 
-/// The seconds that `runs` take longer than those of `base`, each as a tenth of the
-/// runs stay below: what else the machine does makes a run longer, and none shorter.
+/// How many seconds `runs` take longer than `base`. Compares the fastest tenth of each,
+/// because other load on the machine only ever makes a run slower.
 pub fn added(runs: &[Run], base: &[Run]) -> f64 {
     undisturbed(runs) - undisturbed(base)
 }
 
-/// The time, in seconds, that a tenth of the runs stay below.
+/// The tenth percentile of the times, in seconds.
 pub fn undisturbed(runs: &[Run]) -> f64 {
     let mut times: Vec<Duration> = runs.iter().map(|run| run.time).collect();
     times.sort_unstable();
     times[times.len() / 10].as_secs_f64()
 }
 
-/// KiB as a number that can be divided; far below what loses precision.
-#[expect(clippy::cast_precision_loss, reason = "kibibytes of one process")]
-pub fn kib(memory: u64) -> f64 {
+/// A count of KiB or instructions as a float.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the counts of one process are below 2^52"
+)]
+pub fn as_float(memory: u64) -> f64 {
     memory as f64
 }

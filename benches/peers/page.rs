@@ -11,11 +11,11 @@ pub struct Row {
     pub ours: String,
     /// What the same costs the peer.
     pub peer: String,
-    /// How they compare.
+    /// The comparison of the two.
     pub ratio: String,
-    /// What the design asks for; empty where it asks for nothing.
+    /// The budget; empty if there is none.
     pub budget: String,
-    /// Whether that is met.
+    /// Whether the budget is met; true if there is none.
     pub is_met: bool,
 }
 
@@ -118,7 +118,7 @@ fn cells(row: &Row) -> [String; 5] {
     ]
 }
 
-/// What it was measured on.
+/// The programs and the machine of this run.
 fn machine() -> String {
     let first_line = |program: &str| {
         let output = Command::new(program).arg("--version").output().unwrap();

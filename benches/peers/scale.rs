@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use super::measure::{Run, kib, run};
+use super::measure::{Run, as_float, run};
 use super::page::{Page, Row, Section};
 use super::support::Workspace;
-use super::support::crowd::Crowd;
+use super::support::crowd::Simulation;
 
 const IMAGES: usize = 10_000;
 const TAGS: usize = 10;
 
 pub fn measure(page: &mut Page) {
-    let served = Crowd {
+    let served = Simulation {
         images: IMAGES,
         tags: TAGS,
         latency: Duration::ZERO,
@@ -27,7 +27,7 @@ pub fn measure(page: &mut Page) {
         let Run { time, memory } = run(&mut workspace.command(&["refresh"]));
         let [lists, heads, gets] = served.take_requests();
         let requests = lists + heads + gets;
-        let memory = kib(memory) / 1024.0;
+        let memory = as_float(memory) / 1024.0;
         rows.push(Row {
             what: format!("{what}, requests"),
             ours: format!("{lists} lists, {heads} HEAD, {gets} GET"),

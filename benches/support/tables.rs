@@ -1,10 +1,10 @@
-//! Tables of any size, of images with ten tags each, in canonical form. The
-//! digests are of what they are for, and no registry's.
+//! Tables of any size in canonical form, of images with ten tags each. Each digest is the
+//! hash of its own reference; no registry has it.
 
 use nix_oci_hashes::reference::{Algorithm, Digest};
 use nix_oci_hashes::table::{Pin, Platforms, Table};
 
-/// Tags of an image.
+/// Number of tags of an image.
 const TAGS: usize = 10;
 
 fn digest(of: &str) -> Digest {
@@ -20,7 +20,7 @@ pub fn reference(number: usize) -> String {
     format!("{}:1.{}.0", image(number / TAGS), number % TAGS)
 }
 
-/// The text of a table of so many tags.
+/// The text of a table with this many tags.
 pub fn text(tags: usize) -> String {
     let mut table = Table::default();
     for number in 0..tags {

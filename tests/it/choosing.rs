@@ -1,6 +1,6 @@
-//! What is taken of the tag lists of real projects.
+//! Which tags of real projects a refresh requests.
 //!
-//! Each file in tests/cases/tags is such a list and says where it is from.
+//! Each file in tests/cases/tags is the tag list of a project, and names its source.
 use std::collections::{BTreeMap, BTreeSet};
 
 use nix_oci_hashes::images;
@@ -9,18 +9,18 @@ use nix_oci_hashes::refresh::{Decision, Options, Plan, RequestReason, plan};
 use nix_oci_hashes::table::Pins;
 use serde_json::{Value, json};
 
-/// What an entry with `fields` asks for, of the tags that `project` has.
-fn asked(project: &str, fields: &str) -> Vec<String> {
+/// The tags of `project` that an entry with `fields` requests.
+fn requested(project: &str, fields: &str) -> Vec<String> {
     let path = format!(
         "{}/tests/cases/tags/{project}.json",
         env!("CARGO_MANIFEST_DIR")
     );
     let list: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    asked_of(&list, fields)
+    requested_from(&list, fields)
 }
 
-/// What an entry with `fields` asks for, of a list of tags.
-fn asked_of(list: &Value, fields: &str) -> Vec<String> {
+/// The tags of `list` that an entry with `fields` requests.
+fn requested_from(list: &Value, fields: &str) -> Vec<String> {
     let entry = format!("[{{ \"image\": {} {fields} }}]", list["image"]);
     let tracked = images::parse(entry.as_bytes(), "images.json")
         .unwrap()
@@ -38,15 +38,15 @@ fn asked_of(list: &Value, fields: &str) -> Vec<String> {
         tags.iter().all(|tag| plan.decisions.contains_key(tag)),
         "every tag has a reason"
     );
-    no_more_than_keep(&tracked, &plan);
+    assert_at_most_keep(&tracked, &plan);
     let mut taken: Vec<&Tag> = plan.requested().collect();
     taken.sort_by_cached_key(|tag| by_version(tag));
     taken.iter().map(ToString::to_string).collect()
 }
 
-/// Without a requirement no more than `keep` releases are taken of a precision and
-/// variant.
-fn no_more_than_keep(tracked: &images::TrackedImage, plan: &Plan) {
+/// Asserts that, without a requirement, at most `keep` releases of each precision and
+/// variant are requested.
+fn assert_at_most_keep(tracked: &images::TrackedImage, plan: &Plan) {
     let mut releases: BTreeMap<String, BTreeSet<Vec<u64>>> = BTreeMap::new();
     for (tag, decision) in &plan.decisions {
         if let Decision::Request(RequestReason::Newest { precision, .. }) = decision {
@@ -72,12 +72,12 @@ fn no_more_than_keep(tracked: &images::TrackedImage, plan: &Plan) {
 }
 
 #[track_caller]
-fn takes(project: &str, fields: &str, expected: &[&str]) {
-    assert_eq!(asked(project, fields), expected, "{project} {fields}");
+fn assert_requested(project: &str, fields: &str, expected: &[&str]) {
+    assert_eq!(requested(project, fields), expected, "{project} {fields}");
 }
 
 #[test]
-fn an_entry_without_fields_takes_the_newest_of_what_there_is() {
+fn an_entry_without_fields_requests_the_newest_tags() {
     for (project, expected) in [
         (
             "home-assistant",
@@ -91,7 +91,7 @@ fn an_entry_without_fields_takes_the_newest_of_what_there_is() {
                 "32", "32.0", "33", "33.0", "34", "34.0", "34.0.1", "34.0.2", "34.0.3",
             ],
         ),
-        // The fourth number tells two releases apart.
+        // Two releases differ in the fourth number.
         (
             "plex",
             &[
@@ -120,7 +120,7 @@ fn an_entry_without_fields_takes_the_newest_of_what_there_is() {
         ("gitlab-ce", &[]),
         ("immich-server", &["v2", "v3.2.0", "v3.2.2", "v3.2.4"]),
     ] {
-        takes(project, "", expected);
+        assert_requested(project, "", expected);
     }
 }
 
@@ -142,7 +142,7 @@ fn dates_counters_and_builds_are_no_releases() {
         // 19.0-20260817 is a build of 19.0.
         ("odoo", &["17", "17.0", "18", "18.0", "19", "19.0"]),
         ("linuxserver-jellyfin", &["10.11.9", "10.11.10", "10.11.11"]),
-        // Short tags ended with 5, and 1 and 2 are older still.
+        // 5 was the last major with short tags; those of 1 and 2 are older.
         (
             "elasticsearch",
             &[
@@ -165,12 +165,12 @@ fn dates_counters_and_builds_are_no_releases() {
         ("sonarqube", &[]),
         ("immich-postgres", &[]),
     ] {
-        takes(project, "", expected);
+        assert_requested(project, "", expected);
     }
 }
 
 #[test]
-fn the_newest_of_images_with_many_lines() {
+fn the_newest_of_images_with_many_release_lines() {
     for (project, expected) in [
         (
             "mysql",
@@ -196,7 +196,7 @@ fn the_newest_of_images_with_many_lines() {
                 "2", "3", "3.12", "3.13", "3.14", "3.14.5", "3.14.6", "3.14.7",
             ],
         ),
-        // 6.0-alpha2 is a prerelease, 6.0 a tag of the project for it.
+        // The project's tag 6.0 points to the prerelease 6.0-alpha2.
         (
             "cassandra",
             &[
@@ -211,13 +211,13 @@ fn the_newest_of_images_with_many_lines() {
             ],
         ),
     ] {
-        takes(project, "", expected);
+        assert_requested(project, "", expected);
     }
 }
 
 #[test]
 fn strategies_variants_and_tags() {
-    takes(
+    assert_requested(
         "nextcloud",
         r#", "strategies": { "major": ">=33", "major-minor": ">=33", "major-minor-patch": true },
             "variants": ["", "-fpm"], "tags": ["latest"]"#,
@@ -239,7 +239,7 @@ fn strategies_variants_and_tags() {
             "latest",
         ],
     );
-    takes(
+    assert_requested(
         "postgres",
         r#", "strategies": { "major": ">=15", "major-minor": "^17" }, "variants": ["-alpine"]"#,
         &[
@@ -256,12 +256,12 @@ fn strategies_variants_and_tags() {
             "18-alpine",
         ],
     );
-    takes(
+    assert_requested(
         "gitlab-ce",
         r#", "variants": ["-ce.#"], "tags": ["latest"]"#,
         &["19.2.4-ce.0", "19.3.0-ce.0", "19.4.1-ce.0", "latest"],
     );
-    takes(
+    assert_requested(
         "gitlab-ce",
         r#", "variants": ["-ce.#"], "strategies": { "major-minor-patch": "~18.6" }"#,
         &[
@@ -276,12 +276,12 @@ fn strategies_variants_and_tags() {
             "18.6.8-ce.0",
         ],
     );
-    takes(
+    assert_requested(
         "immich-server",
         r#", "strategies": { "major": true, "major-minor-patch": ">=3.1" }, "tags": ["release"]"#,
         &["v2", "v3.1.0", "v3.2.0", "v3.2.2", "v3.2.4", "release"],
     );
-    takes(
+    assert_requested(
         "plex",
         r#", "strategies": { "major-minor-patch": "~1.43.2" }"#,
         &[
@@ -292,7 +292,7 @@ fn strategies_variants_and_tags() {
             "1.43.4.10903-e5521bd8c",
         ],
     );
-    takes(
+    assert_requested(
         "traefik",
         r#", "strategies": { "major": true, "major-minor-patch": true }, "keep": 1"#,
         &["3", "v3", "3.7.11", "v3.7.11"],
@@ -303,7 +303,7 @@ fn strategies_variants_and_tags() {
 fn patterns() {
     let minio =
         r#", "pattern": "RELEASE.{major}-{minor}-{patch}T{build}-{build}-{build}Z", "keep": 2"#;
-    takes(
+    assert_requested(
         "minio",
         minio,
         &[
@@ -311,19 +311,19 @@ fn patterns() {
             "RELEASE.2025-09-07T16-13-09Z",
         ],
     );
-    takes(
+    assert_requested(
         "eclipse-temurin",
         r#", "pattern": ["{major}.{minor}.{patch}_{build}-jdk", "{major}.{minor}.{patch}.{revision}_{build}-jdk"],
             "strategies": { "major-minor-patch": ["^17", "^21"] }, "keep": 1"#,
         &["17.0.20_8-jdk", "21.0.12_8-jdk"],
     );
-    takes(
+    assert_requested(
         "homebridge",
         r#", "pattern": "{major}-{minor}-{patch}", "tags": ["latest"]"#,
         &["2026-05-22", "2026-06-24", "2026-09-02", "latest"],
     );
-    // The dead line (v5.8.1) and the tags of two numbers are left.
-    takes(
+    // Skips the abandoned release line (v5.8.1) and tags with two numbers.
+    assert_requested(
         "pihole",
         r#", "strategies": { "major-minor-patch": true }"#,
         &["2026.07.0", "2026.07.1", "2026.07.2"],
@@ -331,7 +331,7 @@ fn patterns() {
 }
 
 #[test]
-fn of_one_release_the_highest_build() {
+fn only_the_highest_build_of_a_release_is_requested() {
     for (project, fields, expected) in [
         (
             "odoo",
@@ -364,7 +364,7 @@ fn of_one_release_the_highest_build() {
                 "17.6.0-debian-12-r4",
             ],
         ),
-        // The counter has zeros before it since 7.0.0.
+        // Since 7.0.0, the counter has leading zeros.
         (
             "zammad",
             r#", "variants": ["-#"]"#,
@@ -376,12 +376,12 @@ fn of_one_release_the_highest_build() {
             &["26.8.0.126808-community"],
         ),
     ] {
-        takes(project, fields, expected);
+        assert_requested(project, fields, expected);
     }
 }
 
 #[test]
-fn words_of_prereleases_are_variants_where_they_are_listed() {
+fn prerelease_words_that_are_listed_as_variants_are_variants() {
     let lists: Value = serde_json::from_str(include_str!("../cases/official-images.json")).unwrap();
     for (image, fields, expected) in [
         ("docker.io/openjdk", "", &[][..]),
@@ -393,12 +393,12 @@ fn words_of_prereleases_are_variants_where_they_are_listed() {
         ),
     ] {
         let list = json!({ "image": image, "tags": lists["images"][image]["tags"] });
-        assert_eq!(asked_of(&list, fields), expected, "{image} {fields}");
+        assert_eq!(requested_from(&list, fields), expected, "{image} {fields}");
     }
 }
 
 #[test]
-fn dead_lines_are_left_by_a_bound_or_by_name() {
+fn abandoned_release_lines_are_skipped_by_a_bound_or_by_name() {
     let lists: Value = serde_json::from_str(include_str!("../cases/linuxserver.json")).unwrap();
     for (image, fields, expected) in [
         (
@@ -423,13 +423,13 @@ fn dead_lines_are_left_by_a_bound_or_by_name() {
         ),
     ] {
         let list = json!({ "image": image, "tags": lists["images"][image] });
-        assert_eq!(asked_of(&list, fields), expected, "{image} {fields}");
+        assert_eq!(requested_from(&list, fields), expected, "{image} {fields}");
     }
 }
 
 #[test]
 fn prereleases_only_where_a_requirement_names_one() {
-    takes(
+    assert_requested(
         "home-assistant",
         r#", "strategies": { "major-minor-patch": ">=2026.8.0-b5" }, "tags": ["stable", "beta"]"#,
         &[
@@ -443,12 +443,12 @@ fn prereleases_only_where_a_requirement_names_one() {
             "stable",
         ],
     );
-    takes(
+    assert_requested(
         "postgres",
         r#", "strategies": { "major": ">=19.0.0-beta1" }"#,
         &["19beta1", "19beta2", "19beta3"],
     );
-    takes(
+    assert_requested(
         "traefik",
         r#", "strategies": { "major-minor-patch": ">=3.7.0-rc.2, <3.7.1" }"#,
         &[
@@ -462,17 +462,17 @@ fn prereleases_only_where_a_requirement_names_one() {
     );
 }
 
-/// The entries of the project that this one replaces, as they were written.
+/// Entries of the first nix-oci-hashes, which this project replaces.
 #[test]
 fn the_fields_of_the_first_nix_oci_hashes() {
-    takes(
+    assert_requested(
         "home-assistant",
         r#", "initialMajor": [], "initialMajorMinor": ["2026.5"], "initialMajorMinorPatch": ["2026.8.1"]"#,
         &[
             "2026.5", "2026.6", "2026.7", "2026.8", "2026.8.1", "2026.8.2", "2026.8.3",
         ],
     );
-    takes(
+    assert_requested(
         "plex",
         r#", "initialMajor": [], "initialMajorMinor": [],
             "initialMajorMinorPatch": ["1.42.1.10060-4e8b05daf", "latest"]"#,
@@ -491,7 +491,7 @@ fn the_fields_of_the_first_nix_oci_hashes() {
             "latest",
         ],
     );
-    takes(
+    assert_requested(
         "open-webui",
         r#", "initialMajor": [], "initialMajorMinor": ["0.6", "0.6-ollama"],
             "initialMajorMinorPatch": ["0.9.5", "0.9.5-ollama", "main-ollama", "main"]"#,
@@ -520,7 +520,7 @@ fn the_fields_of_the_first_nix_oci_hashes() {
             "main-ollama",
         ],
     );
-    takes(
+    assert_requested(
         "nextcloud",
         r#", "initialMajor": ["30"], "initialMajorMinor": ["30.0"], "initialMajorMinorPatch": []"#,
         &[

@@ -1,11 +1,11 @@
-//! The command as a user calls it, without any registry.
+//! The command line, without a registry.
 use std::process::{Command, Stdio};
 
 use crate::support::{Workspace, nextcloud_34};
 
 const NEXTCLOUD: &str = r#"[{ "image": "docker.io/nextcloud" }]"#;
 
-/// A table that would be replaced if anything were written.
+/// A table that is not in canonical form, so that any write changes the file.
 const OLD: &str = "{ \"version\": 1, \"images\": { \"docker.io/nextcloud\": {} } }";
 
 #[test]
@@ -26,7 +26,7 @@ fn lookup_answers_from_the_built_in_table() {
 }
 
 #[test]
-fn lookup_prefers_the_table_of_the_folder_and_takes_a_named_one() {
+fn lookup_prefers_the_local_table_and_accepts_the_digests_flag() {
     let workspace = Workspace::new();
     let digest = format!("sha256:{}", "12".repeat(32));
     let table = format!(
@@ -42,7 +42,7 @@ fn lookup_prefers_the_table_of_the_folder_and_takes_a_named_one() {
 }
 
 #[test]
-fn lookup_misses_say_what_there_is() {
+fn lookup_misses_name_alternatives() {
     let workspace = Workspace::new();
     for (reference, message) in [
         (
@@ -71,7 +71,7 @@ fn a_bad_table_is_one_error_and_stays_as_it_is() {
         ("[]", "digests.json:1:"),
         (
             "{ \"version\": 1, \"images\": { \"a\": {}, \"a\": {} } }",
-            "'docker.io/a' stands here twice",
+            "duplicate key 'docker.io/a'",
         ),
         (
             "{ \"version\": 1, \"images\": {}, \"extra\": 0 }",
@@ -190,7 +190,7 @@ fn nothing_tracked_is_an_empty_table() {
 }
 
 #[test]
-fn an_output_that_takes_nothing_is_an_error_and_a_closed_one_is_not() {
+fn a_full_output_is_an_error_and_a_closed_pipe_is_not() {
     let full = std::fs::File::options()
         .write(true)
         .open("/dev/full")
@@ -225,7 +225,7 @@ fn manual_pages_are_written_for_packages() {
     );
     let page = workspace.read("nix-oci-hashes.1");
     assert!(page.contains("nix\\-oci\\-hashes\\-lookup(1)"), "{page}");
-    // It is for those who package the command, and not among its verbs.
+    // This verb is for packagers, so the manual and the help do not list it.
     assert!(!page.contains("manual(1)"), "{page}");
     assert!(!workspace.run(&["--help"]).code(0).stdout.contains("manual"));
     let error = workspace.run(&["manual", "missing"]).code(1);

@@ -1,5 +1,7 @@
-//! What the maintainers of applications took as the newest stable tag, day by day,
-//! is among what a strategy of `true` takes of the tags known by then.
+//! Compares the strategy `true` with the choices of application maintainers.
+//!
+//! On each day, the newest stable tag that the maintainers chose must be among the tags
+//! that `true` selects from the tags known by that day.
 use std::collections::{BTreeMap, BTreeSet};
 
 use nix_oci_hashes::images;
@@ -10,7 +12,7 @@ use serde_json::{Value, json};
 
 const RELEASE: &str = "RELEASE.{major}-{minor}-{patch}T{build}-{build}-{build}Z";
 
-/// Images whose tags are versions by a pattern alone.
+/// Images whose tags are versions only with a pattern.
 const PATTERNS: &[(&str, &[&str])] = &[
     ("minio/minio", &[RELEASE]),
     ("quay.io/minio/aistor/minio", &[RELEASE]),
@@ -31,7 +33,7 @@ const PATTERNS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Images whose maintainers took what `true` leaves, how often, and why it does.
+/// Images for which `true` does not select the maintainers' choice: how often, and why.
 const EXCEPTIONS: &[(&str, usize, &str)] = &[
     (
         "ghcr.io/coollabsio/coolify",
@@ -55,7 +57,7 @@ const EXCEPTIONS: &[(&str, usize, &str)] = &[
     ),
 ];
 
-/// Images whose maintainers took what is no version, on how many days, and what it is.
+/// Images whose maintainers chose tags that are no versions: on how many days, and which.
 const NO_VERSIONS: &[(&str, usize, &str)] = &[
     ("1337kavin/bg-helper-server", 1, "latest"),
     ("1337kavin/piped-proxy", 1, "latest"),
@@ -88,8 +90,8 @@ const NO_VERSIONS: &[(&str, usize, &str)] = &[
     ),
 ];
 
-/// What an entry takes of the tags that a registry lists.
-fn taken(entry: &Value, listed: &BTreeSet<Tag>) -> BTreeSet<Tag> {
+/// The tags that an entry selects from those that a registry lists.
+fn selected(entry: &Value, listed: &BTreeSet<Tag>) -> BTreeSet<Tag> {
     let content = json!([entry]).to_string();
     let tracked = images::parse(content.as_bytes(), "images.json").unwrap();
     let plan = plan(&tracked[0], &Pins::new(), listed, &Options::default());
@@ -97,10 +99,10 @@ fn taken(entry: &Value, listed: &BTreeSet<Tag>) -> BTreeSet<Tag> {
 }
 
 #[test]
-fn true_takes_what_maintainers_took() {
+fn true_selects_what_maintainers_chose() {
     let file: Value = serde_json::from_str(include_str!("../cases/app-histories.json")).unwrap();
     let mut steps = 0;
-    let mut left: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut missed: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     let mut no_versions: BTreeMap<&str, usize> = BTreeMap::new();
     for (image, history) in file["images"].as_object().unwrap() {
         let patterns = PATTERNS.iter().find(|(of, _)| of == image);
@@ -113,7 +115,7 @@ fn true_takes_what_maintainers_took() {
         for (day, tags) in days {
             known.extend(tags.iter().cloned());
             let builds = HexBuilds::among(known.iter().map(Tag::as_str));
-            // Where several majors are maintained, the newest is the choice.
+            // If several majors were updated on one day, compare with the newest.
             let choice = tags.iter().max_by_key(|tag| by_version(tag)).unwrap();
             let mut entry = json!({ "image": "r.example/a" });
             if let Some((_, patterns)) = patterns {
@@ -126,15 +128,15 @@ fn true_takes_what_maintainers_took() {
                 continue;
             }
             steps += 1;
-            if !taken(&entry, &known).contains(choice) {
-                let left = left.entry(image).or_default();
-                left.push(format!("{day} {choice}"));
+            if !selected(&entry, &known).contains(choice) {
+                let missed = missed.entry(image).or_default();
+                missed.push(format!("{day} {choice}"));
             }
         }
     }
     let expected = NO_VERSIONS.iter().map(|(image, days, _)| (*image, *days));
     assert_eq!(no_versions, expected.collect());
-    let unexpected: Vec<_> = left
+    let unexpected: Vec<_> = missed
         .iter()
         .filter(|(image, tags)| {
             !EXCEPTIONS
@@ -143,6 +145,6 @@ fn true_takes_what_maintainers_took() {
         })
         .collect();
     assert!(unexpected.is_empty(), "of {steps}: {unexpected:#?}");
-    assert_eq!(left.len(), EXCEPTIONS.len());
+    assert_eq!(missed.len(), EXCEPTIONS.len());
     assert!(steps > 5_000, "{steps}");
 }

@@ -1,12 +1,12 @@
-//! Registries that misbehave: one clear report, exit code 2, and the old pins
-//! stay.
-use crate::support::fake::{Fake, both, digest_of, free_address, index};
-use crate::support::server::Answer;
+//! Registries that misbehave. A refresh reports the error, exits with code 2, and keeps
+//! the old pins.
+use crate::support::fake::{Fake, digest_of, free_address, index, two_platform_index};
+use crate::support::server::FakeResponse;
 use crate::support::{Outcome, Workspace};
 use serde_json::json;
 
-/// Runs a refresh that fails for the image, with `message`, and keeps its pin.
-fn fails(fake: &Fake, message: &str) -> Outcome {
+/// Asserts that a refresh reports `message` for the image, and keeps its pin.
+fn assert_refresh_fails(fake: &Fake, message: &str) -> Outcome {
     let workspace = fake.workspace();
     let outcome = refresh(&workspace).code(2);
     assert!(outcome.stdout.contains("failed"), "{outcome:#?}");
@@ -36,7 +36,7 @@ fn not_listening() {
 #[test]
 fn no_such_image() {
     let fake = Fake::start();
-    fails(&fake, "the registry has no image");
+    assert_refresh_fails(&fake, "the registry has no image");
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn no_such_platform() {
     let fake = Fake::start();
     let body = index(&[("windows", "amd64")]);
     fake.serve(&body);
-    fails(
+    assert_refresh_fails(
         &fake,
         "1: it is for windows/amd64, and for none of the platforms in images.json",
     );
@@ -53,28 +53,28 @@ fn no_such_platform() {
 #[test]
 fn a_body_that_does_not_match_its_digest() {
     let fake = Fake::start();
-    let asked = digest_of("promised");
+    let promised = digest_of("promised");
     fake.tags(&["1"]);
-    fake.head("1", &asked);
-    fake.manifest(&asked, &both());
-    let got = digest_of(&both());
-    let message = format!("@{asked} whose digest is {got}; nothing of it is used");
-    fails(&fake, &message);
+    fake.head("1", &promised);
+    fake.manifest(&promised, &two_platform_index());
+    let got = digest_of(&two_platform_index());
+    let message = format!("@{promised} whose digest is {got}; nothing of it is used");
+    assert_refresh_fails(&fake, &message);
 }
 
 #[test]
 fn a_web_page_is_not_json() {
-    let html = || Answer::status(200).with_body("text/html", "<html>log in</html>");
+    let html = || FakeResponse::status(200).with_body("text/html", "<html>log in</html>");
     let fake = Fake::start();
     fake.answer("GET", "tags/list", html());
-    fails(&fake, "a tag list of");
+    assert_refresh_fails(&fake, "a tag list of");
 
     let fake = Fake::start();
     let digest = digest_of("<html>log in</html>");
     fake.tags(&["1"]);
     fake.head("1", &digest);
     fake.answer("GET", &format!("manifests/{digest}"), html());
-    fails(&fake, "it is a web page; is this a registry?");
+    assert_refresh_fails(&fake, "it is a web page; is this a registry?");
 }
 
 #[test]
@@ -89,13 +89,14 @@ fn bodies_that_are_no_manifest() {
     ] {
         let fake = Fake::start();
         fake.serve(body);
-        let outcome = fails(&fake, "it is neither an image index nor an image manifest");
+        let outcome =
+            assert_refresh_fails(&fake, "it is neither an image index nor an image manifest");
         assert!(!outcome.stdout.contains('\u{1b}'));
     }
 }
 
 #[test]
-fn refusals_and_breakdowns() {
+fn error_statuses_are_reported() {
     for (status, message) in [
         (403, "gives no access"),
         (401, "gives no access"),
@@ -103,24 +104,24 @@ fn refusals_and_breakdowns() {
         (500, "answers 500 Internal Server Error"),
     ] {
         let fake = Fake::start();
-        fake.answer("GET", "tags/list", Answer::status(status));
-        fails(&fake, message);
+        fake.answer("GET", "tags/list", FakeResponse::status(status));
+        assert_refresh_fails(&fake, message);
 
         let fake = Fake::start();
         fake.tags(&["1"]);
         for verb in ["HEAD", "GET"] {
-            fake.answer(verb, "manifests/1", Answer::status(status));
+            fake.answer(verb, "manifests/1", FakeResponse::status(status));
         }
-        fails(&fake, message);
+        assert_refresh_fails(&fake, message);
     }
 }
 
 #[test]
-fn a_manifest_without_end_is_refused() {
+fn an_oversized_manifest_is_refused() {
     let fake = Fake::start();
     let body = " ".repeat((4 << 20) + 1);
     fake.serve(&body);
-    fails(&fake, "larger than 4194304 bytes");
+    assert_refresh_fails(&fake, "larger than 4194304 bytes");
 }
 
 #[test]
@@ -128,17 +129,17 @@ fn a_bad_digest_header_is_followed_by_a_get() {
     let fake = Fake::start();
     fake.tags(&["1"]);
     fake.head("1", "sha256:short");
-    fake.manifest("1", &both());
+    fake.manifest("1", &two_platform_index());
     let workspace = fake.workspace();
     refresh(&workspace).code(0);
     let pin = workspace.table()["images"][fake.image()]["1"].clone();
-    assert_eq!(pin["digest"], json!(digest_of(&both())));
+    assert_eq!(pin["digest"], json!(digest_of(&two_platform_index())));
 }
 
 #[test]
 fn an_unreachable_registry_does_not_affect_another() {
     let fake = Fake::start();
-    fake.serve(&both());
+    fake.serve(&two_platform_index());
     let workspace = fake.workspace();
     let free = free_address();
     let images = json!([{ "image": format!("{free}/down") }, { "image": fake.image() }]);
@@ -147,7 +148,7 @@ fn an_unreachable_registry_does_not_affect_another() {
     let table = workspace.table();
     assert_eq!(
         table["images"][fake.image()]["1"]["digest"],
-        json!(digest_of(&both()))
+        json!(digest_of(&two_platform_index()))
     );
     assert_eq!(table["images"][format!("{free}/down")], json!({}));
 }
@@ -197,30 +198,30 @@ fn attestations_are_no_platforms_and_missing_platforms_are_left_out() {
 fn a_head_without_a_digest_is_followed_by_a_get() {
     let fake = Fake::start();
     fake.tags(&["1"]);
-    fake.answer("HEAD", "manifests/1", Answer::status(200));
-    fake.manifest("1", &both());
-    fake.manifest(&digest_of(&both()), &both());
+    fake.answer("HEAD", "manifests/1", FakeResponse::status(200));
+    fake.manifest("1", &two_platform_index());
+    fake.manifest(&digest_of(&two_platform_index()), &two_platform_index());
     let workspace = fake.workspace();
     refresh(&workspace).code(0);
     let table = workspace.table();
     assert_eq!(
         table["images"][fake.image()]["1"]["digest"],
-        json!(digest_of(&both()))
+        json!(digest_of(&two_platform_index()))
     );
 }
 
-/// Adds the page behind the tag `last`, or the one for every other request.
+/// Serves the page after the tag `last`, or without `last` the page for all other requests.
 fn page(fake: &Fake, last: Option<&str>, tags: &[&str], link: Option<String>) {
-    let mut answer = Answer::json(&json!({ "name": "app", "tags": tags }));
+    let mut answer = FakeResponse::json(&json!({ "name": "app", "tags": tags }));
     if let Some(link) = link {
         answer = answer.with_header("link", &link);
     }
     let last = last.map(|last| format!("last={last}"));
-    fake.rule(move |asked| {
-        let is_list = asked.path == "/v2/app/tags/list";
+    fake.rule(move |request| {
+        let is_list = request.path == "/v2/app/tags/list";
         let is_page = last
             .as_ref()
-            .is_none_or(|last| asked.query.split('&').any(|part| part == last));
+            .is_none_or(|last| request.query.split('&').any(|part| part == last));
         (is_list && is_page).then(|| answer.clone())
     });
 }
@@ -233,9 +234,9 @@ fn every_page_of_a_tag_list_is_read() {
     page(&fake, Some("4"), &["5"], None);
     page(&fake, None, &["1", "2"], next("2"));
     for tag in ["1", "2", "3", "4", "5"] {
-        fake.head(tag, &digest_of(&both()));
+        fake.head(tag, &digest_of(&two_platform_index()));
     }
-    fake.manifest(&digest_of(&both()), &both());
+    fake.manifest(&digest_of(&two_platform_index()), &two_platform_index());
     let workspace = fake.workspace();
     refresh(&workspace).code(0);
     let table = workspace.table();
@@ -255,9 +256,9 @@ fn a_full_page_without_a_link_continues_after_its_last_tag() {
     page(&fake, Some("0.0.999"), &["9"], None);
     page(&fake, None, &full, None);
     for tag in ["9", "1", "0.0.997", "0.0.998", "0.0.999"] {
-        fake.head(tag, &digest_of(&both()));
+        fake.head(tag, &digest_of(&two_platform_index()));
     }
-    fake.manifest(&digest_of(&both()), &both());
+    fake.manifest(&digest_of(&two_platform_index()), &two_platform_index());
     let workspace = fake.workspace();
     refresh(&workspace).code(0);
     assert!(workspace.table()["images"][fake.image()]["9"].is_object());
@@ -268,7 +269,7 @@ fn pages_that_repeat_themselves_are_an_error() {
     let fake = Fake::start();
     let round = Some("</v2/app/tags/list?last=1>; rel=\"next\"".to_owned());
     page(&fake, None, &["1"], round);
-    fails(&fake, "its pages repeat themselves");
+    assert_refresh_fails(&fake, "its pages repeat themselves");
     assert_eq!(fake.requests().len(), 2);
 }
 
@@ -279,14 +280,14 @@ fn a_page_without_valid_tags_is_not_the_last() {
     page(&fake, Some("a"), &["no tag"], next("b"));
     page(&fake, Some("b"), &["1"], None);
     page(&fake, None, &[], next("a"));
-    fake.head("1", &digest_of(&both()));
-    fake.manifest(&digest_of(&both()), &both());
+    fake.head("1", &digest_of(&two_platform_index()));
+    fake.manifest(&digest_of(&two_platform_index()), &two_platform_index());
     let workspace = fake.workspace();
     refresh(&workspace).code(0);
     let table = workspace.table();
     assert_eq!(
         table["images"][fake.image()]["1"]["digest"],
-        json!(digest_of(&both()))
+        json!(digest_of(&two_platform_index()))
     );
 }
 
@@ -294,9 +295,9 @@ fn a_page_without_valid_tags_is_not_the_last() {
 fn an_error_body_with_status_200_is_not_an_empty_list() {
     let fake = Fake::start();
     let body = json!({ "errors": [{ "code": "TOOMANYREQUESTS" }] });
-    let answer = Answer::json(&body);
+    let answer = FakeResponse::json(&body);
     fake.answer("GET", "tags/list", answer);
-    fails(&fake, "it is not a list of tags");
+    assert_refresh_fails(&fake, "it is not a list of tags");
 }
 
 #[test]
@@ -317,7 +318,7 @@ fn a_platform_that_no_index_has_is_reported() {
     let body = index(&[("linux", "amd64")]);
     fake.serve(&body);
     let outcome = refresh(&fake.workspace()).code(0);
-    let line = "1 of its pins lack linux/arm64; 'refresh --all' asks for it anew";
+    let line = "1 of its pins lack linux/arm64; 'refresh --all' requests it again";
     assert!(outcome.stdout.contains(line), "{outcome:#?}");
 }
 
@@ -334,14 +335,14 @@ fn a_pin_is_removed_with_its_last_platform() {
 }
 
 #[test]
-fn a_pin_takes_the_platforms_that_replace_its_own() {
+fn a_pin_gets_the_platforms_that_replace_its_own() {
     let fake = Fake::start();
     let tags = ["1.0.0", "1.0.1"];
     fake.tags(&tags);
     for tag in tags {
-        fake.head(tag, &digest_of(&both()));
+        fake.head(tag, &digest_of(&two_platform_index()));
     }
-    fake.manifest(&digest_of(&both()), &both());
+    fake.manifest(&digest_of(&two_platform_index()), &two_platform_index());
     let entry = |platform: &str, keep: u8| {
         json!([{ "image": fake.image(), "platforms": [platform], "keep": keep }]).to_string()
     };
@@ -349,7 +350,7 @@ fn a_pin_takes_the_platforms_that_replace_its_own() {
     refresh(&workspace).code(0);
     let before = workspace.read("digests.json");
     workspace.write("images.json", entry("linux/arm64", 1));
-    // Nothing is lost where the registry does not answer.
+    // If the registry is unreachable, no pin is lost.
     let down = free_address().to_string();
     let elsewhere = |text: String| text.replace(&fake.address.to_string(), &down);
     workspace.write("images.json", elsewhere(workspace.read("images.json")));
@@ -374,7 +375,7 @@ fn a_full_version_without_a_platform_costs_no_request() {
     let fake = Fake::start();
     fake.tags(&["1.0.0", "1.0.1"]);
     let old = index(&[("linux", "amd64")]);
-    for (tag, body) in [("1.0.0", &old), ("1.0.1", &both())] {
+    for (tag, body) in [("1.0.0", &old), ("1.0.1", &two_platform_index())] {
         fake.head(tag, &digest_of(body));
         fake.manifest(&digest_of(body), body);
     }
@@ -384,7 +385,7 @@ fn a_full_version_without_a_platform_costs_no_request() {
     workspace.write("images.json", entry(1));
     let before = fake.requests().len();
     refresh(&workspace).code(0);
-    // The listing, and a HEAD for 1.0.1.
+    // The tag list, and a HEAD for 1.0.1.
     assert_eq!(fake.requests().len(), before + 2);
 }
 
@@ -394,9 +395,9 @@ fn a_new_platform_reaches_full_versions_outside_the_window() {
     let tags = ["1.0.0", "1.0.1", "1.0.2"];
     fake.tags(&tags);
     for tag in tags {
-        fake.head(tag, &digest_of(&both()));
+        fake.head(tag, &digest_of(&two_platform_index()));
     }
-    fake.manifest(&digest_of(&both()), &both());
+    fake.manifest(&digest_of(&two_platform_index()), &two_platform_index());
     let entry = |platforms: &[&str], keep: u8| {
         json!([{ "image": fake.image(), "platforms": platforms, "keep": keep }]).to_string()
     };
@@ -421,7 +422,7 @@ fn a_page_on_another_host_is_not_followed() {
         other.address.port()
     );
     page(&fake, None, &["1"], Some(link));
-    fails(&fake, "on another server, and is not followed");
+    assert_refresh_fails(&fake, "on another server, and is not followed");
     assert!(other.requests().is_empty());
 }
 
@@ -441,7 +442,7 @@ fn hostile_tags_reach_neither_the_table_nor_any_report() {
     let outcome = refresh(&workspace).code(0);
     let line = "0 added, 0 moved, 0 removed, 1 kept: digests.json is up to date\n";
     assert_eq!(outcome.stdout, line);
-    // Nor, with every tag accounted for, any other form of the report.
+    // Neither do the other forms of the report, even with a reason for every tag.
     let report = ["refresh", "--verbose", "--summary", "summary.md"];
     let json = [&report[..], &["--json"]].concat();
     for arguments in [&report[..], &json] {
@@ -459,39 +460,39 @@ fn hostile_tags_reach_neither_the_table_nor_any_report() {
 }
 
 #[test]
-fn a_token_is_fetched_where_one_is_wanted() {
+fn a_bearer_token_is_fetched_after_a_challenge() {
     let fake = Fake::start();
     let challenge = format!(
         "Bearer realm=\"http://{}/token\",service=\"fake\"",
         fake.address
     );
-    fake.rule(|asked| {
-        let is_token = asked.path == "/token";
-        let has_scope = asked.query.contains("scope=repository%3Aapp%3Apull");
-        (is_token && has_scope).then(|| Answer::json(&json!({ "token": "let-me-in" })))
+    fake.rule(|request| {
+        let is_token = request.path == "/token";
+        let has_scope = request.query.contains("scope=repository%3Aapp%3Apull");
+        (is_token && has_scope).then(|| FakeResponse::json(&json!({ "token": "let-me-in" })))
     });
-    fake.rule(move |asked| {
-        let is_allowed = asked.authorization.as_deref() == Some("Bearer let-me-in");
-        (!is_allowed).then(|| Answer::status(401).with_header("www-authenticate", &challenge))
+    fake.rule(move |request| {
+        let is_allowed = request.authorization.as_deref() == Some("Bearer let-me-in");
+        (!is_allowed).then(|| FakeResponse::status(401).with_header("www-authenticate", &challenge))
     });
-    fake.serve(&both());
+    fake.serve(&two_platform_index());
     let workspace = fake.workspace();
     refresh(&workspace).code(0);
     assert_eq!(
         workspace.table()["images"][fake.image()]["1"]["digest"],
-        json!(digest_of(&both()))
+        json!(digest_of(&two_platform_index()))
     );
     let tokens = fake.requests();
-    let tokens = tokens.iter().filter(|asked| asked.path == "/token");
+    let tokens = tokens.iter().filter(|request| request.path == "/token");
     assert_eq!(tokens.count(), 1);
 }
 
 #[test]
-fn a_platform_that_was_written_down_is_verified_and_not_re_pushed() {
+fn a_pin_to_the_digest_of_a_platform_is_verified_and_not_re_pushed() {
     let fake = Fake::start();
     fake.tags(&["1.0.0"]);
-    fake.head("1.0.0", &digest_of(&both()));
-    fake.manifest(&digest_of(&both()), &both());
+    fake.head("1.0.0", &digest_of(&two_platform_index()));
+    fake.manifest(&digest_of(&two_platform_index()), &two_platform_index());
     let workspace = fake.workspace();
     let written = json!({ "version": 1, "images": { fake.image(): { "1.0.0": { "digest": digest_of("amd64") } } } });
     workspace.write("digests.json", written.to_string());
@@ -518,7 +519,7 @@ fn an_image_with_one_platform_costs_one_probe_a_run() {
         outcome.stdout.contains("3 of its pins lack linux/arm64"),
         "{outcome:#?}"
     );
-    // The listing, three HEADs, and one look whether arm64 has come.
+    // The tag list, three HEADs, and one probe for arm64.
     assert_eq!(fake.requests().len(), before + 5);
 }
 
@@ -542,8 +543,8 @@ fn the_report_names_a_platform_that_a_tag_has_lost() {
     );
 }
 
-/// A platform is added while a manifest cannot be had: the next run makes up
-/// for it. A tag that is gone for good is no failure.
+/// A platform is added to images.json while the registry cannot send a manifest. The
+/// next run adds the missing platform. A tag that has been deleted is not a failure.
 #[test]
 fn an_interrupted_backfill_is_retried_on_the_next_run() {
     let fake = Fake::start();
@@ -552,7 +553,7 @@ fn an_interrupted_backfill_is_retried_on_the_next_run() {
     let body = |tag: &str| {
         format!(
             "{}{}",
-            both(),
+            two_platform_index(),
             " ".repeat(usize::from(tag.as_bytes()[4] - b'0'))
         )
     };
@@ -573,7 +574,7 @@ fn an_interrupted_backfill_is_retried_on_the_next_run() {
         match tag {
             "1.0.0" => {}
             "1.0.1" => {
-                let broken = Answer::status(500);
+                let broken = FakeResponse::status(500);
                 let at = format!("manifests/{}", digest_of(&body(tag)));
                 half.answer("GET", &at, broken);
             }
@@ -599,7 +600,7 @@ fn an_interrupted_backfill_is_retried_on_the_next_run() {
         let pin = workspace.table()["images"][fake.image()][tag].clone();
         assert_eq!(pin["platforms"].as_object().unwrap().len(), 2, "{tag}");
     }
-    // A tag that is gone with its manifest keeps its pin, and is not a failure.
+    // A tag that was deleted with its manifest keeps its pin, and is not a failure.
     move_image(entry(&["linux/amd64", "linux/s390x"]), &fake, &half);
     let outcome = refresh(&workspace).code(0);
     assert!(

@@ -1,4 +1,4 @@
-//! The JSON Schemas say the same as the parsers.
+//! The JSON Schemas accept the same files as the parsers.
 use jsonschema::Validator;
 use nix_oci_hashes::images;
 use nix_oci_hashes::table::Table;
@@ -18,8 +18,8 @@ fn schema(name: &str) -> Validator {
         .unwrap()
 }
 
-/// What schema and parser have to say of an entry.
-fn both_take(schema: &Validator, entry: &Value) -> (bool, bool) {
+/// Whether the schema accepts an entry, and whether the parser does.
+fn accepted(schema: &Validator, entry: &Value) -> (bool, bool) {
     let file = json!([entry]);
     let parsed = images::parse(file.to_string().as_bytes(), "images.json");
     (schema.is_valid(&file), parsed.is_ok())
@@ -46,7 +46,7 @@ fn images_json() {
         json!({ "image": "a.io/a", "pattern": "RELEASE.{major}-{minor}-{patch}T{build}-{build}-{build}Z" }),
         json!({ "image": "a.io/a", "pattern": ["{major}_{build}-jdk", "{major}-{minor}"], "ignore": ["*-nightly", "20.04.1"] }),
     ] {
-        assert_eq!(both_take(&schema, &entry), (true, true), "{entry}");
+        assert_eq!(accepted(&schema, &entry), (true, true), "{entry}");
     }
     for entry in [
         json!({}),
@@ -86,7 +86,7 @@ fn images_json() {
         json!({ "image": "a.io/a", "tags": [""] }),
         json!({ "image": "a.io/a", "strategies": {}, "initialMajor": [] }),
     ] {
-        assert_eq!(both_take(&schema, &entry), (false, false), "{entry}");
+        assert_eq!(accepted(&schema, &entry), (false, false), "{entry}");
     }
 }
 
@@ -164,7 +164,7 @@ fn digests_json() {
 #[test]
 fn the_report() {
     let schema = schema("report");
-    // The one with everything in it, as the command's own tests have it.
+    // The snapshot of the command's own tests, which has every field.
     let snapshot =
         read("src/cli/report/snapshots/nix_oci_hashes__cli__report__tests__as_json.snap");
     let text = snapshot.splitn(3, "---\n").nth(2).unwrap();
@@ -177,7 +177,7 @@ fn the_report() {
             .map(|e| e.to_string())
             .collect::<Vec<_>>()
     );
-    // A field that is not documented would be an error.
+    // The schema rejects fields that it does not document.
     report["changes"][0]["extra"] = json!(1);
     assert!(!schema.is_valid(&report));
 }

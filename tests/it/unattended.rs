@@ -1,25 +1,25 @@
-//! A refresh with nobody watching: killed, run twice, split, on a full disk.
+//! Unattended refreshes: killed, run twice, split, and on a full disk.
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::fake::{Fake, INDEX, both, digest_of, free_address};
-use crate::support::server::{Answer, serve};
+use crate::support::fake::{Fake, INDEX, digest_of, free_address, two_platform_index};
+use crate::support::server::{FakeResponse, serve};
 use crate::support::{Outcome, Workspace};
 use nix_oci_hashes::file::Lock;
 use serde_json::{Value, json};
 
 /// A registry in which every repository has the same two releases.
-fn endless_shelf() -> SocketAddr {
-    serve(|asked| {
-        if asked.path.ends_with("/tags/list") {
-            Answer::json(&json!({ "tags": ["1.0.0", "1.0.1"] }))
-        } else if asked.path.contains("/manifests/") {
-            Answer::status(200)
-                .with_header("docker-content-digest", &digest_of(&both()))
-                .with_body(INDEX, both())
+fn uniform_registry() -> SocketAddr {
+    serve(|request| {
+        if request.path.ends_with("/tags/list") {
+            FakeResponse::json(&json!({ "tags": ["1.0.0", "1.0.1"] }))
+        } else if request.path.contains("/manifests/") {
+            FakeResponse::status(200)
+                .with_header("docker-content-digest", &digest_of(&two_platform_index()))
+                .with_body(INDEX, two_platform_index())
         } else {
-            Answer::status(404)
+            FakeResponse::status(404)
         }
     })
 }
@@ -36,7 +36,7 @@ fn run(workspace: &Workspace, arguments: &[&str]) -> Outcome {
 #[test]
 fn killed_at_any_moment_the_table_is_the_old_or_the_new_one() {
     const OLD: &str = "{\n  \"version\": 1,\n  \"images\": {}\n}\n";
-    let server = endless_shelf();
+    let server = uniform_registry();
     let workspace = Workspace::tracking(&tracking(server, 6));
     let whole = (0..3).map(|_| {
         let start = Instant::now();
@@ -44,7 +44,7 @@ fn killed_at_any_moment_the_table_is_the_old_or_the_new_one() {
         run(&workspace, &["refresh"]).code(0);
         start.elapsed()
     });
-    // Other tests may slow one of them down.
+    // The fastest: other tests may slow down a run.
     let whole = whole.min().unwrap();
     let new = workspace.read("digests.json");
     let (mut kept, mut replaced) = (0, 0);
@@ -57,7 +57,8 @@ fn killed_at_any_moment_the_table_is_the_old_or_the_new_one() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // Spread over a run and a bit, in an order that leaves no gap.
+        // The moments cover 1.3 times the duration of a run. 83 and 200 have no common
+        // divisor, so each moment comes once.
         let moment = whole.mul_f64(f64::from(n * 83 % 200) / 200.0 * 1.3);
         std::thread::sleep(moment);
         child.kill().unwrap();
@@ -69,7 +70,7 @@ fn killed_at_any_moment_the_table_is_the_old_or_the_new_one() {
         }
     }
     assert!(kept > 0 && replaced > 0, "{kept} kept, {replaced} replaced");
-    // What the killed ones left is cleared away by the next.
+    // The next run removes the temporary files of killed runs.
     run(&workspace, &["refresh"]).code(0);
     assert_eq!(workspace.files(), ["digests.json", "images.json"]);
 }
@@ -77,7 +78,7 @@ fn killed_at_any_moment_the_table_is_the_old_or_the_new_one() {
 #[test]
 fn the_second_of_two_runs_says_so_and_stops() {
     let fake = Fake::start();
-    fake.serve(&both());
+    fake.serve(&two_platform_index());
     let workspace = fake.workspace();
     let lock = Lock::take(&workspace.path("digests.json")).unwrap();
     let message = "digests.json: another nix-oci-hashes is at work on it; wait until that is done";
@@ -92,7 +93,7 @@ fn the_second_of_two_runs_says_so_and_stops() {
     }
     assert_eq!(workspace.read("digests.json"), fake.old_table());
     assert!(fake.requests().is_empty());
-    // What writes nothing needs no lock.
+    // A run that writes nothing needs no lock.
     run(&workspace, &["refresh", "--check"]).code(3);
     drop(lock);
     run(&workspace, &["refresh"]).code(0);
@@ -100,12 +101,12 @@ fn the_second_of_two_runs_says_so_and_stops() {
 
 #[test]
 fn a_full_disk_keeps_the_old_table() {
-    let server = endless_shelf();
+    let server = uniform_registry();
     let workspace = Workspace::tracking(&tracking(server, 12));
     let old = "{\n  \"version\": 1,\n  \"images\": {}\n}\n";
     workspace.write("digests.json", old);
-    // A limit on the size of files, where the signal that goes with it is
-    // ignored, ends a write in the middle as a full disk does.
+    // A file size limit with SIGXFSZ ignored stops a write in the middle, as a full disk
+    // does.
     let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" refresh";
     let mut command = Command::new("bash");
     command
@@ -124,7 +125,7 @@ fn a_full_disk_keeps_the_old_table() {
 
 #[test]
 fn any_split_merges_to_what_one_run_makes() {
-    let server = endless_shelf();
+    let server = uniform_registry();
     let workspace = Workspace::tracking(&tracking(server, 23));
     run(&workspace, &["refresh"]).code(0);
     let whole = workspace.read("digests.json");
@@ -160,7 +161,7 @@ fn any_split_merges_to_what_one_run_makes() {
         assert_eq!(workspace.read("digests.json"), one_run, "{count} parts");
         assert_ne!(one_run, whole);
     }
-    // As the jobs of a pipeline do it, each in its own checkout.
+    // The jobs of a pipeline each have a checkout of their own.
     let jobs: Vec<Workspace> = (0..2)
         .map(|_| Workspace::tracking(&workspace.read("images.json")))
         .collect();
@@ -171,7 +172,7 @@ fn any_split_merges_to_what_one_run_makes() {
         assert!(
             outcome
                 .stderr
-                .contains(&format!("has part {shard} alone; join the parts")),
+                .contains(&format!("has only part {shard}; join the parts")),
             "{outcome:#?}"
         );
         parts.push(job.path("digests.json").display().to_string());
@@ -182,13 +183,13 @@ fn any_split_merges_to_what_one_run_makes() {
     )
     .code(0);
     assert_eq!(outcome.stdout, workspace.read("digests.json"));
-    // A part that is missing is missed.
+    // A missing part is an error.
     let outcome = run(
         &workspace,
         &["merge", "part-1.json", "--images", "images.json"],
     )
     .code(1);
-    outcome.error("other tracked images stand in none of the parts; is a part missing?");
+    outcome.error("other tracked images are in none of the parts; is a part missing?");
     for (arguments, message) in [
         (
             &["--shard", "0/2", "--output", "x"][..],
@@ -206,7 +207,7 @@ fn any_split_merges_to_what_one_run_makes() {
 
 #[test]
 fn one_image_alone_can_be_refreshed() {
-    let server = endless_shelf();
+    let server = uniform_registry();
     let workspace = Workspace::tracking(&tracking(server, 3));
     let image = format!("{server}/shelf/i1");
     let other = json!({ "version": 1, "images": { "docker.io/left": { "1": { "digest": digest_of("left") } } } });
@@ -225,8 +226,8 @@ fn one_image_alone_can_be_refreshed() {
 }
 
 #[test]
-fn the_report_goes_where_it_is_wanted() {
-    let server = endless_shelf();
+fn the_report_is_written_as_json_and_as_a_summary() {
+    let server = uniform_registry();
     let workspace = Workspace::tracking(&tracking(server, 1));
     let outcome = run(
         &workspace,
@@ -259,8 +260,8 @@ fn the_report_goes_where_it_is_wanted() {
 }
 
 #[test]
-fn all_asks_for_what_has_left_the_window() {
-    let server = endless_shelf();
+fn all_requests_versions_outside_the_window() {
+    let server = uniform_registry();
     let image = format!("{server}/shelf/i0");
     let entry = json!([{ "image": image, "strategies": { "major-minor-patch": ">=1.0.1" } }]);
     let workspace = Workspace::tracking(&entry.to_string());
@@ -276,13 +277,13 @@ fn all_asks_for_what_has_left_the_window() {
     let outcome = run(&workspace, &["refresh", "--all"]).code(0);
     assert!(outcome.stdout.contains("re-pushed"), "{outcome:#?}");
     let moved = workspace.table()["images"][&image]["1.0.0"]["digest"].clone();
-    assert_eq!(moved, json!(digest_of(&both())));
+    assert_eq!(moved, json!(digest_of(&two_platform_index())));
 }
 
 #[test]
 fn a_registry_that_is_slow_costs_its_deadline_and_no_pins() {
-    let slow = serve(|_| Answer::status(200).after(Duration::from_secs(3600)));
-    let healthy = endless_shelf();
+    let slow = serve(|_| FakeResponse::status(200).after(Duration::from_secs(3600)));
+    let healthy = uniform_registry();
     let down = free_address();
     let image = |address: &dyn std::fmt::Display| format!("{address}/shelf/i");
     let images = [image(&down), image(&slow), image(&healthy)];

@@ -1,6 +1,6 @@
-//! The verbs beside refresh and lookup, as a user calls them.
-use crate::support::fake::{Fake, both, digest_of, index};
-use crate::support::server::Answer;
+//! The verbs other than refresh and lookup.
+use crate::support::fake::{Fake, digest_of, index, two_platform_index};
+use crate::support::server::FakeResponse;
 use crate::support::{Clone, Outcome, Workspace, committed_table};
 use serde_json::{Value, json};
 
@@ -8,20 +8,20 @@ fn run(workspace: &Workspace, arguments: &[&str]) -> Outcome {
     workspace.run(arguments)
 }
 
-/// A registry whose image has releases, for both platforms.
-fn released(tags: &[&str]) -> Fake {
+/// A registry whose image has these tags, each for linux/amd64 and linux/arm64.
+fn registry_with_tags(tags: &[&str]) -> Fake {
     let fake = Fake::start();
     fake.tags(tags);
     for tag in tags {
-        fake.head(tag, &digest_of(&both()));
+        fake.head(tag, &digest_of(&two_platform_index()));
     }
-    fake.manifest(&digest_of(&both()), &both());
+    fake.manifest(&digest_of(&two_platform_index()), &two_platform_index());
     fake
 }
 
 #[test]
 fn add_finds_platforms_and_versions_and_pins_them() {
-    let fake = released(&["1", "1.2", "1.2.3", "1.2.4", "2.0.0-rc1", "latest", "edge"]);
+    let fake = registry_with_tags(&["1", "1.2", "1.2.3", "1.2.4", "2.0.0-rc1", "latest", "edge"]);
     let workspace = Workspace::new();
     let outcome = run(&workspace, &["add", &fake.image()]).code(0);
     let entry = format!(
@@ -42,7 +42,11 @@ fn add_finds_platforms_and_versions_and_pins_them() {
     );
     let table = workspace.table();
     let pins = table["images"][fake.image()].as_object().unwrap();
-    assert_eq!(pins.len(), 5, "a prerelease and 'edge' are left: {pins:?}");
+    assert_eq!(
+        pins.len(),
+        5,
+        "a prerelease and 'edge' are skipped: {pins:?}"
+    );
     assert_eq!(workspace.files(), ["digests.json", "images.json"]);
     run(&workspace, &["check"]).code(0);
 
@@ -74,16 +78,16 @@ fn qbittorrent() -> (Fake, usize) {
     let fake = Fake::start();
     fake.tags(&tags);
     for tag in ["5.2.3", "latest"] {
-        fake.head(tag, &digest_of(&both()));
+        fake.head(tag, &digest_of(&two_platform_index()));
     }
     let old = index(&[("linux", "amd64"), ("linux", "arm64"), ("linux", "arm")]);
-    for body in [&both(), &old] {
+    for body in [&two_platform_index(), &old] {
         fake.manifest(&digest_of(body), body);
     }
-    let other = Answer::status(200).with_header("docker-content-digest", &digest_of(&old));
-    fake.rule(move |asked| {
-        let is_tag = asked.path.starts_with("/v2/app/manifests/");
-        (asked.method == "HEAD" && is_tag).then(|| other.clone())
+    let other = FakeResponse::status(200).with_header("docker-content-digest", &digest_of(&old));
+    fake.rule(move |request| {
+        let is_tag = request.path.starts_with("/v2/app/manifests/");
+        (request.method == "HEAD" && is_tag).then(|| other.clone())
     });
     (fake, tags.len())
 }
@@ -120,13 +124,13 @@ fn add_follows_the_version_of_latest_and_lists_skipped_tags() {
         .count();
     assert!(
         count > 300 && heads <= 70,
-        "{heads} of {count} tags were asked for"
+        "{heads} of {count} tags got a HEAD request"
     );
 }
 
 #[test]
 fn add_changes_nothing_else_in_the_file() {
-    let fake = released(&["1.2.3"]);
+    let fake = registry_with_tags(&["1.2.3"]);
     let workspace = Workspace::new();
     let old = "[\n    {\"image\":\"docker.io/a\",\n     \"keep\" : 2},\n\n    {\"image\":\"quay.io/z/z\"}\n]";
     workspace.write("images.json", old);
@@ -148,14 +152,14 @@ fn add_changes_nothing_else_in_the_file() {
         workspace.read("images.json"),
         old.replacen("[\n    ", &format!("[\n    {fields},\n\n    "), 1)
     );
-    // The other images get no request: their registries do not exist.
+    // Only the new image is pinned: the other images get no request.
     assert!(workspace.table()["images"][fake.image()]["1.2.3"].is_object());
 }
 
 #[test]
-fn add_says_why_it_cannot_and_writes_nothing() {
-    let fake = released(&["1.2.3"]);
-    let words = released(&["pr-1", "commit-abc"]);
+fn a_failed_add_explains_why_and_writes_nothing() {
+    let fake = registry_with_tags(&["1.2.3"]);
+    let words = registry_with_tags(&["pr-1", "commit-abc"]);
     let windows = Fake::start();
     windows.serve(&index(&[("windows", "amd64")]));
     let nothing = Fake::start();
@@ -178,7 +182,7 @@ fn add_says_why_it_cannot_and_writes_nothing() {
         run(&workspace, &arguments).code(1).error(message);
         assert!(workspace.files().is_empty(), "{:?}", workspace.files());
     }
-    // What is neither of the usual platforms is tracked for what it is.
+    // An image without the default platforms is tracked for the platform that it has.
     let workspace = Workspace::new();
     run(&workspace, &["add", &windows.image()]).code(0);
     assert!(
@@ -190,10 +194,10 @@ fn add_says_why_it_cannot_and_writes_nothing() {
 
 #[test]
 fn resolve_asks_the_registry_and_not_the_table() {
-    let fake = released(&["1", "latest"]);
+    let fake = registry_with_tags(&["1", "latest"]);
     let workspace = fake.workspace();
     let image = fake.image();
-    let (index, amd64) = (digest_of(&both()), digest_of("amd64"));
+    let (index, amd64) = (digest_of(&two_platform_index()), digest_of("amd64"));
     for (arguments, answer) in [
         (
             &[&*format!("{image}:1")][..],
@@ -298,7 +302,7 @@ fn list_shows_images_and_tags() {
         .run(&["list", "nextclud"])
         .code(1)
         .error("is not tracked");
-    // The newest is that of the versions, not of the letters.
+    // The newest tag is chosen by version, not alphabetically.
     let pin = format!(r#"{{ "digest": "{DIGEST}" }}"#);
     workspace.write(
         "digests.json",
@@ -309,7 +313,7 @@ fn list_shows_images_and_tags() {
 }
 
 #[test]
-fn the_committed_files_are_as_they_should_be() {
+fn check_passes_on_the_committed_files() {
     let clone = Clone::of_the_project();
     let at = |name: &str| clone.path().join(name).display().to_string();
     let (images, digests) = (at("images.json"), at("digests.json"));
@@ -343,7 +347,7 @@ fn check_names_every_fault_and_its_remedy() {
     ] {
         assert!(outcome.stdout.contains(fault), "{fault}: {outcome:#?}");
     }
-    // The remedy is one.
+    // The suggested command fixes it.
     workspace
         .run(&["merge", "digests.json", "--output", "digests.json"])
         .code(0);
@@ -354,7 +358,7 @@ fn check_names_every_fault_and_its_remedy() {
             .stdout
             .contains("canonical")
     );
-    // What the next refresh will do is no fault of the files.
+    // Pins that the next refresh adds are not an error.
     workspace.write(
         "digests.json",
         "{\n  \"version\": 1,\n  \"images\": {}\n}\n",
@@ -372,7 +376,7 @@ fn check_names_every_fault_and_its_remedy() {
 }
 
 #[test]
-fn the_committed_files_are_well() {
+fn the_committed_files_are_canonical_and_tracked() {
     let command = std::process::Command::new(env!("CARGO_BIN_EXE_nix-oci-hashes"))
         .arg("check")
         .current_dir(crate::support::project())
@@ -433,7 +437,7 @@ fn merge_joins_parts_and_names_a_conflict() {
         ])
         .code(1)
         .error(
-            "docker.io/b and 1 other tracked images stand in none of the parts; is a part missing?",
+            "docker.io/b and 1 other tracked images are in none of the parts; is a part missing?",
         );
     workspace
         .run(&["merge", "a.json", "missing.json"])
@@ -524,7 +528,7 @@ fn import_takes_references_and_lists_what_it_skipped() {
         answer.stdout,
         format!("docker.io/nextcloud:34.0.4-fpm@{DIGEST}\n")
     );
-    // A second time there is nothing to take.
+    // A second import has nothing to add.
     let before = workspace.read("digests.json");
     let outcome = workspace
         .run(&["import", "host.nix", "compose.yaml"])
@@ -561,7 +565,7 @@ fn import_takes_the_files_of_the_first_nix_oci_hashes() {
 }
 
 #[test]
-fn import_of_what_it_cannot_read_changes_nothing() {
+fn import_of_unreadable_files_changes_nothing() {
     let workspace = Workspace::new();
     workspace.write("good.nix", "{ image = \"a:1\"; }");
     let mixed = [
@@ -610,7 +614,7 @@ fn completions_are_for_the_common_shells() {
 }
 
 #[test]
-fn one_file_is_not_used_for_two_things() {
+fn one_file_cannot_have_two_roles() {
     let workspace = Workspace::tracking("[]");
     let table = "{ \"version\": 1, \"images\": {} }";
     workspace.write("digests.json", table);
@@ -645,13 +649,13 @@ fn one_file_is_not_used_for_two_things() {
 }
 
 #[test]
-fn add_keeps_an_edit_that_is_made_meanwhile() {
+fn add_keeps_a_concurrent_edit() {
     let fake = Fake::start();
-    let list =
-        Answer::json(&json!({ "tags": ["1.2.3"] })).after(std::time::Duration::from_millis(600));
+    let list = FakeResponse::json(&json!({ "tags": ["1.2.3"] }))
+        .after(std::time::Duration::from_millis(600));
     fake.answer("GET", "tags/list", list);
-    fake.head("1.2.3", &digest_of(&both()));
-    fake.manifest(&digest_of(&both()), &both());
+    fake.head("1.2.3", &digest_of(&two_platform_index()));
+    fake.manifest(&digest_of(&two_platform_index()), &two_platform_index());
     let workspace = Workspace::tracking("[]");
     let mut child = workspace.command(&["add", &fake.image()]).spawn().unwrap();
     std::thread::sleep(std::time::Duration::from_millis(300));
@@ -693,18 +697,18 @@ fn a_pipe_or_a_device_is_written_to_and_not_replaced() {
 }
 
 #[test]
-fn review_names_what_a_person_has_to_see() {
+fn review_lists_the_changes_that_need_a_person() {
     let workspace = Workspace::new();
     let change = |kind: &str, tag: &str| json!({ "kind": kind, "image": "docker.io/a", "tag": tag, "old": DIGEST, "new": DIGEST });
     let mut lost = change("moved", "1");
     lost["platformsRemoved"] = json!(["linux/arm64"]);
-    // Of the kind 'platforms' are those that have left images.json.
+    // A change of the kind 'platforms' drops platforms that images.json no longer lists.
     let mut untracked = change("platforms", "2");
     untracked["platformsRemoved"] = json!(["linux/arm64"]);
     let report = |changes: &[Value]| json!({ "version": 1, "changes": changes }).to_string();
     let quiet = [change("moved", "1"), change("added", "1.1"), untracked];
     workspace.write("quiet.json", report(&quiet));
-    // However many there are, and whatever comes before them.
+    // The two changes to review come after many others.
     let mut noisy = vec![change("added", "9"); 5_000];
     noisy.extend([change("re-pushed", "1.0.0"), lost]);
     workspace.write("noisy.json", report(&noisy));
@@ -737,11 +741,11 @@ fn review_names_what_a_person_has_to_see() {
 }
 
 #[test]
-fn a_requirement_goes_where_a_tag_would_stand() {
-    let fake = released(&["1.2", "1.2.3", "1.3.0-fpm", "1.10.0", "2.0.0", "latest"]);
+fn a_requirement_can_replace_a_tag() {
+    let fake = registry_with_tags(&["1.2", "1.2.3", "1.3.0-fpm", "1.10.0", "2.0.0", "latest"]);
     let workspace = fake.workspace();
     let image = fake.image();
-    let digest = digest_of(&both());
+    let digest = digest_of(&two_platform_index());
     for (arguments, tag) in [
         (&["^1"][..], "1.10.0"),
         (&[">=1.2 <1.3"], "1.2.3"),
@@ -757,7 +761,7 @@ fn a_requirement_goes_where_a_tag_would_stand() {
     run(&workspace, &["resolve", &format!("{image}:^3")])
         .code(1)
         .error("the registry has no tag of");
-    // Of the table, too.
+    // So can a lookup in the table.
     let outcome = run(&workspace, &["lookup", &format!("{image}:^1")]).code(0);
     assert_eq!(outcome.stdout, format!("{image}:1@{}\n", digest_of("old")));
     run(&workspace, &["lookup", &format!("{image}:~>1")])
@@ -766,7 +770,7 @@ fn a_requirement_goes_where_a_tag_would_stand() {
 }
 
 #[test]
-fn check_of_a_table_that_is_not_there_is_an_error() {
+fn check_of_a_missing_named_table_is_an_error() {
     let workspace = Workspace::tracking("[]");
     workspace
         .run(&["check", "--digests", "typo.json"])
@@ -776,7 +780,7 @@ fn check_of_a_table_that_is_not_there_is_an_error() {
 }
 
 #[test]
-fn check_holds_recorded_versions_against_the_pattern() {
+fn check_compares_recorded_versions_with_the_pattern() {
     let entry = r#"[{ "image": "docker.io/a", "pattern": "{major}-{minor}", "ignore": ["9-*"] }]"#;
     let workspace = Workspace::tracking(entry);
     let pin = |version: &str| json!({ "digest": DIGEST, "version": version });
@@ -804,7 +808,7 @@ fn check_holds_recorded_versions_against_the_pattern() {
 
 #[test]
 fn a_refresh_records_versions_and_removes_ignored_tags() {
-    let fake = released(&["1-2", "1-3", "1-10", "latest"]);
+    let fake = registry_with_tags(&["1-2", "1-3", "1-10", "latest"]);
     let workspace = fake.workspace();
     let entry = json!([{ "image": fake.image(), "pattern": "{major}-{minor}", "keep": 2, "tags": ["latest"], "ignore": ["1"] }]);
     workspace.write("images.json", entry.to_string());
@@ -828,7 +832,7 @@ fn a_refresh_records_versions_and_removes_ignored_tags() {
     run(&workspace, &["check"]).code(0);
     let outcome = run(&workspace, &["lookup", &format!("{}:^1", fake.image())]).code(0);
     assert!(outcome.stdout.contains(":1-10@"), "{outcome:#?}");
-    // Without the pattern nothing is recorded any more.
+    // Without the pattern, refresh removes the recorded versions.
     workspace.write(
         "images.json",
         json!([{ "image": fake.image(), "strategies": {} }]).to_string(),
@@ -856,7 +860,7 @@ fn a_platform_that_is_listed_twice_is_reported() {
 }
 
 #[test]
-fn names_of_files_do_not_steer_a_terminal() {
+fn file_names_cannot_control_the_terminal() {
     let workspace = Workspace::new();
     let name = "\u{1b}[31mcompose\u{202e}.yaml";
     workspace.write(name, "services: { a: { image: 'docker.io/a:1' } }");
@@ -882,7 +886,7 @@ fn a_proxy_that_cannot_be_used_is_named() {
 }
 
 #[test]
-fn the_table_of_the_first_nix_oci_hashes_is_named() {
+fn the_table_of_the_first_nix_oci_hashes_is_recognised() {
     let workspace = Workspace::tracking(r#"[{ "image": "docker.io/a" }]"#);
     let table =
         json!({ "docker.io/a": { "1": { "linux/amd64": format!("docker.io/a:1@{DIGEST}") } } });

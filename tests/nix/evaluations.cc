@@ -1,7 +1,6 @@
 // A plugin for tests: `builtins.inNewEvaluation { restrict = true; expression =
-// "..."; }` evaluates a string in an evaluation of its own, in this process.
-// The answer has the address of the evaluation, and its result or error as
-// text.
+// "..."; }` evaluates a string in a new evaluation, in this process. Returns
+// the address of that evaluation, and its result or error as text.
 #include "compat.h"
 
 #include <memory>

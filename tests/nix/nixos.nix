@@ -1,7 +1,7 @@
 # A stand-in for nixpkgs' lib.nixosSystem, with the few functions that the module
-# of nix-oci-hashes and the examples of the documentation take: no types are
-# checked and only sets are merged. The check `module` of the flake evaluates the
-# module within a real NixOS.
+# of nix-oci-hashes and the examples of the documentation use. It checks no types and
+# merges only sets. The check `module` of the flake evaluates the module in a real
+# NixOS.
 {
   modules,
   nix ? {
@@ -142,7 +142,7 @@ let
     };
     virtualisation.oci-containers.containers = containers;
   };
-  # What the module sets: a list, of a mkMerge.
+  # The settings of the module: its `config` is the list that it gives to mkMerge.
   parts = concatLists (map (module: module.config) declaring);
 in
 {

@@ -1,5 +1,6 @@
-//! A registry of thousands of images in this process, as slow and as faulty as it
-//! is told to be. It knows what it has served, so that others can be checked by it.
+//! A simulated registry of thousands of images in this process, with configurable
+//! latency and faults. It records its responses, so that a test can compare results
+//! with them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -8,21 +9,21 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use super::fake::{INDEX, digest_of, index};
-use super::server::{Answer, Asked, serve};
+use super::server::{FakeResponse, ReceivedRequest, serve};
 
-/// How many images there are and how they answer.
+/// The configuration of a simulated registry.
 #[derive(Debug, Clone, Copy)]
-pub struct Crowd {
+pub struct Simulation {
     pub images: usize,
     /// Tags of each image: `1.0.0`, `1.1.0` and so on.
     pub tags: usize,
-    /// How long each answer takes.
+    /// The delay of each response.
     pub latency: Duration,
-    /// Whether one answer in five is a fault.
+    /// Whether one response in five is a fault.
     pub is_faulty: bool,
 }
 
-/// A fault. A retry gets past some of them.
+/// A fault. A retry succeeds after the transient ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     TooMany,
@@ -44,7 +45,7 @@ enum Fault {
 }
 
 impl Fault {
-    const PASSING: [Self; 6] = [
+    const TRANSIENT: [Self; 6] = [
         Self::TooMany,
         Self::TooManyFor1s,
         Self::ServerError,
@@ -52,7 +53,7 @@ impl Fault {
         Self::Slow,
         Self::CutOff,
     ];
-    const LASTING: [Self; 10] = [
+    const PERMANENT: [Self; 10] = [
         Self::Unauthorized,
         Self::Forbidden,
         Self::NotFound,
@@ -66,28 +67,28 @@ impl Fault {
     ];
 }
 
-/// What a crowd has and has done.
-pub struct Served {
+/// A running simulated registry: its content, and what it has served.
+pub struct SimulatedRegistry {
     address: OnceLock<SocketAddr>,
-    crowd: Crowd,
-    /// Decides the faults.
+    config: Simulation,
+    /// The seed of the faults.
     seed: u64,
     /// The index of each digest, with its image and its tag.
     contents: HashMap<String, (usize, usize, String)>,
     digests: Vec<Vec<String>>,
     /// The number of requests for each path.
-    asked: Mutex<HashMap<String, usize>>,
-    /// What cannot be had of it, by path.
-    spoilt: Mutex<BTreeSet<String>>,
+    attempts: Mutex<HashMap<String, usize>>,
+    /// The requests that got a permanent fault, such as `GET /v2/org/app000001/tags/list`.
+    permanent_faults: Mutex<BTreeSet<String>>,
     lists: AtomicUsize,
     heads: AtomicUsize,
     gets: AtomicUsize,
     faults: AtomicUsize,
 }
 
-impl Crowd {
+impl Simulation {
     /// Starts it on loopback.
-    pub fn serve(self) -> Arc<Served> {
+    pub fn serve(self) -> Arc<SimulatedRegistry> {
         let mut contents = HashMap::new();
         let mut digests = Vec::new();
         for image in 0..self.images {
@@ -104,27 +105,27 @@ impl Crowd {
         }
         let seed = fastrand::u64(..);
         println!("seed {seed}");
-        let served = Arc::new(Served {
+        let served = Arc::new(SimulatedRegistry {
             address: OnceLock::new(),
-            crowd: self,
+            config: self,
             seed,
             contents,
             digests,
-            asked: Mutex::default(),
-            spoilt: Mutex::default(),
+            attempts: Mutex::default(),
+            permanent_faults: Mutex::default(),
             lists: AtomicUsize::default(),
             heads: AtomicUsize::default(),
             gets: AtomicUsize::default(),
             faults: AtomicUsize::default(),
         });
         let state = Arc::clone(&served);
-        let address = serve(move |asked| state.answer(asked));
+        let address = serve(move |request| state.answer(request));
         served.address.set(address).unwrap();
         served
     }
 }
 
-/// An index of two platforms, which is no other tag's.
+/// An index of two platforms, different for each tag.
 fn content(image: usize, tag: usize) -> String {
     let platforms = [("linux", "amd64"), ("linux", "arm64")];
     let index = index(&platforms);
@@ -135,7 +136,7 @@ fn content(image: usize, tag: usize) -> String {
         .replace(&arm64, &of_tag("arm64"))
 }
 
-impl Served {
+impl SimulatedRegistry {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         *self.address.get().unwrap()
@@ -148,11 +149,11 @@ impl Served {
 
     /// The images.json that tracks every tag of every image.
     pub fn images_json(&self) -> String {
-        let images = (0..self.crowd.images).map(|number| {
+        let images = (0..self.config.images).map(|number| {
             serde_json::json!({
                 "image": self.image(number),
                 "strategies": { "major-minor-patch": true },
-                "keep": self.crowd.tags,
+                "keep": self.config.tags,
             })
         });
         serde_json::Value::Array(images.collect()).to_string()
@@ -163,14 +164,14 @@ impl Served {
         format!("1.{number}.0")
     }
 
-    /// What a tag truly points to.
+    /// The digest that a tag really points to.
     pub fn digest(&self, image: usize, tag: usize) -> &str {
         &self.digests[image][tag]
     }
 
-    /// Whether something that a pin needs was refused for good.
-    pub fn is_spoilt(&self, image: usize, tag: usize) -> bool {
-        let spoilt = self.spoilt.lock().unwrap();
+    /// Whether a request that a pin needs got a permanent fault.
+    pub fn has_permanent_fault(&self, image: usize, tag: usize) -> bool {
+        let permanent_faults = self.permanent_faults.lock().unwrap();
         let repository = format!("/v2/org/app{image:06}");
         let of_tag = Self::tag(tag);
         let digest = self.digest(image, tag);
@@ -181,38 +182,38 @@ impl Served {
             format!("GET {repository}/manifests/{digest}"),
         ]
         .iter()
-        .any(|path| spoilt.contains(path))
+        .any(|path| permanent_faults.contains(path))
     }
 
-    /// Lists, HEADs and GETs so far; and begins to count anew.
+    /// The number of lists, HEADs and GETs since the last call.
     pub fn take_requests(&self) -> [usize; 3] {
         [&self.lists, &self.heads, &self.gets].map(|count| count.swap(0, Ordering::Relaxed))
     }
 
-    /// Answers so far that were faults.
+    /// The number of faults so far.
     pub fn faults(&self) -> usize {
         self.faults.load(Ordering::Relaxed)
     }
 
-    /// The fault that is due, if one is, by the seed. A request that is repeated is
-    /// answered in the end, unless it is spoilt for good.
+    /// The fault for this attempt, if any, derived from the seed. From the fourth attempt
+    /// on, a request gets no fault.
     fn fault(&self, request: &str) -> Option<Fault> {
-        if !self.crowd.is_faulty {
+        if !self.config.is_faulty {
             return None;
         }
-        let mut asked = self.asked.lock().unwrap();
-        let tries = asked.entry(request.to_owned()).or_default();
+        let mut attempts = self.attempts.lock().unwrap();
+        let tries = attempts.entry(request.to_owned()).or_default();
         *tries += 1;
         let hash = digest_of(&format!("{} {request} {tries}", self.seed));
         let number = |at: usize| usize::from_str_radix(&hash[at..at + 4], 16).unwrap();
         if number(10) % 5 != 0 || *tries > 3 {
             return None;
         }
-        // Three in four are over the next time.
+        // Three in four are transient.
         let fault = if number(14) % 4 != 0 {
-            Fault::PASSING[number(18) % Fault::PASSING.len()]
+            Fault::TRANSIENT[number(18) % Fault::TRANSIENT.len()]
         } else {
-            Fault::LASTING[number(18) % Fault::LASTING.len()]
+            Fault::PERMANENT[number(18) % Fault::PERMANENT.len()]
         };
         let is_list = request.ends_with("/tags/list");
         let is_get = request.starts_with("GET ");
@@ -226,52 +227,54 @@ impl Served {
     }
 }
 
-impl Served {
-    fn answer(&self, asked: &Asked) -> Answer {
-        let latency = self.crowd.latency;
-        let Some(rest) = asked.path.strip_prefix("/v2/org/app") else {
-            return Answer::status(200).after(latency);
+impl SimulatedRegistry {
+    fn answer(&self, request: &ReceivedRequest) -> FakeResponse {
+        let latency = self.config.latency;
+        let Some(rest) = request.path.strip_prefix("/v2/org/app") else {
+            return FakeResponse::status(200).after(latency);
         };
         let (image, end) = rest.split_once('/').unwrap_or_default();
         let image: usize = image.parse().unwrap_or(usize::MAX);
-        let count = match (asked.method.as_str(), end) {
+        let count = match (request.method.as_str(), end) {
             ("HEAD", _) => &self.heads,
             (_, "tags/list") => &self.lists,
             _ => &self.gets,
         };
         count.fetch_add(1, Ordering::Relaxed);
-        let good = self.good(&asked.method, image, end).after(latency);
-        let name = format!("{} {}", asked.method, asked.path);
+        let without_fault = self
+            .without_fault(&request.method, image, end)
+            .after(latency);
+        let name = format!("{} {}", request.method, request.path);
         let Some(fault) = self.fault(&name) else {
-            return good;
+            return without_fault;
         };
         self.faults.fetch_add(1, Ordering::Relaxed);
-        if Fault::LASTING.contains(&fault) && fault != Fault::HostileTags {
-            self.spoilt.lock().unwrap().insert(name);
+        if Fault::PERMANENT.contains(&fault) && fault != Fault::HostileTags {
+            self.permanent_faults.lock().unwrap().insert(name);
         }
-        spoil(fault, good, &asked.path)
+        with_fault(fault, without_fault, &request.path)
     }
 
-    fn good(&self, method: &str, image: usize, end: &str) -> Answer {
-        if image >= self.crowd.images {
-            return Answer::status(404);
+    fn without_fault(&self, method: &str, image: usize, end: &str) -> FakeResponse {
+        if image >= self.config.images {
+            return FakeResponse::status(404);
         }
         if end == "tags/list" {
-            let tags: Vec<String> = (0..self.crowd.tags).map(Self::tag).collect();
+            let tags: Vec<String> = (0..self.config.tags).map(Self::tag).collect();
             let name = format!("org/app{image:06}");
-            return Answer::json(&serde_json::json!({ "name": name, "tags": tags }));
+            return FakeResponse::json(&serde_json::json!({ "name": name, "tags": tags }));
         }
         let reference = end.trim_start_matches("manifests/");
         let digest = if self.contents.contains_key(reference) {
             reference
         } else {
-            let number = (0..self.crowd.tags).find(|tag| Self::tag(*tag) == reference);
+            let number = (0..self.config.tags).find(|tag| Self::tag(*tag) == reference);
             match number {
                 Some(number) => self.digest(image, number),
-                None => return Answer::status(404),
+                None => return FakeResponse::status(404),
             }
         };
-        let answer = Answer::status(200).with_header("docker-content-digest", digest);
+        let answer = FakeResponse::status(200).with_header("docker-content-digest", digest);
         let body = match method {
             "HEAD" => String::new(),
             _ => self.contents[digest].2.clone(),
@@ -280,36 +283,36 @@ impl Served {
     }
 }
 
-fn spoil(fault: Fault, good: Answer, path: &str) -> Answer {
+fn with_fault(fault: Fault, without_fault: FakeResponse, path: &str) -> FakeResponse {
     match fault {
-        Fault::TooMany => Answer::status(429),
-        Fault::TooManyFor1s => Answer::status(429).with_header("retry-after", "1"),
-        Fault::ServerError => Answer::status(500),
-        Fault::Unavailable => Answer::status(503),
-        Fault::Slow => good.after(Duration::from_millis(500)),
-        Fault::CutOff => good.cut_off(),
+        Fault::TooMany => FakeResponse::status(429),
+        Fault::TooManyFor1s => FakeResponse::status(429).with_header("retry-after", "1"),
+        Fault::ServerError => FakeResponse::status(500),
+        Fault::Unavailable => FakeResponse::status(503),
+        Fault::Slow => without_fault.after(Duration::from_millis(500)),
+        Fault::CutOff => without_fault.cut_off(),
         Fault::Unauthorized => {
-            Answer::status(401).with_header("www-authenticate", "Basic realm=\"x\"")
+            FakeResponse::status(401).with_header("www-authenticate", "Basic realm=\"x\"")
         }
-        Fault::Forbidden => Answer::status(403),
-        Fault::NotFound => Answer::status(404),
-        Fault::WrongContent => Answer::status(200).with_body(INDEX, content(usize::MAX, 0)),
-        Fault::WrongMediaType => Answer::status(200).with_body("text/html", "<html>"),
+        Fault::Forbidden => FakeResponse::status(403),
+        Fault::NotFound => FakeResponse::status(404),
+        Fault::WrongContent => FakeResponse::status(200).with_body(INDEX, content(usize::MAX, 0)),
+        Fault::WrongMediaType => FakeResponse::status(200).with_body("text/html", "<html>"),
         Fault::EndlessPages => {
             let list = serde_json::json!({ "name": "x", "tags": ["9.9.9"] });
-            Answer::json(&list).with_header("link", &format!("<{path}>; rel=\"next\""))
+            FakeResponse::json(&list).with_header("link", &format!("<{path}>; rel=\"next\""))
         }
         Fault::HostileTags => {
-            let mut list: serde_json::Value = serde_json::from_str(&good.text()).unwrap();
+            let mut list: serde_json::Value = serde_json::from_str(&without_fault.text()).unwrap();
             let tags = list["tags"].as_array_mut().unwrap();
             tags.extend(["../../etc/passwd", "\u{1b}[2J", "a b", ""].map(Into::into));
-            Answer::json(&list)
+            FakeResponse::json(&list)
         }
-        Fault::Huge => Answer::status(200).with_body(INDEX, " ".repeat(65 << 20)),
-        Fault::RedirectLoop => Answer::status(307).with_header("location", path),
-        // Where nobody listens.
+        Fault::Huge => FakeResponse::status(200).with_body(INDEX, " ".repeat(65 << 20)),
+        Fault::RedirectLoop => FakeResponse::status(307).with_header("location", path),
+        // Nothing listens at the target.
         Fault::RedirectAway => {
-            Answer::status(307).with_header("location", "http://127.0.0.1:1/elsewhere")
+            FakeResponse::status(307).with_header("location", "http://127.0.0.1:1/elsewhere")
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The documentation, and what its blocks find around them.
+//! The documentation, and an environment in which its blocks run.
 //!
 //! `github:nilp0inter/nix-oci-hashes` is a clone of the project; nixpkgs is the
 //! stand-in of `tests/nix`.
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::nix::Nix;
 use super::{Clone, Outcome, Workspace, git, project};
 
-/// The flake's address, as the documentation has it.
+/// The flake's address in the documentation.
 pub const ADDRESS: &str = "github:nilp0inter/nix-oci-hashes";
 
 pub struct Block {
@@ -65,38 +65,38 @@ pub fn blocks() -> Vec<Block> {
     blocks
 }
 
-pub fn of_kind(kind: &str) -> Vec<Block> {
+pub fn blocks_of_kind(kind: &str) -> Vec<Block> {
     let all = blocks().into_iter();
     all.filter(|block| block.kind == kind).collect()
 }
 
-/// What the blocks find around them.
-pub struct Around {
+/// The environment of the blocks: a clone, a folder, and Nix with the plugin.
+pub struct BlockEnvironment {
     pub clone: Clone,
     pub space: Workspace,
     pub nix: Nix,
 }
 
-impl Around {
+impl BlockEnvironment {
     pub fn new() -> Self {
         let nix = Nix::with_plugin().set("experimental-features", "nix-command flakes");
-        let around = Self {
+        let environment = Self {
             clone: Clone::of_the_project(),
             space: Workspace::new(),
             nix,
         };
         let table = std::fs::read(project().join("digests.json")).unwrap();
-        around.space.write("digests.json", table);
-        around.space.write("docker-compose.nix", "{ }");
-        git(&around.space.path(""), &["init", "-q"]);
-        around
+        environment.space.write("digests.json", table);
+        environment.space.write("docker-compose.nix", "{ }");
+        git(&environment.space.path(""), &["init", "-q"]);
+        environment
     }
 
     pub fn clone_url(&self) -> String {
         format!("git+file://{}", self.clone.path().display())
     }
 
-    /// With the inputs of here.
+    /// Replaces the inputs of a flake by local ones.
     pub fn with_inputs(&self, text: &str) -> String {
         let stand_in = format!("path:{}", self.clone.path().join("tests/nix").display());
         text.replace(ADDRESS, &self.clone_url())
@@ -111,8 +111,8 @@ impl Around {
         serde_json::from_str(&outcome.stdout).unwrap()
     }
 
-    /// The values of a block: those of an expression, of a function of what a
-    /// module takes, or of bindings.
+    /// The value of a block: an expression, a function of a module's arguments, or
+    /// bindings.
     pub fn value_of(&self, text: &str) -> Value {
         let is_binding = text.trim_end().ends_with(';');
         let text = if is_binding {
@@ -151,7 +151,7 @@ impl Around {
         self.value(&["--impure", "-f", "expression.nix"])
     }
 
-    /// What a block that is a flake makes of its containers.
+    /// The settings, container images and failed assertions of a block that is a flake.
     pub fn value_of_flake(&self, text: &str) -> Value {
         self.space.write("flake.nix", self.with_inputs(text));
         git(&self.space.path(""), &["add", "-A"]);

@@ -1,4 +1,4 @@
-//! A registry in this process that answers by the rules of a test.
+//! A registry in this process that responds by the rules of a test.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::Workspace;
-use super::server::{Answer, Asked, serve};
+use super::server::{FakeResponse, ReceivedRequest, serve};
 
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -18,7 +18,7 @@ pub fn digest_of(content: &str) -> String {
     format!("sha256:{}", hex.concat())
 }
 
-/// The text of an index for these platforms, with an attestation beside them.
+/// The text of an index for these platforms, with an attestation manifest.
 pub fn index(platforms: &[(&str, &str)]) -> String {
     let entry = |os: &str, architecture: &str| {
         json!({
@@ -31,13 +31,13 @@ pub fn index(platforms: &[(&str, &str)]) -> String {
     json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests }).to_string()
 }
 
-pub fn both() -> String {
+pub fn two_platform_index() -> String {
     index(&[("linux", "amd64"), ("linux", "arm64")])
 }
 
-type Rule = Box<dyn Fn(&Asked) -> Option<Answer> + Send>;
+type Rule = Box<dyn Fn(&ReceivedRequest) -> Option<FakeResponse> + Send>;
 
-/// A registry that answers by the rules of a test, and 404 without one.
+/// A registry that responds by the rules of a test, and with 404 if no rule applies.
 pub struct Fake {
     pub address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -46,18 +46,18 @@ pub struct Fake {
 #[derive(Default)]
 struct State {
     rules: Vec<Rule>,
-    asked: Vec<Asked>,
+    requests: Vec<ReceivedRequest>,
 }
 
 impl Fake {
     pub fn start() -> Self {
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
-        let address = serve(move |asked| {
+        let address = serve(move |request| {
             let mut state = shared.lock().unwrap();
-            state.asked.push(asked.clone());
-            let answer = state.rules.iter().find_map(|rule| rule(asked));
-            answer.unwrap_or_else(|| Answer::status(404))
+            state.requests.push(request.clone());
+            let answer = state.rules.iter().find_map(|rule| rule(request));
+            answer.unwrap_or_else(|| FakeResponse::status(404))
         });
         Self { address, state }
     }
@@ -66,30 +66,30 @@ impl Fake {
         format!("{}/app", self.address)
     }
 
-    /// Adds a rule, which counts after those before it.
-    pub fn rule(&self, rule: impl Fn(&Asked) -> Option<Answer> + Send + 'static) {
+    /// Adds a rule. Earlier rules take precedence.
+    pub fn rule(&self, rule: impl Fn(&ReceivedRequest) -> Option<FakeResponse> + Send + 'static) {
         self.state.lock().unwrap().rules.push(Box::new(rule));
     }
 
-    pub fn answer(&self, method: &str, at: &str, answer: Answer) {
+    pub fn answer(&self, method: &str, at: &str, answer: FakeResponse) {
         let (method, path) = (method.to_owned(), format!("/v2/app/{at}"));
-        self.rule(move |asked| {
-            (asked.method == method && asked.path == path).then(|| answer.clone())
+        self.rule(move |request| {
+            (request.method == method && request.path == path).then(|| answer.clone())
         });
     }
 
     pub fn tags(&self, tags: &[&str]) {
-        let list = Answer::json(&json!({ "name": "app", "tags": tags }));
+        let list = FakeResponse::json(&json!({ "name": "app", "tags": tags }));
         self.answer("GET", "tags/list", list);
     }
 
     pub fn head(&self, tag: &str, digest: &str) {
-        let answer = Answer::status(200).with_header("docker-content-digest", digest);
+        let answer = FakeResponse::status(200).with_header("docker-content-digest", digest);
         self.answer("HEAD", &format!("manifests/{tag}"), answer);
     }
 
     pub fn manifest(&self, reference: &str, body: &str) {
-        let answer = Answer::status(200).with_body(INDEX, body.to_owned());
+        let answer = FakeResponse::status(200).with_body(INDEX, body.to_owned());
         self.answer("GET", &format!("manifests/{reference}"), answer);
     }
 
@@ -128,12 +128,12 @@ impl Fake {
         )
     }
 
-    pub fn requests(&self) -> Vec<Asked> {
-        self.state.lock().unwrap().asked.clone()
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
+        self.state.lock().unwrap().requests.clone()
     }
 }
 
-/// An address of loopback on which nothing listens.
+/// A loopback address on which nothing listens.
 pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()

@@ -1,5 +1,5 @@
-//! A server as if it were far away: a proxy on loopback that hands on what it
-//! gets after half of a round trip, in either direction.
+//! Simulates network latency: a proxy on loopback that delays the bytes of each
+//! direction by half of a round trip.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -7,8 +7,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Starts it before `server` and gives its address. It ends with the process.
-pub fn before(server: &str, round_trip: Duration) -> String {
+/// Starts a proxy to `server`, and returns its address. It ends with the process.
+pub fn proxy_to(server: &str, round_trip: Duration) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let server = server.to_owned();
@@ -18,16 +18,16 @@ pub fn before(server: &str, round_trip: Duration) -> String {
             for stream in [&client, &server] {
                 stream.set_nodelay(true).unwrap();
             }
-            // To connect takes a round trip of its own, which nothing but the first
-            // bytes can be made to wait for here.
-            hand_on(&client, &server, round_trip / 2, round_trip);
-            hand_on(&server, &client, round_trip / 2, Duration::ZERO);
+            // Connecting takes another round trip. The proxy cannot delay that, so it
+            // delays the first bytes instead.
+            forward(&client, &server, round_trip / 2, round_trip);
+            forward(&server, &client, round_trip / 2, Duration::ZERO);
         }
     });
     address
 }
 
-fn hand_on(from: &TcpStream, to: &TcpStream, delay: Duration, first: Duration) {
+fn forward(from: &TcpStream, to: &TcpStream, delay: Duration, first: Duration) {
     let (mut from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
     let (sender, receiver) = channel();
     let begun = Instant::now() + first;

@@ -29,9 +29,9 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// Writes its arguments and the body of a pull request into files. It knows of the
-/// pull request 7 once it has been asked to make one, until it is asked to close it,
-/// and whether it merges itself; and `9`, which somebody has opened from a fork.
+/// A fake `gh`. Records its arguments and the body of a pull request in files. `create`
+/// opens pull request 7, `close` closes it, and `merge` turns automatic merging on or
+/// off. Pull request 9 is from a fork: a list that does not leave out forks returns it.
 pub const GH: &str = r#"#!/usr/bin/env bash
 set -eu
 printf '%s\n' "$*" >>"$GH_LOG"
@@ -97,10 +97,10 @@ impl Workspace {
         Outcome::of(&mut self.command(arguments))
     }
 
-    /// `nix-oci-hashes` here, with a home that has nothing in it and without
-    /// what the environment says of certificates, credentials and proxies.
+    /// `nix-oci-hashes` here, with a home that does not exist, and without the
+    /// environment variables for certificates, credentials and proxies.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        // A benchmark measures what has been built for release.
+        // Benchmarks set this to the release build.
         let program = std::env::var_os("NIX_OCI_HASHES_COMMAND");
         let built = env!("CARGO_BIN_EXE_nix-oci-hashes");
         let mut command = Command::new(program.unwrap_or_else(|| built.into()));
@@ -155,19 +155,20 @@ impl Outcome {
         Self {
             code: status.code(),
             stdout: String::from_utf8(stdout).unwrap(),
-            // Nix quotes its input without escapes.
+            // Nix prints its input unescaped, so this may not be UTF-8.
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
         }
     }
 
-    /// Asserts that it ended with `code`, and passes itself on.
+    /// Asserts that the exit code is `code`, and returns the outcome.
     #[track_caller]
     pub fn code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
         self
     }
 
-    /// Asserts that standard error is one line, `error: ` and `message` in it.
+    /// Asserts that standard error is one line that starts with `error: ` and contains
+    /// `message`, and that standard output is empty.
     #[track_caller]
     pub fn error(self, message: &str) -> Self {
         assert_eq!(self.stderr.lines().count(), 1, "{self:#?}");
@@ -183,14 +184,15 @@ pub fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What the committed table has now: refreshes move it, unattended, and must not
-/// break a test.
+/// The committed table. Automatic refreshes change its digests, so tests must read them
+/// from here.
 pub fn committed_table() -> serde_json::Value {
     let table = std::fs::read_to_string(project().join("digests.json")).unwrap();
     serde_json::from_str(&table).unwrap()
 }
 
-/// Its reference for `docker.io/nextcloud:34`: the index, or that of a platform.
+/// The pinned reference for `docker.io/nextcloud:34` in it: of the index, or of the
+/// manifest for a platform.
 pub fn nextcloud_34(platform: Option<&str>) -> String {
     let pin = &committed_table()["images"]["docker.io/nextcloud"]["34"];
     let digest = platform.map_or(&pin["digest"], |platform| &pin["platforms"][platform]);
@@ -217,7 +219,7 @@ impl Clone {
         let files = git(project(), &["ls-files", "-z", "-co", "--exclude-standard"]);
         for file in files.split_terminator('\0') {
             let (from, to) = (project().join(file), clone.path().join(file));
-            // One that was deleted may still be in the index.
+            // A deleted file may still be in git's index.
             if from.is_file() {
                 std::fs::create_dir_all(to.parent().unwrap()).unwrap();
                 std::fs::copy(from, to).unwrap();

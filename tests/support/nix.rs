@@ -52,7 +52,7 @@ impl Nix {
         Self::without_plugin().set("plugin-files", path.display())
     }
 
-    /// Nix as it comes.
+    /// Nix without the plugin.
     pub fn without_plugin() -> Self {
         let nix = Self {
             home: tempfile::tempdir().unwrap(),
@@ -63,14 +63,14 @@ impl Nix {
             .set("build-users-group", "")
     }
 
-    /// With one more setting.
+    /// Adds a setting.
     #[must_use]
     pub fn set(mut self, name: &str, value: impl std::fmt::Display) -> Self {
         self.config.push_str(&format!("{name} = {value}\n"));
         self
     }
 
-    /// Another program than the nix of PATH.
+    /// Runs `program` instead of the nix on PATH.
     #[must_use]
     pub fn running(mut self, program: impl Into<PathBuf>) -> Self {
         self.program = program.into();
@@ -104,7 +104,7 @@ impl Nix {
         self.command_of(&self.program)
     }
 
-    /// Another of Nix's programs, such as `nix-build`, set up likewise.
+    /// Another of Nix's programs, such as `nix-build`, with the same environment.
     pub fn command_of(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command
@@ -118,10 +118,10 @@ impl Nix {
         command
     }
 
-    /// The same program with a whole Nix of its own, in which things can be built.
+    /// Gives `command` a store and a state folder of its own, in which it can build.
     pub fn local(&self, mut command: Command) -> Command {
         let at = |name: &str| self.home().join("nix").join(name);
-        // Without its state, Nix looks for a daemon; and a daemon for itself.
+        // Unless its state folder exists, Nix connects to a daemon, and so does nix-daemon.
         std::fs::create_dir_all(at("var")).unwrap();
         command
             .env("NIX_STORE_DIR", at("store"))
@@ -131,7 +131,7 @@ impl Nix {
         command
     }
 
-    /// The store of its own, for programs that have to write to one.
+    /// A separate store, for programs that have to write to one.
     pub fn store(&self) -> PathBuf {
         self.home().join("store")
     }
@@ -156,8 +156,8 @@ impl Nix {
         serde_json::from_str(&outcome.stdout).unwrap()
     }
 
-    /// The message of an expression that fails, from `error: ` on. Later
-    /// versions print what led to it before.
+    /// The message of an expression that fails, after `error: `. Newer versions of Nix
+    /// print a trace before it.
     #[track_caller]
     pub fn error(&self, expression: &str) -> String {
         let outcome = self.eval(expression).code(1);
@@ -184,7 +184,7 @@ impl Nix {
     }
 }
 
-/// A `nix repl` that answers one expression after the other.
+/// A running `nix repl`, which evaluates one expression at a time.
 pub struct Repl {
     child: Child,
     stdin: ChildStdin,
@@ -197,10 +197,10 @@ impl Repl {
         Self::start(nix.command())
     }
 
-    /// A REPL of `command`, which is a `nix` without a verb.
+    /// Starts a REPL of `command`, a `nix` without a subcommand.
     pub fn start(mut command: Command) -> Self {
         command.args(["repl", "--store", "dummy://"]);
-        // Otherwise nothing is collected before hundreds of megabytes are used.
+        // By default the collector does not run before hundreds of megabytes are used.
         command.env("GC_INITIAL_HEAP_SIZE", "1000000");
         let mut child = command
             .stdin(Stdio::piped())
@@ -235,12 +235,12 @@ impl Repl {
         String::from_utf8_lossy(&printed).into_owned()
     }
 
-    /// Its process.
+    /// Its process ID.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// The memory that it has, in KiB.
+    /// Its resident memory, in KiB.
     pub fn resident(&self) -> u64 {
         let status = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(status).unwrap();
@@ -257,7 +257,7 @@ impl Drop for Repl {
     }
 }
 
-/// What follows the last `error: ` that begins a line.
+/// The text after the last `error: ` at the start of a line.
 fn message(stderr: &str) -> Option<String> {
     let mut found = None;
     let mut at = 0;

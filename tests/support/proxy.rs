@@ -1,19 +1,19 @@
-//! A proxy that leads every connection to one server, whatever host was meant: a
-//! test's own Docker Hub.
+//! A proxy that connects every client to one server, whichever host the client
+//! requests. With it, a registry on loopback can replace Docker Hub.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 
-/// Starts it on loopback and gives its URL. It ends with the process.
-pub fn leading_to(server: &str) -> String {
+/// Starts it on loopback, and returns its URL. It ends with the process.
+pub fn to_server(server: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let server = server.to_owned();
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
             let server = server.clone();
-            // Whoever is cut off sees it at once; there is nobody to tell here.
+            // Ignore errors: the client sees a closed connection.
             thread::spawn(move || tunnel(&client, &server));
         }
     });

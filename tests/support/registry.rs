@@ -20,7 +20,7 @@ pub struct Registry {
     pub address: String,
 }
 
-/// The name and the password that a guarded registry wants.
+/// The user name and the password of a guarded registry.
 pub const USER: (&str, &str) = ("me", "a secret");
 
 impl Registry {
@@ -34,8 +34,8 @@ impl Registry {
         )
     }
 
-    /// A second server over the same images, with TLS by a certificate
-    /// authority of its own, and with a password; and the authority's file.
+    /// Starts a second server over the same images, with TLS and a password. Also
+    /// returns the certificate file of its authority.
     pub fn guarded(&self) -> (Self, PathBuf) {
         let hash = bcrypt::hash(USER.1, 4).unwrap();
         let file = self.folder.path().join("htpasswd");
@@ -44,9 +44,9 @@ impl Registry {
         self.with_tls("guarded", "127.0.0.1", auth)
     }
 
-    /// A second server over the same images, with TLS in the name of `host`; and
-    /// the file of the authority that says so.
-    pub fn in_the_name_of(&self, host: &str) -> (Self, PathBuf) {
+    /// Starts a second server over the same images, with a TLS certificate for `host`.
+    /// Also returns the certificate file of its authority.
+    pub fn with_certificate_for(&self, host: &str) -> (Self, PathBuf) {
         self.with_tls("named", host, json!({}))
     }
 
@@ -79,7 +79,7 @@ impl Registry {
         if auth != json!({}) {
             config["auth"] = auth;
         }
-        // YAML includes JSON.
+        // JSON is valid YAML.
         let config_file = folder.path().join(format!("{name}.yml"));
         std::fs::write(&config_file, config.to_string()).unwrap();
         let log_file = folder.path().join(format!("{name}.log"));
@@ -128,9 +128,9 @@ impl Registry {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Every request so far that was no upload: `HEAD /v2/a/manifests/1`.
+    /// Every GET and HEAD request so far, such as `HEAD /v2/a/manifests/1`.
     pub fn requests(&self) -> Vec<String> {
-        // The log has lines of an access log in Apache's format among others.
+        // Among other lines, the log has an access log in Apache's format.
         let log = self.log();
         let requests = log.lines().filter_map(|line| {
             let (_, request) = line.split_once("] \"")?;
@@ -141,7 +141,7 @@ impl Registry {
         requests.collect()
     }
 
-    /// Pushes an image whose content is `text` and gives its digest.
+    /// Pushes an image whose content is `text`, and returns its digest.
     #[track_caller]
     pub fn push(&self, repository: &str, tag: &str, text: &str, platforms: &[&str]) -> String {
         let mut command = Command::new(project().join("scripts/push-image"));
@@ -151,8 +151,8 @@ impl Registry {
         Outcome::of(&mut command).code(0).stdout.trim().to_owned()
     }
 
-    /// Pushes indexes that differ in nothing but what they say of themselves:
-    /// each tag gets the one of its text.
+    /// Pushes an index for each tag. They differ only in an annotation, which is the
+    /// text that comes with the tag.
     pub fn push_many(&self, repository: &str, tags: &[(String, String)], platforms: &[&str]) {
         self.push(repository, "base", repository, platforms);
         run(async {

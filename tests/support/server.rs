@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 
 /// A response, and how it is sent.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct FakeResponse {
     status: u16,
     headers: Vec<(String, String)>,
     body: Bytes,
@@ -26,7 +26,7 @@ pub struct Answer {
     is_cut_off: bool,
 }
 
-impl Answer {
+impl FakeResponse {
     pub fn status(status: u16) -> Self {
         Self {
             status,
@@ -53,13 +53,13 @@ impl Answer {
         self
     }
 
-    /// Waits before it answers.
+    /// Sends the response after a delay.
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {
         Self { delay, ..self }
     }
 
-    /// Breaks the connection in the middle of the body.
+    /// Closes the connection in the middle of the body.
     #[must_use]
     pub fn cut_off(self) -> Self {
         Self {
@@ -96,16 +96,16 @@ impl Answer {
     }
 }
 
-/// A request.
+/// The parts of a received request that tests look at.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct ReceivedRequest {
     pub method: String,
     pub path: String,
     pub query: String,
     pub authorization: Option<String>,
 }
 
-impl Asked {
+impl ReceivedRequest {
     fn of(request: &Request<Incoming>) -> Self {
         let authorization = request.headers().get("authorization");
         Self {
@@ -117,8 +117,11 @@ impl Asked {
     }
 }
 
-/// Serves `answer` on loopback until the process ends.
-pub fn serve(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> SocketAddr {
+/// Starts a server on loopback that responds to each request with `answer`. Returns its
+/// address. The server runs until the process ends.
+pub fn serve(
+    answer: impl Fn(&ReceivedRequest) -> FakeResponse + Send + Sync + 'static,
+) -> SocketAddr {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -132,7 +135,7 @@ pub fn serve(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Socke
                 let _ = stream.set_nodelay(true);
                 let answer = Arc::clone(&answer);
                 let service = service_fn(move |request| {
-                    let answer = answer(&Asked::of(&request));
+                    let answer = answer(&ReceivedRequest::of(&request));
                     async move {
                         tokio::time::sleep(answer.delay).await;
                         Ok::<_, Infallible>(answer.response())
@@ -141,7 +144,7 @@ pub fn serve(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Socke
                 let connection = hyper::server::conn::http1::Builder::new()
                     .timer(TokioTimer::new())
                     .serve_connection(TokioIo::new(stream), service);
-                // A client that went away needs no answer.
+                // An error means that the client has closed the connection.
                 tokio::spawn(async move { connection.await.is_ok() });
             }
         });

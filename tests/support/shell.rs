@@ -1,27 +1,27 @@
-//! A shell with what the documentation takes for granted.
+//! A shell with the programs and the registry that the documentation's commands use.
 //!
-//! Docker Hub is a registry on loopback. What only nixpkgs could build, `nix run`
-//! and `nix build`, is what cargo has built.
+//! A registry on loopback replaces Docker Hub. `nix run` and `nix build` would need
+//! nixpkgs; here they use the programs that cargo has built.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::docs::{ADDRESS, Around, Block, of_kind};
+use super::docs::{ADDRESS, Block, BlockEnvironment, blocks_of_kind};
 use super::nix::loader;
 use super::registry::Registry;
 use super::{Outcome, Workspace, git, project, proxy};
 
 pub struct Shell {
-    pub around: Around,
+    pub environment: BlockEnvironment,
     pub bin: Workspace,
     proxy: String,
     authority: PathBuf,
     _registries: [Registry; 2],
 }
 
-/// `nix`, but for what only nixpkgs could build. 2.8 updates one input by another
-/// name.
+/// A wrapper of `nix`. `run` and `build` use the programs that cargo has built. Nix 2.8
+/// has another command to update one input.
 const NIX: &str = r#"#!/usr/bin/env bash
 set -eu
 case "$1" in
@@ -49,7 +49,7 @@ fi
 exec "$REAL_NIX" "${arguments[@]}" --offline
 "#;
 
-/// Whether there is such a target: continuous integration runs them themselves.
+/// Checks only that the target exists. Continuous integration runs the targets.
 const MAKE: &str = r#"#!/usr/bin/env bash
 exec /usr/bin/env -u MAKEFLAGS -u MAKELEVEL "$REAL_MAKE" --dry-run -C "$PROJECT" "$1" >/dev/null
 "#;
@@ -94,7 +94,7 @@ impl Shell {
                 registry.push(repository, tag, &text, &platforms);
             }
         }
-        let (hub, authority) = registry.in_the_name_of("registry-1.docker.io");
+        let (hub, authority) = registry.with_certificate_for("registry-1.docker.io");
         let bin = Workspace::new();
         std::os::unix::fs::symlink(
             env!("CARGO_BIN_EXE_nix-oci-hashes"),
@@ -102,9 +102,9 @@ impl Shell {
         )
         .unwrap();
         let shell = Self {
-            around: Around::new(),
+            environment: BlockEnvironment::new(),
             bin,
-            proxy: proxy::leading_to(&hub.address),
+            proxy: proxy::to_server(&hub.address),
             authority,
             _registries: [hub, registry],
         };
@@ -127,7 +127,7 @@ impl Shell {
             let outcome = Outcome::of(Command::new("sh").args(["-c", &script])).code(0);
             outcome.stdout.trim().to_owned()
         };
-        let nix = &self.around.nix;
+        let nix = &self.environment.nix;
         let mut command = nix.local(nix.command_of("bash"));
         let path = std::env::var("PATH").unwrap();
         command
@@ -140,24 +140,24 @@ impl Shell {
             .env("COMMAND", env!("CARGO_BIN_EXE_nix-oci-hashes"))
             .env("PLUGIN", loader().with_file_name("../../.."))
             .env("ADDRESS", ADDRESS)
-            .env("CLONE", self.around.clone_url())
+            .env("CLONE", self.environment.clone_url())
             .env("HTTPS_PROXY", &self.proxy)
             .env("SSL_CERT_FILE", &self.authority)
             .env("GIT_CONFIG_NOSYSTEM", "1");
         command
     }
 
-    /// A folder as somebody has it who reads that page.
+    /// A folder with the files that a reader of the block's page has.
     pub fn folder(&self, block: &Block) -> Workspace {
         let folder = Workspace::new();
         git(&folder.path(""), &["init", "-q"]);
         if block.text.contains("flake init") {
             return folder;
         }
-        let flake = of_kind("nix")
+        let flake = blocks_of_kind("nix")
             .into_iter()
             .find(|block| block.text.contains("outputs ="));
-        let flake = self.around.with_inputs(&flake.unwrap().text);
+        let flake = self.environment.with_inputs(&flake.unwrap().text);
         folder.write("flake.nix", flake);
         let compose = "services:\n  web:\n    image: docker.io/caddy:2.11\n";
         for name in ["docker-compose.yml", "compose.yaml"] {
@@ -169,7 +169,7 @@ impl Shell {
             "{ image = \"docker.io/grafana/grafana:13\"; }\n",
         );
         if !block.text.contains(" add ") {
-            let images = of_kind("json")
+            let images = blocks_of_kind("json")
                 .into_iter()
                 .find(|b| b.page == "docs/images-json.md");
             folder.write("images.json", images.unwrap().text);

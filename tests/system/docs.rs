@@ -1,9 +1,9 @@
-//! The documentation: its links, and its Nix blocks, evaluated as they stand.
-use crate::support::docs::{Around, blocks, of_kind, pages};
+//! Checks the links of the documentation, and evaluates its Nix blocks unchanged.
+use crate::support::docs::{BlockEnvironment, blocks, blocks_of_kind, pages};
 use crate::support::{project, without_digests};
 
 #[test]
-fn every_block_says_of_what_kind_it_is() {
+fn every_block_has_a_known_kind() {
     let mut shell = 0;
     for block in blocks() {
         let known = ["console", "ini", "json", "nix", "sh", "text", "yaml"];
@@ -19,7 +19,7 @@ fn every_block_says_of_what_kind_it_is() {
 }
 
 #[test]
-fn links_lead_to_pages_and_headings() {
+fn links_point_to_existing_pages_and_headings() {
     for page in pages() {
         let text = std::fs::read_to_string(project().join(&page)).unwrap();
         for link in text.split("](").skip(1) {
@@ -60,8 +60,8 @@ fn anchor(heading: &str) -> String {
 
 #[test]
 fn nix_blocks_evaluate_to_what_they_say() {
-    let around = Around::new();
-    let blocks = of_kind("nix");
+    let environment = BlockEnvironment::new();
+    let blocks = blocks_of_kind("nix");
     assert!(blocks.len() > 15);
     for block in blocks {
         let name = block.name();
@@ -72,9 +72,9 @@ fn nix_blocks_evaluate_to_what_they_say() {
             _ => (&*block.text, None),
         };
         let value = if text.contains("outputs =") {
-            around.value_of_flake(text)
+            environment.value_of_flake(text)
         } else {
-            around.value_of(text)
+            environment.value_of(text)
         };
         let printed = value.to_string();
         if let Some(answer) = answer {

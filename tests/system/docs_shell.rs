@@ -1,5 +1,5 @@
-//! The shell blocks and consoles of the documentation, run as they stand.
-use crate::support::docs::of_kind;
+//! Runs the shell blocks and consoles of the documentation unchanged.
+use crate::support::docs::blocks_of_kind;
 use crate::support::shell::Shell;
 use crate::support::{Clone, Outcome, git, without_digests};
 
@@ -7,14 +7,14 @@ use crate::support::{Clone, Outcome, git, without_digests};
 fn shell_blocks_run() {
     let shell = Shell::new();
     let clone = Clone::of_the_project();
-    let own_table = of_kind("sh");
+    let own_table = blocks_of_kind("sh");
     let own_table = own_table
         .iter()
         .find(|b| b.page == "docs/your-own-table.md");
     let own_table = shell.folder(own_table.unwrap());
-    for block in of_kind("sh") {
+    for block in blocks_of_kind("sh") {
         println!("{}", block.name());
-        // On these pages one block goes on from what the other has made.
+        // The blocks of these pages build on each other, so they share a folder.
         let fresh = shell.folder(&block);
         let folder = match &*block.page {
             "CONTRIBUTING.md" => clone.path(),
@@ -22,12 +22,12 @@ fn shell_blocks_run() {
             _ => &fresh.path(""),
         };
         let mut command = shell.command(folder, &block.text);
-        // The owner of a clone has configured a name in git.
+        // A user has configured a name in git.
         command.env("GIT_CONFIG_GLOBAL", shell.bin.path("gitconfig"));
         let outcome = Outcome::of(&mut command);
         assert_eq!(outcome.code, Some(0), "{}: {outcome:#?}", block.name());
     }
-    // What the last page has made is used as it says.
+    // The blocks of docs/your-own-table.md have pinned these images.
     let table = own_table.read("digests.json");
     assert!(
         table.contains("\"docker.io/nextcloud\"") && table.contains("\"2.11\""),
@@ -41,7 +41,7 @@ fn shell_blocks_run() {
 #[test]
 fn consoles_show_the_printed_lines_and_exit_codes() {
     let shell = Shell::new();
-    for block in of_kind("console") {
+    for block in blocks_of_kind("console") {
         let name = block.name();
         let folder = shell.folder(&block);
         for part in block.text.split("$ ").skip(1) {

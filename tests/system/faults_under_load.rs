@@ -1,15 +1,17 @@
-//! A thousand images of a registry that fails one answer in five: what can be had
-//! is in the table, the rest is reported, and nothing that is wrong.
+//! Refreshes a thousand images from a registry in which one response in five is a fault.
+//!
+//! The table must have every tag that the registry can serve, and no wrong digest. Every
+//! other tag must be reported.
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::support::crowd::{Crowd, Served};
+use crate::support::crowd::{SimulatedRegistry, Simulation};
 use crate::support::{Outcome, Workspace};
 use serde_json::Value;
 
 #[test]
 fn available_images_are_pinned_and_the_rest_is_reported() {
-    let served = Crowd {
+    let served = Simulation {
         images: 1000,
         tags: 3,
         latency: Duration::ZERO,
@@ -35,15 +37,15 @@ fn available_images_are_pinned_and_the_rest_is_reported() {
     for number in 0..1000 {
         let image = served.image(number);
         for tag in 0..3 {
-            let pin = &table["images"][&image][Served::tag(tag)];
+            let pin = &table["images"][&image][SimulatedRegistry::tag(tag)];
             if pin.is_null() {
                 missing += 1;
                 assert!(
-                    served.is_spoilt(number, tag),
+                    served.has_permanent_fault(number, tag),
                     "{image}, tag {tag}: it could be had"
                 );
-                let is_told = failed.contains(&*image) || gone.contains(&*image);
-                assert!(is_told, "{image}: its failure is not reported");
+                let is_reported = failed.contains(&*image) || gone.contains(&*image);
+                assert!(is_reported, "{image}: its failure is not reported");
             } else {
                 pinned += 1;
                 assert_eq!(pin["digest"], served.digest(number, tag), "{image}");

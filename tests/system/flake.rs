@@ -1,5 +1,5 @@
-//! The flake as its users have it: without nixpkgs, which evaluates to what
-//! needs none; and the NixOS module, with a stand-in for what it takes of nixpkgs.
+//! The outputs of the flake that evaluate without nixpkgs, and the NixOS module with a
+//! stand-in for nixpkgs.
 use crate::support::nix::{Nix, literal};
 use crate::support::registry::Registry;
 use crate::support::{Clone, Outcome, Workspace, committed_table, nextcloud_34, project};
@@ -22,7 +22,7 @@ fn value(clone: &Clone, arguments: &[&str]) -> Value {
 const AMD64: Option<&str> = Some("linux/amd64");
 
 #[test]
-fn the_commands_of_the_seed_work_offline_and_without_nixpkgs() {
+fn the_tree_of_references_evaluates_offline_and_without_nixpkgs() {
     let clone = Clone::of_the_project();
     let images = value(&clone, &[".#ociHashes", "--apply", "builtins.attrNames"]);
     assert!(
@@ -55,7 +55,7 @@ fn the_commands_of_the_seed_work_offline_and_without_nixpkgs() {
 }
 
 #[test]
-fn every_pin_is_in_the_tree_and_is_what_a_lookup_says() {
+fn the_tree_has_every_pin_and_agrees_with_lookups() {
     let clone = Clone::of_the_project();
     let tree = value(&clone, &[".#ociHashes"]);
     let call = "lib: builtins.mapAttrs (image: builtins.mapAttrs (tag:
@@ -101,7 +101,7 @@ fn the_lib_answers_in_pure_evaluation() {
 }
 
 #[test]
-fn what_other_functions_pull_is_named_in_full() {
+fn pull_args_have_the_full_name_and_the_platform() {
     let clone = Clone::of_the_project();
     let arm64 = nextcloud_34(Some("linux/arm64"));
     let (_, digest) = arm64.split_once('@').unwrap();
@@ -127,7 +127,7 @@ fn one_input_is_locked() {
     let lock: Value = serde_json::from_str(include_str!("../../flake.lock")).unwrap();
     let inputs = lock["nodes"]["root"]["inputs"].as_object().unwrap();
     assert_eq!(inputs.keys().collect::<Vec<_>>(), ["nixpkgs"]);
-    // Nix itself finds nothing to lock anew.
+    // Nix does not have to update the lock file.
     let clone = Clone::of_the_project();
     let nix = Nix::without_plugin().set("experimental-features", "nix-command flakes");
     let mut command = nix.local(nix.command());
@@ -142,8 +142,8 @@ fn one_input_is_locked() {
     Outcome::of(&mut command).code(0);
 }
 
-/// What the module makes of a configuration: its `settings`, the messages of the
-/// assertions that have `failed`, or the `images` of the containers.
+/// The result of a configuration with the module: its `settings`, the messages of the
+/// `failed` assertions, or the `images` of the containers.
 fn nixos(what: &str, configuration: &str, more: &str) -> Value {
     Nix::without_plugin().value(&format!(
         "(import {0}/tests/nix/nixos.nix {{
@@ -180,7 +180,7 @@ fn a_pin_sets_the_image_for_the_platform_of_the_host() {
 }
 
 #[test]
-fn a_table_of_ones_own_is_that_of_every_pin() {
+fn a_custom_table_replaces_the_default_one() {
     let digest = format!("sha256:{}", "1".repeat(64));
     let table = json!({ "version": 1, "images": { "docker.io/a": { "1": { "digest": digest } } } });
     let table = format!(
@@ -277,7 +277,7 @@ fn the_plugin_goes_into_nix_conf_with_its_settings() {
     assert_eq!(settings["oci-hash-resolve"], json!(true));
     assert_eq!(settings["oci-hash-registries"], json!(["ghcr.io"]));
     assert_eq!(settings["oci-hash-timeout"], json!(5));
-    // In the store, so that it goes with the system.
+    // The table is copied to the store, so that it is part of the system.
     let digests = settings["oci-hash-digests"].as_str().unwrap();
     assert!(digests.ends_with("-digests.json"), "{digests}");
 }
@@ -322,7 +322,7 @@ fn the_template_is_pinned() {
 }
 
 #[test]
-fn the_template_is_what_flake_init_gives() {
+fn flake_init_copies_the_template() {
     let clone = Clone::of_the_project();
     let nix = Nix::without_plugin().set("experimental-features", "nix-command flakes");
     let folder = nix.home().join("machine");
@@ -341,10 +341,10 @@ fn the_template_is_what_flake_init_gives() {
     }
 }
 
-/// The NixOS test itself wants nixpkgs and a virtual machine; the digests that
-/// it pins its image by are looked at here.
+/// The NixOS test needs nixpkgs and a virtual machine. This checks only the digests that
+/// it pins.
 #[test]
-fn the_image_of_the_nixos_test_has_the_digests_that_it_is_pinned_by() {
+fn the_image_of_the_nixos_test_has_the_pinned_digests() {
     let registry = Registry::start();
     let image = Nix::without_plugin().value(&format!(
         "import {}/nix/empty-image.nix {{ os = \"linux\"; arch = \"amd64\"; }} \"first\"",

@@ -1,4 +1,4 @@
-//! The loader: the plugin that never breaks nix.
+//! The loader opens the build that matches the running Nix, and never breaks nix.
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use crate::support::Outcome;
 use crate::support::nix::{Nix, builds, loader};
 use tempfile::TempDir;
 
-/// The loader in a temporary tree, with the files beside it.
+/// A copy of the loader in a temporary tree, to which tests add builds.
 struct Tree(TempDir);
 
 impl Tree {
@@ -28,21 +28,21 @@ impl Tree {
         self.0.path().join("lib/nix-oci-hashes")
     }
 
-    /// Puts the build for the running Nix there, named as for `version`.
+    /// Adds the build for the running Nix under the file name for `version`.
     fn add(&self, version: &str) -> PathBuf {
         let to = self.builds().join(format!("nix-{version}.so"));
         fs::copy(fitting(), &to).unwrap();
         to
     }
 
-    /// Evaluates with the loader: nix always answers.
+    /// Evaluates with the loader, and asserts that nix succeeds.
     #[track_caller]
     fn eval(&self, expression: &str) -> Outcome {
         let nix = Nix::with_plugin_files(&self.loader());
         nix.eval(expression).code(0)
     }
 
-    /// The one warning with which the plugin steps aside.
+    /// The one warning of a loader that opens no build. The builtin is then missing.
     #[track_caller]
     fn warning(&self) -> String {
         let outcome = self.eval("1+1");
@@ -98,7 +98,7 @@ fn the_build_for_the_running_nix_is_opened() {
     let tree = Tree::new();
     tree.add(&running());
     tree.works();
-    // Whatever else there is.
+    // Other files in the folder do not matter.
     tree.add("1.99.0");
     tree.add("99.1.0");
     fs::write(tree.builds().join("README"), "").unwrap();
@@ -107,24 +107,24 @@ fn the_build_for_the_running_nix_is_opened() {
 }
 
 #[test]
-fn a_build_of_the_same_series_will_do() {
+fn a_build_of_the_same_series_is_opened() {
     let tree = Tree::new();
     tree.add(&sibling("77"));
     tree.works();
-    // One that does not open is passed over for the next.
+    // A build that does not open is skipped.
     fs::write(tree.builds().join(format!("nix-{}.so", running())), "x").unwrap();
     fs::write(tree.builds().join(format!("nix-{}.so", sibling("78"))), "x").unwrap();
     tree.works();
 }
 
 #[test]
-fn where_no_build_fits_the_plugin_steps_aside() {
+fn without_a_fitting_build_the_loader_warns_and_omits_the_builtin() {
     let tree = Tree::new();
     let running = running();
     assert!(tree.warning().contains(&format!("the running Nix {running} has no fitting build of the plugin (there: none at all); builtins.ociHash is left out; install")));
     tree.add("2.7.0");
     tree.add("99.1.0");
-    // Of another flavour, its version is another matter.
+    // A build for another flavour does not fit, even with the same version.
     fs::copy(fitting(), tree.builds().join(format!("lix-{running}.so"))).unwrap();
     fs::copy(
         fitting(),
@@ -139,7 +139,7 @@ fn where_no_build_fits_the_plugin_steps_aside() {
 }
 
 #[test]
-fn builds_that_cannot_be_opened_are_no_harm() {
+fn builds_that_cannot_be_opened_only_cause_a_warning() {
     let tree = Tree::new();
     let build = tree.add(&running());
     let size = fs::metadata(&build).unwrap().len();
@@ -153,7 +153,7 @@ fn builds_that_cannot_be_opened_are_no_harm() {
             "{length}: {warning}"
         );
     }
-    // Of another machine: the same file, with other words for it.
+    // ELF headers of a 32-bit file, of an AArch64 file, and of no ELF file.
     for (at, byte, reason) in [
         (4, 1, "it is for another kind of machine"),
         (18, 0xb7, "cannot be opened: "),
@@ -172,7 +172,7 @@ fn builds_that_cannot_be_opened_are_no_harm() {
     fs::create_dir(&build).unwrap();
     assert!(tree.warning().contains("it is no file"));
     fs::remove_dir(&build).unwrap();
-    // A pipe that nobody writes to would be waited for.
+    // Opening a pipe would block until somebody writes to it.
     Outcome::of(Command::new("mkfifo").arg(&build)).code(0);
     assert!(tree.warning().contains("it is no file"));
 }
@@ -186,7 +186,7 @@ fn an_unreadable_build_is_skipped() {
         assert!(tree.warning().contains("it cannot be read"));
         return;
     }
-    // Root reads everything, unless it lays that right down.
+    // Root can read every file, unless it drops the capabilities for that.
     let nix = Nix::with_plugin_files(&tree.loader());
     let rights = "-dac_override,-dac_read_search";
     let mut command = nix.command_of("setpriv");
@@ -201,9 +201,9 @@ fn an_unreadable_build_is_skipped() {
 }
 
 #[test]
-fn a_misfit_is_found_when_it_is_opened() {
+fn a_build_with_an_undefined_symbol_only_causes_a_warning() {
     let tree = Tree::new();
-    // What another version of Nix has and this has not: a function, and a variable.
+    // A function and a variable that the running Nix does not have.
     for source in [
         "extern void not_in_this_nix(void); void f(void) { not_in_this_nix(); }",
         "extern int not_in_this_nix; int f(void) { return not_in_this_nix; }",
@@ -235,7 +235,7 @@ fn the_folder_of_the_loader_may_be_named_and_links_are_followed() {
 }
 
 #[test]
-fn a_build_works_by_itself() {
+fn a_build_works_without_the_loader() {
     let nix = Nix::with_plugin_files(&fitting());
     let outcome = nix.eval("builtins.ociHash \"nextcloud:34\"").code(0);
     assert!(outcome.stdout.contains("docker.io/nextcloud:34@sha256:"));
@@ -243,7 +243,7 @@ fn a_build_works_by_itself() {
 }
 
 #[test]
-fn the_loader_needs_nothing_of_nix() {
+fn the_loader_does_not_link_to_nix() {
     let symbols = Outcome::of(Command::new("nm").arg("-D").arg(loader())).code(0);
     for line in symbols.stdout.lines() {
         assert!(!line.contains("nix3") && !line.contains("_ZN"), "{line}");

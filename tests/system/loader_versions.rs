@@ -1,12 +1,11 @@
-//! The loader and the builds on two versions of Nix, neither of which a misfit
-//! may break.
+//! The loader on two versions of Nix. A build for one version must not break the other.
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::Outcome;
 use crate::support::nix::{Nix, builds, loader};
 
-/// Both of them, by their programs.
+/// The programs of the two versions.
 fn both() -> [PathBuf; 2] {
     let other = std::env::var_os("NIX_OCI_HASHES_OTHER_NIX").expect(
         "NIX_OCI_HASHES_OTHER_NIX names a second nix; run the tests with 'make test-nix26'",
@@ -38,7 +37,7 @@ fn one_tree_serves_both() {
 }
 
 #[test]
-fn the_build_of_one_steps_aside_in_the_other() {
+fn the_build_for_one_is_rejected_in_the_other() {
     let [here, other] = both();
     for (running, built) in [(&here, &other), (&other, &here)] {
         let (running_version, built_version) = (version(running), version(built));
@@ -60,7 +59,7 @@ fn the_build_of_one_steps_aside_in_the_other() {
                  or take it out of 'plugin-files' in nix.conf\n"
             )
         );
-        // Even where the file lies about what it is.
+        // Even if the file name claims the running version.
         fs::copy(&build, folder.join(format!("nix-{running_version}.so"))).unwrap();
         let outcome = eval(running, &plugin, "1+1");
         assert_eq!(outcome.stdout.trim(), "2");
@@ -73,7 +72,7 @@ fn the_build_of_one_steps_aside_in_the_other() {
 }
 
 #[test]
-fn a_nix_that_is_linked_statically_goes_on() {
+fn a_statically_linked_nix_keeps_working() {
     // The nix of Debian 13, beside the one that the tests run.
     let path = std::env::var_os("PATH").unwrap();
     let program = std::env::split_paths(&path)
@@ -85,7 +84,7 @@ fn a_nix_that_is_linked_statically_goes_on() {
     assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:#?}");
     assert!(
         outcome.stderr.starts_with(
-            "warning: nix-oci-hashes: this nix does not tell its version, as one that is linked statically, so none of the plugin's builds ("
+            "warning: nix-oci-hashes: the version of the running nix is unknown, as when it is linked statically, so none of the plugin's builds ("
         ),
         "{outcome:#?}"
     );

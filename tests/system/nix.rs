@@ -8,7 +8,7 @@ fn every_lookup_case_holds() {
     let nix = Nix::with_plugin();
     let path = project().join("tests/cases/lookup.json");
     let cases: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-    // A string argument asks the built-in table, so it goes into a set here.
+    // A string is looked up in the built-in table; only a set can name another table.
     let call = |filter: &str| {
         format!(
             "let file = builtins.fromJSON (builtins.readFile {});
@@ -33,7 +33,7 @@ fn every_lookup_case_holds() {
 }
 
 #[test]
-fn a_string_asks_the_built_in_table() {
+fn a_string_is_looked_up_in_the_built_in_table() {
     let nix = Nix::with_plugin();
     let reference = nextcloud_34(None);
     assert_eq!(
@@ -249,7 +249,7 @@ fn bad_arguments_are_clear_errors() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_a_clear_error() {
+fn bytes_that_are_not_utf8_are_a_clear_error() {
     let nix = Nix::with_plugin();
     for (name, expression, message) in [
         (
@@ -284,7 +284,7 @@ fn bytes_that_are_no_text_are_a_clear_error() {
 }
 
 #[test]
-fn what_a_thunk_throws_passes_through() {
+fn errors_thrown_by_an_argument_pass_through() {
     let nix = Nix::with_plugin();
     for argument in [
         "(throw \"mine\")",
@@ -299,7 +299,7 @@ fn what_a_thunk_throws_passes_through() {
             json!(false)
         );
     }
-    // `abort` is not caught, with the builtin in between neither.
+    // `tryEval` does not catch `abort`, even with the builtin in between.
     let error = nix
         .error("builtins.tryEval (builtins.ociHash { image = \"a\"; digests = abort \"mine\"; })");
     assert!(
@@ -309,7 +309,7 @@ fn what_a_thunk_throws_passes_through() {
 }
 
 #[test]
-fn errors_stand_at_the_callers_position_and_are_caught() {
+fn errors_have_the_callers_position_and_can_be_caught() {
     let nix = Nix::with_plugin();
     let file = nix.home().join("configuration.nix");
     std::fs::write(
@@ -378,7 +378,7 @@ fn nothing_but_the_builtin_is_added() {
 }
 
 #[test]
-fn the_page_of_the_builtin_shows_what_nix_says() {
+fn the_page_of_the_builtin_shows_the_real_error() {
     let nix = Nix::with_plugin();
     let page = std::fs::read_to_string(project().join("docs/builtin.md")).unwrap();
     let error = page.lines().find_map(|line| line.strip_prefix("error: "));

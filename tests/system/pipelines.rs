@@ -1,15 +1,15 @@
-//! What keeps a table fresh: the workflows, the pipeline and the timer of the
-//! documentation and of this repository, run step by step.
+//! Runs the automatic refreshes of the documentation and of this repository step by
+//! step: the workflows, the GitLab pipeline and the timer.
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::support::docs::{ADDRESS, of_kind};
+use crate::support::docs::{ADDRESS, blocks_of_kind};
 use crate::support::shell::Shell;
 use crate::support::{Outcome, Workspace, git, project};
 
-/// A repository with the files of `shell`, at `main`, and where it is pushed to.
+/// A repository at `main` with the files of `shell`, and the repository that it pushes to.
 fn repository(shell: &Shell) -> (Workspace, PathBuf) {
-    let clone = of_kind("sh");
+    let clone = blocks_of_kind("sh");
     let clone = clone.iter().find(|block| block.page == "docs/refresh.md");
     let clone = shell.folder(clone.unwrap());
     let origin = clone.path(".git/origin.git");
@@ -26,7 +26,7 @@ fn repository(shell: &Shell) -> (Workspace, PathBuf) {
     (clone, origin)
 }
 
-/// That `branch` of `origin` has a table more than `main` had.
+/// Asserts that the last commit of `branch` in `origin` changes only the table.
 #[track_caller]
 fn assert_refreshed(origin: &Path, branch: &str) {
     let message = git(origin, &["log", "-1", "--format=%s", branch]);
@@ -40,8 +40,10 @@ fn assert_refreshed(origin: &Path, branch: &str) {
 #[test]
 fn the_timer_refreshes_and_pushes() {
     let shell = Shell::new();
-    let timer = of_kind("nix").into_iter().find(|b| b.page == "docs/ci.md");
-    let timer = shell.around.value_of(&timer.unwrap().text);
+    let timer = blocks_of_kind("nix")
+        .into_iter()
+        .find(|b| b.page == "docs/ci.md");
+    let timer = shell.environment.value_of(&timer.unwrap().text);
     let script = timer["systemd"]["services"]["refresh-pins"]["script"].as_str();
     let (clone, origin) = repository(&shell);
     let identity = &timer["systemd"]["services"]["refresh-pins"]["environment"];
@@ -77,7 +79,7 @@ fn scripts(text: &str) -> Vec<String> {
         else {
             continue;
         };
-        // The other keys of the step stand less far in.
+        // The other keys of the step are indented less than the script.
         let inner = lines.get(i + 1).map_or(0, |below| indent(below));
         let below = lines[i + 1..]
             .iter()
@@ -97,7 +99,7 @@ fn the_workflow_of_the_page_proposes_what_has_changed() {
     let shell = Shell::new();
     shell.executable("gh", crate::support::GH);
     let (clone, origin) = repository(&shell);
-    let workflow = of_kind("yaml").into_iter().next().unwrap();
+    let workflow = blocks_of_kind("yaml").into_iter().next().unwrap();
     let steps = scripts(&workflow.text);
     assert_eq!(steps.len(), 3);
     for _ in 0..2 {
@@ -121,8 +123,8 @@ fn the_workflow_of_the_page_proposes_what_has_changed() {
     assert_eq!(asked.matches("pr edit 7").count(), 1, "{asked}");
 }
 
-/// The steps of the three jobs, in one folder: what they hand to each other keeps
-/// its path.
+/// Runs the steps of the three jobs in one folder: the files that one job passes to the
+/// next keep their paths.
 #[test]
 fn the_workflow_of_this_repository_proposes_what_has_changed() {
     let shell = Shell::new();
@@ -198,7 +200,7 @@ fn the_pipeline_of_gitlab_proposes_what_has_changed() {
     };
     run(ask, "1");
     run(ask, "2");
-    // One shell for all lines of a job, as GitLab has it.
+    // GitLab runs all lines of a job in one shell.
     run(&propose.join("\n"), "1");
     assert_refreshed(&origin, "refresh");
     let body = git(&origin, &["log", "-1", "--format=%b", "refresh"]);

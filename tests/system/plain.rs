@@ -1,4 +1,4 @@
-//! The lookup in plain Nix, without the plugin and with it.
+//! The lookup in plain Nix, with and without the plugin.
 use std::path::PathBuf;
 
 use crate::support::nix::{Nix, literal};
@@ -16,7 +16,7 @@ fn cases() -> (PathBuf, Value) {
     (path, cases)
 }
 
-/// `filter`, with the lookup of plain Nix in scope.
+/// An expression that evaluates `filter` with the lookup of plain Nix in scope.
 fn with_lookup(filter: &str) -> String {
     format!(
         "let
@@ -32,7 +32,7 @@ fn with_lookup(filter: &str) -> String {
     )
 }
 
-/// `filter`, with the flake's `lib` and the file of the cases in scope.
+/// An expression that evaluates `filter` with the flake's `lib` and the cases in scope.
 fn with_lib(filter: &str) -> String {
     let project = project().display();
     let (path, _) = cases();
@@ -45,8 +45,8 @@ fn with_lib(filter: &str) -> String {
     )
 }
 
-/// An error as plain Nix writes it: with `?` for all but printable ASCII.
-/// How many of them there are is not compared.
+/// An error as plain Nix writes it: `?` replaces everything but printable ASCII. A run of
+/// `?` becomes one, so that its length is not compared.
 fn in_plain_nix(error: &str) -> String {
     let mut plain = String::new();
     let mut rest = error;
@@ -70,7 +70,7 @@ fn in_plain_nix(error: &str) -> String {
     plain
 }
 
-/// Whether plain Nix says what Rust says.
+/// Whether the results of plain Nix and of Rust are the same.
 fn agrees(plain: &Value, rust: &Value) -> bool {
     match (plain["error"].as_str(), rust["error"].as_str()) {
         (Some(plain), Some(rust)) => plain == rust || in_plain_nix(plain) == in_plain_nix(rust),
@@ -96,7 +96,7 @@ fn every_lookup_case_holds() {
 }
 
 #[test]
-fn the_flakes_lib_says_the_same_with_and_without_the_plugin() {
+fn the_flakes_lib_answers_the_same_with_and_without_the_plugin() {
     let (_, cases) = cases();
     let answers =
         with_lib("map (c: if c ? answer then lib.ociHash c.argument else null) file.cases");
@@ -106,7 +106,7 @@ fn the_flakes_lib_says_the_same_with_and_without_the_plugin() {
     for (i, case) in cases["cases"].as_array().unwrap().iter().enumerate() {
         if let Value::String(error) = &case["error"] {
             errors += 1;
-            // The texts of all of them are compared without an error of Nix.
+            // A process for each error is slow. `every_lookup_case_holds` compares all texts.
             if errors % 7 == 0 {
                 let call = with_lib(&format!(
                     "lib.ociHash (builtins.elemAt file.cases {i}).argument"
@@ -281,7 +281,7 @@ fn lib_parses_references_and_platforms() {
     );
 }
 
-/// Arguments that nearly make sense, as people mistype them.
+/// Arguments that are almost valid, as users mistype them.
 fn argument() -> impl Strategy<Value = Map<String, Value>> {
     let image = prop_oneof![
         4 => "(docker\\.io/|)(nextcloud|plexinc/pms-docker|vaultwarden/server|gitlab/gitlab-ce)",
@@ -338,8 +338,8 @@ fn argument() -> impl Strategy<Value = Map<String, Value>> {
         })
 }
 
-/// What Rust says, which hears of the attributes in the order of the builtin.
-fn said_by_rust(argument: &Map<String, Value>, table: &Table) -> Value {
+/// The result of Rust, which gets the attributes in the order of the builtin.
+fn result_of_rust(argument: &Map<String, Value>, table: &Table) -> Value {
     let query = Query::from_attributes(
         ["image", "version", "variant", "platform"]
             .into_iter()
@@ -376,7 +376,7 @@ fn plain_nix_and_rust_agree_on_random_arguments() {
     )));
     let mut answers = 0;
     for (i, argument) in arguments.iter().enumerate() {
-        let expected = said_by_rust(argument, &table);
+        let expected = result_of_rust(argument, &table);
         let is_cut = |said: &Value| said.to_string().contains(" more characters)");
         if is_cut(&said[i]) || is_cut(&expected) {
             // Rust cuts after a hundred characters, plain Nix after as many bytes.
@@ -395,8 +395,8 @@ fn plain_nix_and_rust_agree_on_random_arguments() {
     assert!((250..3_000).contains(&answers), "{answers} answers");
 }
 
-/// A source of random values with a new seed each run, which is printed where a
-/// test fails.
+/// A source of random values with a new seed each run. The seed is printed if the test
+/// fails.
 fn random() -> TestRunner {
     let seed: [u8; 32] = std::array::from_fn(|_| fastrand::u8(..));
     println!("seed {seed:?}");
@@ -404,7 +404,7 @@ fn random() -> TestRunner {
     TestRunner::new_with_rng(Config::default(), rng)
 }
 
-/// The tags of an image, as registries have them, with what a pattern may record.
+/// Random tags of an image, and for some the version and variant that a pin records.
 fn random_tags() -> impl Strategy<Value = Vec<(String, Option<(String, String)>)>> {
     let tag = prop_oneof![
         6 => "v?(1|2|17|18)(\\.(0|4|5|11)){0,3}",
@@ -466,7 +466,7 @@ fn plain_nix_and_rust_agree_on_random_tables() {
     )));
     let mut answers = 0;
     for (i, argument) in arguments.iter().enumerate() {
-        let expected = said_by_rust(argument.as_object().unwrap(), &table);
+        let expected = result_of_rust(argument.as_object().unwrap(), &table);
         let tags = &digests["images"][argument["image"].as_str().unwrap()];
         assert_eq!(said[i], expected, "{argument} of {tags}");
         answers += usize::from(expected.get("answer").is_some());
@@ -475,7 +475,7 @@ fn plain_nix_and_rust_agree_on_random_tables() {
 }
 
 #[test]
-fn long_and_odd_texts_do_not_bring_nix_down() {
+fn long_and_odd_texts_do_not_crash_nix() {
     let nix = Nix::without_plugin();
     let long = |text: &str, times: usize| {
         format!("(builtins.concatStringsSep \"\" (builtins.genList (_: \"{text}\") {times}))")

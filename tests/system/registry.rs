@@ -1,4 +1,4 @@
-//! From tags in a real registry to answers of a real Nix.
+//! Refreshes from a real registry, and lookups of the result in a real Nix.
 use crate::support::nix::Nix;
 use crate::support::registry::{Registry, USER};
 use crate::support::{Outcome, Workspace};
@@ -89,7 +89,7 @@ fn pins_become_answers_and_follow_a_tag_that_moves() {
 }
 
 #[test]
-fn a_quiet_day_costs_one_listing_and_one_head_a_tag() {
+fn a_refresh_without_changes_costs_one_listing_and_one_head_a_tag() {
     let registry = Registry::start();
     for tag in ["1", "1.0", "1.0.0"] {
         registry.push("demo/app", tag, "same", BOTH);
@@ -139,7 +139,7 @@ fn a_quiet_day_costs_one_listing_and_one_head_a_tag() {
 }
 
 #[test]
-fn a_single_manifest_is_the_digest_of_tag_and_platform() {
+fn a_single_manifest_gives_tag_and_platform_the_same_digest() {
     let registry = Registry::start();
     let digest = registry.push("demo/one", "2.0.0", "one", &["single", "linux/arm/v7"]);
     let image = format!("{}/demo/one", registry.address);
@@ -276,7 +276,7 @@ fn tls_by_a_private_authority_and_a_password() {
         "{outcome:#?}"
     );
 
-    // podman's file, and a helper.
+    // Credentials from podman's file, and from a helper.
     let mut resolve = workspace.command(&["resolve", &format!("{image}:1.0.0")]);
     workspace.write("auth.json", config);
     resolve
@@ -308,7 +308,7 @@ fn tls_by_a_private_authority_and_a_password() {
 }
 
 #[test]
-fn a_proxy_of_the_environment_is_used_and_not_for_this_machine() {
+fn a_proxy_from_the_environment_is_used_except_for_loopback() {
     let registry = Registry::start();
     registry.push("demo/app", "1.0.0", "x", BOTH);
     let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -354,13 +354,13 @@ fn by_method(requests: &[String]) -> (usize, usize, usize) {
 }
 
 #[test]
-fn a_table_of_240_tags_costs_what_the_readme_says() {
+fn a_table_of_240_tags_costs_the_documented_requests() {
     let registry = Registry::start();
     let mut entries = Vec::new();
     let mut all = 0;
     for n in 0..9 {
         let repository = format!("shelf/app{n}");
-        // Twenty releases, each with an index of its own, and what floats over them.
+        // Twenty releases with an index each, and floating tags that point to them.
         let mut tags: Vec<(String, String)> = (0..20)
             .map(|patch| (format!("3.{}.{patch}", patch % 3), format!("{patch}")))
             .collect();
@@ -416,8 +416,8 @@ fn a_table_of_240_tags_costs_what_the_readme_says() {
     assert_eq!(by_method(&requests), (9, 240, 5), "five tags have moved");
 }
 
-/// Runs the command in a folder of its own that is a small file system, which
-/// `prepare` has done something to.
+/// Runs `refresh` on a file system of 16 KiB, after the shell commands of `prepare`.
+/// Also returns the names of the files that are left.
 fn on_small_disk(workspace: &Workspace, prepare: &str) -> (Outcome, String) {
     let script = format!(
         "set -e; mkdir disk; mount -t tmpfs -o size=16k tmpfs disk; cp images.json digests.json disk; cd disk; {prepare}; \

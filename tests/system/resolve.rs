@@ -1,5 +1,5 @@
-//! `builtins.ociHash` asks a registry for what the table misses, where the user
-//! allows it.
+//! If the user allows it, `builtins.ociHash` asks the registry for references that are
+//! not in the table.
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 
 const BOTH: &[&str] = &["linux/amd64", "linux/arm64/v8"];
 
-fn asking() -> Nix {
+fn nix_that_resolves() -> Nix {
     Nix::with_plugin().set("oci-hash-resolve", "true")
 }
 
-fn ask(reference: &str) -> String {
+fn oci_hash_call(reference: &str) -> String {
     format!("builtins.ociHash \"{reference}\"")
 }
 
@@ -41,7 +41,7 @@ fn registry() -> (Registry, String, String) {
 #[test]
 fn a_miss_is_resolved_with_one_warning() {
     let (registry, image, digest) = registry();
-    let nix = asking();
+    let nix = nix_that_resolves();
     let call = format!(
         "map builtins.ociHash [ \"{image}:1.0\" \"{image}:1.0@{digest}\" \"{image}:1.0\"
            {{ image = \"{image}\"; version = \"1.0\"; platform = \"aarch64-linux\"; }} ]"
@@ -65,7 +65,7 @@ fn a_miss_is_resolved_with_one_warning() {
             )
         );
     }
-    // The tag once, and the bytes of the index that it points to.
+    // One HEAD for the tag, and one GET for its index.
     assert_eq!(
         registry.requests(),
         [
@@ -81,7 +81,7 @@ fn a_miss_is_resolved_with_one_warning() {
 #[test]
 fn a_pinned_reference_costs_no_request() {
     let (registry, image, _) = registry();
-    let nix = asking();
+    let nix = nix_that_resolves();
     let pinned = format!("sha256:{}", "5".repeat(64));
     let pin = json!({ "digest": pinned, "platforms": { "linux/amd64": pinned } });
     let table = json!({ "version": 1, "images": { (&image): { "1.0": pin } } });
@@ -99,7 +99,7 @@ fn a_pinned_reference_costs_no_request() {
     ));
     assert!(error.contains("is not what is pinned"), "{error}");
     assert!(registry.requests().is_empty());
-    // Nor is what satisfies a requirement; what nothing pinned satisfies is.
+    // The same for requirements: only one that no pin satisfies costs a request.
     let requirement = |version: &str| {
         format!("builtins.ociHash {{ image = \"{image}\"; version = \"{version}\"; {digests} }}")
     };
@@ -116,14 +116,14 @@ fn a_pinned_reference_costs_no_request() {
 }
 
 #[test]
-fn a_platform_that_is_not_pinned_is_that_of_the_pinned_index() {
+fn an_unpinned_platform_is_read_from_the_pinned_index() {
     let (registry, image, digest) = registry();
-    let nix = asking();
+    let nix = nix_that_resolves();
     let amd64 = format!("sha256:{}", "5".repeat(64));
     let pin = json!({ "digest": digest, "platforms": { "linux/amd64": amd64 } });
     let table = json!({ "version": 1, "images": { (&image): { "1.0": pin } } });
     fs::write(nix.home().join("digests.json"), table.to_string()).unwrap();
-    // The tag has moved since; the table says where it was.
+    // The tag has moved since the refresh; the pinned index still counts.
     registry.push("demo/app", "1.0", "moved", BOTH);
     let outcome = nix
         .eval(&format!(
@@ -144,10 +144,10 @@ fn a_platform_that_is_not_pinned_is_that_of_the_pinned_index() {
 }
 
 #[test]
-fn what_the_registry_does_not_have_is_an_error_that_says_both() {
+fn a_miss_in_table_and_registry_is_an_error_that_reports_both() {
     let (_registry, image, digest) = registry();
-    let nix = asking();
-    let error = nix.error(&ask(&format!("{image}:2.0")));
+    let nix = nix_that_resolves();
+    let error = nix.error(&oci_hash_call(&format!("{image}:2.0")));
     let expected = format!(
         "builtins.ociHash: {image} is not tracked; to track it, run 'nix-oci-hashes add {image}'. \
          Its registry was asked, because 'oci-hash-resolve' is set: the registry has no tag {image}:2.0; check its spelling\n"
@@ -161,15 +161,15 @@ fn what_the_registry_does_not_have_is_an_error_that_says_both() {
         "{error}"
     );
     let wrong = digest.replace("sha256:", "sha256:0")[..71].to_owned();
-    let error = nix.error(&ask(&format!("{image}:1.0@{wrong}")));
+    let error = nix.error(&oci_hash_call(&format!("{image}:1.0@{wrong}")));
     assert!(
         error.contains("is not what the tag points to now"),
         "{error}"
     );
-    // And it can be caught.
+    // `tryEval` catches it.
     let call = format!(
         "(builtins.tryEval ({})).success",
-        ask(&format!("{image}:2.0"))
+        oci_hash_call(&format!("{image}:2.0"))
     );
     assert_eq!(nix.value(&call), json!(false));
 }
@@ -177,15 +177,15 @@ fn what_the_registry_does_not_have_is_an_error_that_says_both() {
 #[test]
 fn no_request_is_sent_unless_every_setting_allows_it() {
     let (registry, image, _) = registry();
-    let call = ask(&format!("{image}:1.0"));
+    let call = oci_hash_call(&format!("{image}:1.0"));
     let miss = format!("{image} is not tracked; to track it, run 'nix-oci-hashes add {image}'");
-    // Off, as it comes, and in pure evaluation.
+    // By default, and in pure evaluation.
     let error = Nix::with_plugin().error(&call);
     assert!(error.contains(&format!("{miss}\n")), "{error}");
-    let pure = asking().eval_with(&["--expr", &call]).code(1);
+    let pure = nix_that_resolves().eval_with(&["--expr", &call]).code(1);
     assert!(pure.stderr.contains(&format!("{miss}\n")), "{pure:#?}");
     // Not among the registries.
-    let nix = asking().set("oci-hash-registries", "docker.io ghcr.io");
+    let nix = nix_that_resolves().set("oci-hash-registries", "docker.io ghcr.io");
     let error = nix.error(&call);
     assert!(
         error.contains(&format!(
@@ -195,7 +195,7 @@ fn no_request_is_sent_unless_every_setting_allows_it() {
         "{error}"
     );
     // Restricted, with another URL.
-    let nix = asking()
+    let nix = nix_that_resolves()
         .set("restrict-eval", "true")
         .set("allowed-uris", "https://example.org");
     let error = nix.error(&call);
@@ -210,7 +210,7 @@ fn no_request_is_sent_unless_every_setting_allows_it() {
         "{error}"
     );
     // Offline.
-    let offline = asking()
+    let offline = nix_that_resolves()
         .eval_with(&["--offline", "--impure", "--expr", &call])
         .code(1);
     assert!(
@@ -223,19 +223,19 @@ fn no_request_is_sent_unless_every_setting_allows_it() {
 }
 
 #[test]
-fn an_allowed_registry_is_asked() {
+fn an_allowed_registry_gets_requests() {
     let (registry, image, _) = registry();
-    let call = ask(&format!("{image}:1.0"));
+    let call = oci_hash_call(&format!("{image}:1.0"));
     let address = &registry.address;
     for nix in [
-        asking().set("oci-hash-registries", format!("ghcr.io {address}")),
-        asking()
+        nix_that_resolves().set("oci-hash-registries", format!("ghcr.io {address}")),
+        nix_that_resolves()
             .set("restrict-eval", "true")
             .set("allowed-uris", format!("http://{address}/")),
-        asking()
+        nix_that_resolves()
             .set("restrict-eval", "true")
             .set("allowed-uris", format!("http://{address}/v2/demo")),
-        asking().set("download-attempts", "0"),
+        nix_that_resolves().set("download-attempts", "0"),
     ] {
         nix.value(&call);
     }
@@ -245,8 +245,8 @@ fn an_allowed_registry_is_asked() {
 #[test]
 fn an_answer_is_fresh_for_tarball_ttl_and_serves_offline_at_any_age() {
     let (registry, image, digest) = registry();
-    let nix = asking();
-    let call = ask(&format!("{image}:1.0"));
+    let nix = nix_that_resolves();
+    let call = oci_hash_call(&format!("{image}:1.0"));
     let old = nix.value(&call);
     assert!(old.as_str().unwrap().ends_with(&digest));
     let moved = registry.push("demo/app", "1.0", "moved", BOTH);
@@ -255,7 +255,7 @@ fn an_answer_is_fresh_for_tarball_ttl_and_serves_offline_at_any_age() {
         .eval_with(&["--tarball-ttl", "0", "--impure", "--expr", &call])
         .code(0);
     assert!(anew.stdout.contains(&moved), "{anew:#?}");
-    // As if the answer were old.
+    // Make the cached answer old.
     let text = fs::read_to_string(cache(&nix)).unwrap();
     let mut document: Value = serde_json::from_str(&text).unwrap();
     document["answers"][format!("{image}:1.0")]["time"] = json!(1_000_000_000);
@@ -273,10 +273,10 @@ fn an_answer_is_fresh_for_tarball_ttl_and_serves_offline_at_any_age() {
 #[test]
 fn a_corrupt_cache_is_ignored_and_replaced() {
     let (registry, image, _) = registry();
-    let nix = asking();
+    let nix = nix_that_resolves();
     fs::create_dir_all(cache(&nix).parent().unwrap()).unwrap();
     fs::write(cache(&nix), "{ \"version\": 1, \"answ").unwrap();
-    let call = ask(&format!("{image}:1.0"));
+    let call = oci_hash_call(&format!("{image}:1.0"));
     let answer = nix.value(&call);
     assert_eq!(nix.value(&call), answer);
     assert_eq!(registry.requests().len(), 2);
@@ -294,7 +294,7 @@ fn eight_processes_share_one_cache() {
     for tag in &tags {
         registry.push("demo/app", tag, tag, BOTH);
     }
-    let nix = asking();
+    let nix = nix_that_resolves();
     let children: Vec<Child> = tags
         .iter()
         .map(|tag| {
@@ -319,13 +319,13 @@ fn eight_processes_share_one_cache() {
     let kept: Value = serde_json::from_str(&fs::read_to_string(cache(&nix)).unwrap()).unwrap();
     assert_eq!(kept["answers"].as_object().unwrap().len(), 9, "{kept}");
     let files = fs::read_dir(cache(&nix).parent().unwrap()).unwrap();
-    assert_eq!(files.count(), 1, "neither locks nor halves are left");
+    assert_eq!(files.count(), 1, "lock files or temporary files are left");
 }
 
 #[test]
 fn wrong_settings_are_errors_that_name_them() {
     let (_registry, image, _) = registry();
-    let call = ask(&format!("{image}:1.0"));
+    let call = oci_hash_call(&format!("{image}:1.0"));
     for (name, value, message) in [
         (
             "oci-hash-timeout",
@@ -361,7 +361,7 @@ fn wrong_settings_are_errors_that_name_them() {
             "write the absolute path of a digests.json into nix.conf",
         ),
     ] {
-        // Of a setting that a plugin brings, Nix keeps the first value.
+        // For the settings of plugins, Nix keeps the first value.
         let nix = Nix::with_plugin()
             .set(name, value)
             .set("oci-hash-resolve", "true");
@@ -379,7 +379,7 @@ fn credentials_are_those_of_docker_and_podman() {
     registry.push("private/app", "1.0", "1.0", BOTH);
     let (guarded, authority) = registry.guarded();
     let image = format!("{}/private/app", guarded.address);
-    let nix = asking();
+    let nix = nix_that_resolves();
     let evaluate = |extra: &[(&str, String)]| {
         let mut command = nix.command();
         for (name, value) in extra {
@@ -388,7 +388,7 @@ fn credentials_are_those_of_docker_and_podman() {
         command.args([
             "eval", "--json", "--impure", "--store", "dummy://", "--expr",
         ]);
-        Outcome::of(command.arg(ask(&format!("{image}:1.0"))))
+        Outcome::of(command.arg(oci_hash_call(&format!("{image}:1.0"))))
     };
     let tls = ("NIX_SSL_CERT_FILE", authority.display().to_string());
     let denied = evaluate(std::slice::from_ref(&tls)).code(1);
@@ -398,7 +398,7 @@ fn credentials_are_those_of_docker_and_podman() {
             .contains("log in with 'docker login' or 'podman login'"),
         "{denied:#?}"
     );
-    // In the file, and from a helper on PATH.
+    // From the file, and from a helper on PATH.
     let docker = nix.home().join(".docker");
     fs::create_dir_all(&docker).unwrap();
     let (user, password) = USER;
@@ -421,8 +421,8 @@ fn credentials_are_those_of_docker_and_podman() {
     evaluate(&[tls, ("PATH", path)]).code(0);
 }
 
-/// The calls of the system that `nix eval` makes, of those that `filter` names.
-fn calls(nix: &Nix, filter: &str, arguments: &[&str]) -> String {
+/// What strace prints for `nix eval` with `-e filter`.
+fn system_calls(nix: &Nix, filter: &str, arguments: &[&str]) -> String {
     let trace = nix.home().join("trace");
     let mut command = nix.command_of("strace");
     command.args(["-f", "-qq", "-e", filter, "-o"]).arg(&trace);
@@ -440,14 +440,14 @@ fn a_requirement_is_resolved_among_the_tags_of_the_registry() {
         registry.push("demo/app", tag, tag, BOTH);
     }
     let image = format!("{}/demo/app", registry.address);
-    let nix = asking();
+    let nix = nix_that_resolves();
     let answer = |reference: &str| {
-        let answer = nix.value(&ask(reference));
+        let answer = nix.value(&oci_hash_call(reference));
         answer.as_str().unwrap().to_owned()
     };
     assert!(answer(&format!("{image}:^1")).starts_with(&format!("{image}:1.10.0@sha256:")));
     assert!(answer(&format!("{image}:<1.5")).starts_with(&format!("{image}:1.2.0@sha256:")));
-    // What was found is kept, the choice too.
+    // The cache keeps the chosen tag, too.
     drop(registry);
     assert!(answer(&format!("{image}:^1")).starts_with(&format!("{image}:1.10.0@sha256:")));
 }
@@ -455,7 +455,7 @@ fn a_requirement_is_resolved_among_the_tags_of_the_registry() {
 #[test]
 fn a_cache_file_that_is_a_pipe_or_a_link_is_ignored() {
     let (_registry, image, _) = registry();
-    let nix = asking();
+    let nix = nix_that_resolves();
     let path = cache(&nix);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let lock = path.with_extension("json.lock");
@@ -470,7 +470,7 @@ fn a_cache_file_that_is_a_pipe_or_a_link_is_ignored() {
                 std::os::unix::fs::symlink(&other, place).unwrap();
             }
             let start = Instant::now();
-            let answer = nix.value(&ask(&format!("{image}:1.0")));
+            let answer = nix.value(&oci_hash_call(&format!("{image}:1.0")));
             assert!(answer.as_str().unwrap().contains("@sha256:"));
             assert!(start.elapsed() < Duration::from_secs(10));
             let _ = fs::remove_file(place);
@@ -482,12 +482,12 @@ fn a_cache_file_that_is_a_pipe_or_a_link_is_ignored() {
 #[test]
 fn pure_evaluation_opens_no_socket() {
     let (_registry, image, _) = registry();
-    let nix = asking();
-    let call = ask(&format!("{image}:1.0"));
+    let nix = nix_that_resolves();
+    let call = oci_hash_call(&format!("{image}:1.0"));
     let sockets = |arguments: &[&str]| {
-        let calls = calls(&nix, "trace=network", arguments);
+        let system_calls = system_calls(&nix, "trace=network", arguments);
         // Nix itself asks the kernel for its interfaces.
-        calls
+        system_calls
             .lines()
             .filter(|line| !line.contains("AF_NETLINK") && !line.contains("exited"))
             .filter(|line| line.contains("AF_INET"))
@@ -498,23 +498,26 @@ fn pure_evaluation_opens_no_socket() {
 }
 
 #[test]
-fn no_thread_is_made_for_a_question() {
+fn a_lookup_starts_no_thread() {
     let (_registry, image, _) = registry();
-    // By name, so that this is looked up too.
+    // A host name, so that the lookup includes DNS.
     let image = image.replace("127.0.0.1", "localhost");
-    let nix = asking();
+    let nix = nix_that_resolves();
     let threads = |call: &str| {
-        let calls = calls(&nix, "trace=clone,clone3", &["--impure", "--expr", call]);
-        calls
+        let system_calls = system_calls(&nix, "trace=clone,clone3", &["--impure", "--expr", call]);
+        system_calls
             .lines()
             .filter(|line| line.contains("CLONE_THREAD"))
             .count()
     };
-    assert_eq!(threads(&ask(&format!("{image}:1.0"))), threads("1"));
-    assert!(cache(&nix).exists(), "the question was asked");
+    assert_eq!(
+        threads(&oci_hash_call(&format!("{image}:1.0"))),
+        threads("1")
+    );
+    assert!(cache(&nix).exists(), "the registry was asked");
 }
 
-/// A server that does with each connection what `serve` says.
+/// A server that runs `serve` on a thread for each connection.
 fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -529,7 +532,7 @@ fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
     address
 }
 
-/// Reads a request; none where TLS is spoken.
+/// Reads a request; `None` if the client starts a TLS handshake.
 fn request(stream: &mut TcpStream) -> Option<String> {
     let mut buffer = [0; 4096];
     let length = stream.read(&mut buffer).ok()?;
@@ -541,8 +544,8 @@ fn hang() {
     thread::sleep(Duration::from_secs(20));
 }
 
-/// Answers what `in_full` says of, and stops amid the answer to the rest.
-fn half_a_body() -> String {
+/// A server that answers HEAD, and stops in the middle of the body of a GET.
+fn server_with_partial_body() -> String {
     server(|mut stream| {
         while let Some(request) = request(&mut stream) {
             let digest = format!("sha256:{}", "1".repeat(64));
@@ -559,8 +562,8 @@ fn half_a_body() -> String {
     })
 }
 
-/// A server that speaks no TLS, takes requests, and says nothing.
-fn no_answer() -> String {
+/// A server without TLS that reads a request and sends no response.
+fn unresponsive_server() -> String {
     server(|mut stream| {
         if request(&mut stream).is_some() {
             hang();
@@ -568,8 +571,8 @@ fn no_answer() -> String {
     })
 }
 
-/// A server that takes connections and says nothing.
-fn silence() -> String {
+/// A server that accepts connections and sends nothing.
+fn silent_server() -> String {
     server(|stream| {
         hang();
         drop(stream);
@@ -582,9 +585,8 @@ fn interrupt(id: u32) {
     kill_process(process, Signal::INT).unwrap();
 }
 
-/// Interrupts the evaluation once it is waiting, and gives how long it takes to
-/// end from then on.
-fn interrupted(mut command: Command) -> Duration {
+/// Interrupts the evaluation while it waits, and returns how long it takes to end.
+fn time_to_interrupt(mut command: Command) -> Duration {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     thread::sleep(Duration::from_secs(2));
@@ -607,17 +609,23 @@ fn evaluation(nix: &Nix, program: &str, reference: &str) -> Command {
     if program == "nix" {
         command.arg("eval");
     }
-    command.args(["--store", "dummy://", "--impure", "--expr", &ask(reference)]);
+    command.args([
+        "--store",
+        "dummy://",
+        "--impure",
+        "--expr",
+        &oci_hash_call(reference),
+    ]);
     command
 }
 
-/// How to begin an evaluation that waits.
-type Begin<'a> = Box<dyn Fn() -> Command + 'a>;
+/// Makes the command of an evaluation that waits.
+type WaitingCommand<'a> = Box<dyn Fn() -> Command + 'a>;
 
 #[test]
-fn ctrl_c_ends_it_at_every_stage() {
-    let nix = asking();
-    // A network where nothing answers: packets to the neighbour are lost.
+fn ctrl_c_ends_a_lookup_at_every_stage() {
+    let nix = nix_that_resolves();
+    // A network in which no host responds: packets to the neighbour are lost.
     let resolver = nix.home().join("resolv.conf");
     fs::write(&resolver, "nameserver 10.1.2.3\n").unwrap();
     let script = format!(
@@ -626,7 +634,7 @@ fn ctrl_c_ends_it_at_every_stage() {
          && mount --bind {} /etc/resolv.conf && exec nix eval \"$@\"",
         resolver.display()
     );
-    let in_the_dark = |reference: &str| {
+    let in_unreachable_network = |reference: &str| {
         let mut command = nix.command_of("unshare");
         command.args([
             "--user",
@@ -638,23 +646,36 @@ fn ctrl_c_ends_it_at_every_stage() {
             &script,
             "sh",
         ]);
-        command.args(["--store", "dummy://", "--impure", "--expr", &ask(reference)]);
+        command.args([
+            "--store",
+            "dummy://",
+            "--impure",
+            "--expr",
+            &oci_hash_call(reference),
+        ]);
         command
     };
-    let (silence, no_answer, half) = (silence(), no_answer(), half_a_body());
-    let stages: [(&str, Begin); 5] = [
+    let (silent_server, unresponsive_server, half) = (
+        silent_server(),
+        unresponsive_server(),
+        server_with_partial_body(),
+    );
+    let stages: [(&str, WaitingCommand); 5] = [
         (
             "name look-up",
-            Box::new(|| in_the_dark("registry.example/app:1")),
+            Box::new(|| in_unreachable_network("registry.example/app:1")),
         ),
-        ("connect", Box::new(|| in_the_dark("10.1.2.3:5000/app:1"))),
+        (
+            "connect",
+            Box::new(|| in_unreachable_network("10.1.2.3:5000/app:1")),
+        ),
         (
             "TLS",
-            Box::new(|| evaluation(&nix, "nix", &format!("{silence}/app:1"))),
+            Box::new(|| evaluation(&nix, "nix", &format!("{silent_server}/app:1"))),
         ),
         (
             "waiting",
-            Box::new(|| evaluation(&nix, "nix", &format!("{no_answer}/app:1"))),
+            Box::new(|| evaluation(&nix, "nix", &format!("{unresponsive_server}/app:1"))),
         ),
         (
             "body",
@@ -662,8 +683,8 @@ fn ctrl_c_ends_it_at_every_stage() {
         ),
     ];
     for (stage, command) in stages {
-        // A busy machine may be late once, but not three times.
-        let mut times = (0..3).map(|_| interrupted(command()));
+        // On a busy machine one attempt may be slow, but not all three.
+        let mut times = (0..3).map(|_| time_to_interrupt(command()));
         let is_prompt = times.any(|time| time < Duration::from_millis(200));
         assert!(is_prompt, "{stage}");
     }
@@ -671,8 +692,8 @@ fn ctrl_c_ends_it_at_every_stage() {
 
 #[test]
 fn ctrl_c_works_more_than_once_in_a_repl() {
-    let nix = asking();
-    let silence = silence();
+    let nix = nix_that_resolves();
+    let silent_server = silent_server();
     let mut repl = Repl::of(&nix);
     for _ in 0..2 {
         let start = Instant::now();
@@ -681,19 +702,19 @@ fn ctrl_c_works_more_than_once_in_a_repl() {
             thread::sleep(Duration::from_secs(1));
             interrupt(pid);
         });
-        repl.value(&ask(&format!("{silence}/app:1")));
+        repl.value(&oci_hash_call(&format!("{silent_server}/app:1")));
         interrupter.join().unwrap();
-        // Not after the fifteen seconds that a question may take.
+        // Sooner than the default timeout of fifteen seconds.
         assert!(start.elapsed() < Duration::from_secs(10));
     }
 }
 
 #[test]
 fn a_resolution_times_out_in_time() {
-    let nix = asking().set("oci-hash-timeout", "1");
-    for server in [silence(), half_a_body()] {
+    let nix = nix_that_resolves().set("oci-hash-timeout", "1");
+    for server in [silent_server(), server_with_partial_body()] {
         let start = Instant::now();
-        let error = nix.error(&ask(&format!("{server}/app:1")));
+        let error = nix.error(&oci_hash_call(&format!("{server}/app:1")));
         assert!(start.elapsed() < Duration::from_secs(10), "{error}");
         assert!(
             error.contains(
@@ -713,8 +734,8 @@ fn the_error_quotes_the_registrys_message() {
             stream.write_all(answer.as_bytes()).unwrap();
         }
     });
-    let nix = asking().set("oci-hash-timeout", "3");
-    let error = nix.error(&ask(&format!("{address}/app:1")));
+    let nix = nix_that_resolves().set("oci-hash-timeout", "3");
+    let error = nix.error(&oci_hash_call(&format!("{address}/app:1")));
     assert!(error.contains("429 Too Many Requests"), "{error}");
     assert!(error.contains("log in to it"), "{error}");
 }
@@ -722,9 +743,9 @@ fn the_error_quotes_the_registrys_message() {
 #[test]
 fn a_digest_without_a_tag_is_resolved() {
     let (registry, image, digest) = registry();
-    let nix = asking();
+    let nix = nix_that_resolves();
     let reference = format!("{image}@{digest}");
-    assert_eq!(nix.value(&ask(&reference)), json!(reference));
+    assert_eq!(nix.value(&oci_hash_call(&reference)), json!(reference));
     assert_eq!(
         registry.requests(),
         [format!("GET /v2/demo/app/manifests/{digest}")]
@@ -748,8 +769,8 @@ fn a_wrong_digest_is_never_an_answer() {
             }
         }
     });
-    let nix = asking();
-    let error = nix.error(&ask(&format!("{address}/app:1")));
+    let nix = nix_that_resolves();
+    let error = nix.error(&oci_hash_call(&format!("{address}/app:1")));
     assert!(error.contains("whose digest is"), "{error}");
     assert!(!cache(&nix).exists());
 }

@@ -1,5 +1,5 @@
-//! Whatever is asked of `builtins.ociHash`, and whichever program of Nix asks,
-//! Nix goes on.
+//! No argument of `builtins.ociHash` crashes Nix, and every program of Nix works with
+//! the plugin.
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::net::UnixStream;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::support::nix::{Nix, Repl};
 use crate::support::{Outcome, project};
 
-/// Numbers that are the same in every run.
+/// Random numbers that are the same in every run.
 struct Random(u64);
 
 impl Random {
@@ -61,11 +61,11 @@ impl Random {
             self.below(6)
         };
         let text: String = (0..length).map(|_| self.pick(&pieces)).collect();
-        // That would be an expression.
+        // `${` would start an interpolation.
         text.replace("${", "$\\{")
     }
 
-    /// A Nix expression of at most so many levels.
+    /// A random Nix expression, nested at most `depth` levels.
     fn value(&mut self, depth: usize) -> String {
         let kinds = if depth == 0 { 8 } else { 12 };
         match self.below(kinds) {
@@ -101,7 +101,7 @@ impl Random {
         }
     }
 
-    /// Some arguments make sense, so that not all fail at the first look.
+    /// A random argument. Some are valid, so that not every lookup fails at once.
     fn argument(&mut self) -> String {
         match self.below(10) {
             0 => format!(

@@ -1,5 +1,5 @@
-//! The scripts that the workflows run, with a repository of their own and a `gh`
-//! that only writes down what it is asked for.
+//! The scripts of the workflows, with a temporary repository and a fake `gh` that
+//! records its calls.
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
@@ -39,13 +39,13 @@ impl Repository {
         }
     }
 
-    /// Runs `scripts/propose-refresh` on a report in which nobody has to see
-    /// anything, in a clone at `main`.
+    /// Runs `scripts/propose-refresh` in a clone at `main`, with a report that needs no
+    /// review.
     fn propose(&self, report: &str) -> Outcome {
         self.propose_with(report, Some(""))
     }
 
-    /// As `propose`, with what 'nix-oci-hashes review' has printed.
+    /// As `propose`, with the output of 'nix-oci-hashes review'.
     fn propose_with(&self, report: &str, review: Option<&str>) -> Outcome {
         self.0.write("report.md", report);
         let mut command = Command::new(project().join("scripts/propose-refresh"));
@@ -60,7 +60,7 @@ impl Repository {
         Outcome::of(&mut command).code(0)
     }
 
-    fn asked(&self) -> String {
+    fn gh_calls(&self) -> String {
         std::fs::read_to_string(self.0.path("log")).unwrap_or_default()
     }
 }
@@ -71,10 +71,10 @@ fn an_unchanged_table_is_not_proposed() {
     let said = repository.propose("**0 added**\n").stdout;
     assert_eq!(said, "digests.json has not changed: nothing to propose.\n");
     assert_eq!(
-        repository.asked().lines().count(),
+        repository.gh_calls().lines().count(),
         1,
         "{}",
-        repository.asked()
+        repository.gh_calls()
     );
 }
 
@@ -96,37 +96,37 @@ fn a_changed_table_is_one_pull_request_that_merges_itself() {
         let origin = repository.0.path("origin.git");
         let pushed = git(&origin, &["show", "refresh:digests.json"]);
         assert_eq!(pushed, table);
-        // One commit on what main has, of that file alone.
+        // One commit on top of main, which changes only that file.
         let changed = git(&clone, &["diff", "--name-only", "main", "refresh"]);
         assert_eq!(changed, "digests.json\n");
         let commits = git(&clone, &["log", "--format=%s", "main..refresh"]);
         assert_eq!(commits, "Refresh the pins\n");
-        let asked = repository.asked();
-        assert!(asked.contains(verb), "{asked}");
+        let gh_calls = repository.gh_calls();
+        assert!(gh_calls.contains(verb), "{gh_calls}");
         let head = git(&clone, &["rev-parse", "refresh"]);
         let merge = format!(
             "pr merge --auto --squash --subject Refresh the pins --body  --match-head-commit {} 7",
             head.trim()
         );
-        assert!(asked.contains(&merge), "{asked}");
+        assert!(gh_calls.contains(&merge), "{gh_calls}");
         assert_eq!(repository.0.read("log.body"), "**1 moved**\n");
     }
-    assert_eq!(repository.asked().matches("pr create").count(), 1);
+    assert_eq!(repository.gh_calls().matches("pr create").count(), 1);
 }
 
 #[test]
-fn what_has_to_be_reviewed_waits_for_people() {
+fn changes_that_need_review_are_not_merged_automatically() {
     let line = "re-pushed docker.io/a:1.2.3 sha256:00 -> sha256:11";
     for review in [Some(line), None] {
         let repository = Repository::new();
         let clone = repository.0.path("clone");
-        // What was allowed to merge itself is not, once this is pushed onto it.
+        // Automatic merging, allowed for the first table, is disabled for the second.
         repository.0.write("clone/digests.json", "new\n");
         repository.propose("**1 moved**\n");
-        assert!(repository.asked().contains("--auto --squash"));
+        assert!(repository.gh_calls().contains("--auto --squash"));
         git(&clone, &["switch", "-q", "main"]);
         repository.0.write("clone/digests.json", "newer\n");
-        // What the report says is no matter, and the review is never cut.
+        // The text of the report does not matter. A long report is cut, the review is not.
         let report = format!("**2 changes**\n{}", "failed\n".repeat(20_000));
         let said = repository.propose_with(&report, review);
         assert!(
@@ -134,13 +134,13 @@ fn what_has_to_be_reviewed_waits_for_people() {
                 .contains("The pull request 7 is not merged by itself"),
             "{said:?}"
         );
-        let asked = repository.asked();
-        let (before, after) = asked.rsplit_once("pr merge --disable-auto 7").unwrap();
+        let gh_calls = repository.gh_calls();
+        let (before, after) = gh_calls.rsplit_once("pr merge --disable-auto 7").unwrap();
         assert!(
             before.contains("--squash") && !after.contains("--squash"),
-            "{asked}"
+            "{gh_calls}"
         );
-        assert!(after.contains("pr edit 7"), "{asked}");
+        assert!(after.contains("pr edit 7"), "{gh_calls}");
         let body = repository.0.read("log.body");
         assert!(body.len() < 62_000, "{}", body.len());
         if let Some(line) = review {
@@ -154,11 +154,11 @@ fn what_has_to_be_reviewed_waits_for_people() {
 }
 
 #[test]
-fn words_of_the_report_alone_stop_nothing() {
+fn the_text_of_the_report_does_not_stop_a_merge() {
     let repository = Repository::new();
     repository.0.write("clone/digests.json", "new\n");
     repository.propose("### 2 re-pushed\n| `1`, no longer for linux/arm64 |\n");
-    assert!(repository.asked().contains("--auto --squash"));
+    assert!(repository.gh_calls().contains("--auto --squash"));
 }
 
 #[test]
@@ -169,9 +169,9 @@ fn an_outdated_pull_request_is_closed() {
     git(&repository.0.path("clone"), &["switch", "-q", "main"]);
     repository.propose("**0 moved**\n");
     assert!(
-        repository.asked().contains("pr close 7"),
+        repository.gh_calls().contains("pr close 7"),
         "{}",
-        repository.asked()
+        repository.gh_calls()
     );
 }
 

@@ -1,4 +1,4 @@
-//! The plugin's settings, as Nix shows and takes them.
+//! The plugin's settings: how Nix shows them, and where it reads them from.
 use std::fs;
 
 use crate::support::Outcome;
@@ -17,7 +17,7 @@ fn shown(nix: &Nix, options: &[&str]) -> Value {
 }
 
 #[test]
-fn nix_shows_them_with_their_documentation() {
+fn nix_shows_the_settings_with_their_documentation() {
     let with = shown(&Nix::with_plugin(), &[]);
     let without = shown(&Nix::without_plugin(), &[]);
     let without = without.as_object().unwrap();
@@ -52,7 +52,7 @@ fn nix_shows_them_with_their_documentation() {
 }
 
 #[test]
-fn they_are_taken_from_nix_conf_the_environment_and_the_command_line() {
+fn settings_are_read_from_nix_conf_the_environment_and_the_command_line() {
     let timeout =
         |nix: &Nix, options: &[&str]| shown(nix, options)["oci-hash-timeout"]["value"].clone();
     let nix = Nix::with_plugin();
@@ -78,7 +78,7 @@ fn they_are_taken_from_nix_conf_the_environment_and_the_command_line() {
 }
 
 #[test]
-fn every_setting_is_documented_as_it_is() {
+fn every_setting_is_documented_with_its_default() {
     let page = fs::read_to_string(crate::support::project().join("docs/settings.md")).unwrap();
     let all = shown(&Nix::with_plugin(), &[]);
     for (name, setting) in all.as_object().unwrap() {

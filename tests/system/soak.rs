@@ -1,5 +1,5 @@
-//! Fifty refreshes in a row of a registry in which tags move and come, some of
-//! them killed on the way: the table is what the registry has in its storage.
+//! Fifty refreshes in a row, between which tags move and new tags appear. Some
+//! refreshes are killed. After each round the table must match the registry's storage.
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
@@ -14,8 +14,8 @@ use serde_json::{Map, Value, json};
 const REPOSITORIES: [&str; 4] = ["soak/a", "soak/b", "soak/c", "other/d"];
 const ROUNDS: usize = 50;
 
-/// The table as the registry's files have it: every tag but the one that
-/// `push_many` begins with, read without any of our code.
+/// The expected table, read from the registry's storage without our code. Leaves out the
+/// tag `base`, which `push_many` pushes first.
 fn stored(registry: &Registry) -> Value {
     let root = registry.storage().join("docker/registry/v2");
     let blob = |digest: &str| {
@@ -99,7 +99,7 @@ fn after_each_of_fifty_refreshes_the_table_is_what_the_registry_has() {
         if random.bool() {
             killed += usize::from(kill_one(&workspace, usual.mul_f64(random.f64())));
         }
-        // A day on which a tag is re-pushed is no failure.
+        // A re-pushed tag is not a failure.
         Outcome::of(&mut workspace.command(&["refresh"])).code(0);
         assert_eq!(workspace.table(), stored(&registry), "round {round}");
         Outcome::of(&mut workspace.command(&["check"])).code(0);
@@ -107,8 +107,8 @@ fn after_each_of_fifty_refreshes_the_table_is_what_the_registry_has() {
     assert!(killed > 5, "{killed} were killed before they were done");
 }
 
-/// Kills a refresh after a while: the table is the old one or the new one. Says
-/// whether it was still at work.
+/// Kills a refresh after a while, and asserts that the table is the old one or valid.
+/// Returns whether the refresh was still running.
 fn kill_one(workspace: &Workspace, after: Duration) -> bool {
     let content = |path: &Path| fs::read(path).ok();
     let path = workspace.path("digests.json");

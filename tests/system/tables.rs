@@ -27,7 +27,7 @@ fn write(path: &Path, content: &str) {
 }
 
 #[test]
-fn the_setting_replaces_the_built_in_table_and_the_argument_that() {
+fn the_argument_overrides_the_setting_and_the_setting_the_built_in_table() {
     let nix = Nix::with_plugin();
     let (setting, argument) = (nix.home().join("1.json"), nix.home().join("2.json"));
     write(&setting, &table('1'));
@@ -39,7 +39,7 @@ fn the_setting_replaces_the_built_in_table_and_the_argument_that() {
         argument.display()
     );
     assert_eq!(nix.value(&call), json!(pinned('2')));
-    // What the file does not have is not looked for anywhere else.
+    // A miss in the file does not fall back to the built-in table.
     let error = nix.error("builtins.ociHash \"nextcloud:34\"");
     assert!(
         error.contains("docker.io/nextcloud is not tracked"),
@@ -59,7 +59,7 @@ fn the_setting_replaces_the_built_in_table_and_the_argument_that() {
         pure.stderr.contains("docker.io/a is not tracked"),
         "{pure:#?}"
     );
-    // Restricted evaluation reads what Nix lets it read.
+    // Restricted evaluation reads only the files that Nix allows.
     let restricted = nix.set("restrict-eval", "true");
     let error = restricted.error("builtins.ociHash \"a:1\"");
     assert!(
@@ -69,7 +69,7 @@ fn the_setting_replaces_the_built_in_table_and_the_argument_that() {
 }
 
 #[test]
-fn a_table_may_come_out_of_a_build() {
+fn a_derivation_can_build_the_table() {
     let nix = Nix::with_plugin();
     let script = format!("printf '%s' '{}' > $out", table('3').replace('"', "\\\""));
     let call = format!(
@@ -134,7 +134,7 @@ fn a_file_that_changes_is_seen_within_one_repl() {
         let answer = repl.value(&call);
         assert!(answer.contains(&pinned(digit)), "{answer}");
     }
-    // Replaced as git does it, at once and with the same length and time.
+    // Replaced by a rename, as git does, with the same length and modification time.
     let other = nix.home().join("other.json");
     write(&other, &table('8'));
     let mut touch = nix.command_of("touch");
@@ -144,7 +144,7 @@ fn a_file_that_changes_is_seen_within_one_repl() {
     assert!(answer.contains(&pinned('8')), "{answer}");
 }
 
-/// A flake whose `own` looks in a table beside it, and whose `bare` does not.
+/// A flake whose output `own` uses its own table, and `bare` the built-in one.
 fn flake(nix: &Nix) -> String {
     let folder = nix.home().join("flake");
     fs::create_dir_all(&folder).unwrap();
@@ -211,13 +211,13 @@ fn a_flake_with_its_own_table_does_not_depend_on_the_plugins_table() {
     let plugin = crate::support::nix::loader();
     let none = nix.home().join("no-plugins");
     fs::create_dir_all(&none).unwrap();
-    // Another table is another flake, and another answer.
+    // A changed table changes the flake, so Nix evaluates it again.
     assert_eq!(build(&plugin, &[], "own"), Ok(pinned('1')));
     write(&nix.home().join("flake/digests.json"), &table('2'));
     commit(&nix);
     assert_eq!(build(&plugin, &[], "own"), Ok(pinned('2')));
-    // What was evaluated once stays in Nix's cache while the flake is the same,
-    // whatever has become of the plugin and its table.
+    // Nix caches the outputs of an unchanged flake, even if the plugin has changed or
+    // is gone.
     let bare = build(&plugin, &[], "bare").unwrap();
     assert!(bare.starts_with("docker.io/nextcloud:34@sha256:"), "{bare}");
     assert_eq!(build(&none, &[], "bare"), Ok(bare));
@@ -225,7 +225,7 @@ fn a_flake_with_its_own_table_does_not_depend_on_the_plugins_table() {
     assert!(error.contains("attribute 'ociHash' missing"), "{error}");
 }
 
-/// `..` leads out of the store again, where files change.
+/// Files in the store never change, but a path with `..` can lead out of the store.
 #[test]
 fn a_path_through_the_store_to_a_file_that_changes_is_read_again() {
     let nix = Nix::with_plugin();
@@ -267,7 +267,8 @@ fn a_path_is_the_one_that_nix_reads() {
     assert_eq!(nix.value(&call), json!(expected));
 }
 
-/// A plugin that opens evaluations within one process, built for the Nix of `nix`.
+/// Compiles tests/nix/evaluations.cc, a plugin that starts further evaluations in the
+/// same process.
 fn evaluations(nix: &Nix) -> PathBuf {
     let version = nix.version();
     let mut numbers = version.split('.');
@@ -295,10 +296,10 @@ fn evaluations(nix: &Nix) -> PathBuf {
     library
 }
 
-/// Many evaluations have one address one after the other; none gets the table that
-/// another was allowed to read, or that another made.
+/// Evaluations that run after each other can have the same address. None of them may get
+/// a table that another one was allowed to read or has built.
 #[test]
-fn an_evaluation_at_the_address_of_another_gets_nothing_of_it() {
+fn an_evaluation_at_a_reused_address_gets_no_table_of_the_previous_one() {
     let plain = Nix::without_plugin();
     let plugins = format!("{} {}", loader().display(), evaluations(&plain).display());
     let nix = Nix::without_plugin().set("plugin-files", plugins);

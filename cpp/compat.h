@@ -1,6 +1,6 @@
-// All that differs between the releases of Nix, each with the release that
-// brought it. build.rs defines OCI_HASH_NIX_MAJOR and OCI_HASH_NIX_MINOR from
-// the headers that it compiles against. nix/versions.txt lists the versions.
+// The differences between releases of Nix, each with the release that made it.
+// build.rs defines OCI_HASH_NIX_MAJOR and OCI_HASH_NIX_MINOR from the headers
+// that it compiles against. nix/versions.txt lists the versions.
 #pragma once
 
 #define NIX_AT_LEAST(major, minor)                                             \
@@ -20,8 +20,8 @@
 #include "nix/util/signals.hh"
 #include "nix/util/terminal.hh"
 #else
-// The configuration must come first. Meson (2.24, and from 2.26 on) makes one
-// file for each library, make one file for all.
+// The configuration must come first. Builds with Meson (2.24, and from 2.26 on)
+// have one file for each library, builds with make have one for all.
 #if __has_include("config-expr.hh")
 #include "config-util.hh"
 
@@ -75,11 +75,11 @@ using Position = const nix::Pos &;
 // Throws `message` as `builtins.throw` does, so that `tryEval` catches it.
 [[noreturn]] inline void throw_error([[maybe_unused]] nix::EvalState &state,
                                      Position pos, const std::string &message) {
-#if NIX_AT_LEAST(2, 21) // the kind of an error is chosen where it is begun
+#if NIX_AT_LEAST(2, 21) // error() takes the kind of the error
   state.error<nix::ThrownError>("%1%", nix::Uncolored(message))
       .atPos(pos)
       .debugThrow();
-#elif NIX_AT_LEAST(2, 14) // errors are built by the evaluation
+#elif NIX_AT_LEAST(2, 14) // errors are built by the state
   state.error("%1%", nix::normaltxt(message))
       .atPos(pos)
       .debugThrow<nix::ThrownError>();
@@ -143,7 +143,7 @@ inline std::string path_of(const nix::Value &value) {
 #endif
 }
 
-// The attributes of a forced set; constant where accessors are.
+// The attributes of a forced set; const where Nix has accessors.
 inline auto *attributes_of(const nix::Value &set) {
 #if NIX_AT_LEAST(2, 22)
   return set.attrs();
@@ -220,9 +220,10 @@ inline bool is_in_store(nix::EvalState &state, std::string_view path) {
          state.store->isInStore(std::string(path));
 }
 
-// Whether Nix is to do without a network, because of `--offline` or because it
-// finds none. Nix keeps that nowhere; what it does is set these, where the user
-// has not: the second from 2.35 on, for the third, and the last from 2.34 on.
+// Whether Nix works without a network, because of `--offline` or because it
+// finds none. Nix does not record this. It changes the settings below that the
+// user has not set. From 2.35 on, `filetransfer-retry-attempts` replaces
+// `download-attempts`. `narinfo-cache-meta-ttl` is among them from 2.34 on.
 inline bool is_offline() {
   std::map<std::string, nix::AbstractConfig::SettingInfo> all, by_user;
   nix::globalConfig.getSettings(all);
@@ -250,8 +251,8 @@ inline uint64_t tarball_ttl() {
 using Builtin = void(nix::EvalState &, Position, nix::Value &argument,
                      nix::Value &result);
 
-// The same as Nix calls it.
-#if NIX_AT_LEAST(2, 36) // where the call is comes in a structure
+// The function that Nix calls for `builtin`.
+#if NIX_AT_LEAST(2, 36) // the position is in a structure
 template <Builtin builtin>
 void call(nix::EvalState &state, nix::CallSite site, nix::Value *const *args,
           nix::Value &result) {
@@ -265,8 +266,8 @@ void call(nix::EvalState &state, Position pos, nix::Value **args,
 }
 #endif
 
-// Adds a builtin to the ones Nix starts with. Names with two underscores are
-// not put into the scope of every expression without them.
+// Adds a builtin to the ones Nix starts with. A name that begins with two
+// underscores appears without them only in the set `builtins`.
 template <Builtin builtin>
 void register_builtin(const char *name, const char *argument, const char *doc) {
   nix::RegisterPrimOp({

@@ -1,7 +1,7 @@
-/* What plugin-files names: opens the build of the plugin that fits the running
-   Nix, and where there is none, says so and steps aside. Nix stops at a plugin
-   that cannot be opened; this one needs nothing but the C library, so it always
-   can be.
+/* The library that plugin-files names. It opens the build of the plugin that
+   fits the running Nix, or prints a warning if there is none. Nix fails if it
+   cannot open a plugin. This one needs only the C library, so Nix can always
+   open it.
 
    The builds are in ../../nix-oci-hashes, seen from the folder of this file:
    lib/nix/plugins/libnix_oci_hashes.so and lib/nix-oci-hashes/nix-2.26.3.so.
@@ -26,10 +26,10 @@
 
 #define BUILDS "/../../nix-oci-hashes"
 #define SUFFIX ".so"
-/* More builds than these are not looked at. */
+/* How many builds are looked at, at most. */
 #define MOST_BUILDS 256
 
-/* A file of the folder, "nix-2.26.3.so", taken apart. */
+/* The parts of a file name such as "nix-2.26.3.so". */
 struct build {
   char flavour[32];
   char version[64];
@@ -78,7 +78,7 @@ static int compare(const void *one, const void *other) {
   return strcmp(b, a);
 }
 
-/* The folder of the builds; empty where there can be none. */
+/* Finds the folder of the builds; leaves it empty on failure. */
 static void find_folder(struct builds *builds) {
   char own[PATH_MAX], *slash;
   Dl_info here;
@@ -105,8 +105,8 @@ static void list_builds(struct builds *builds) {
 }
 
 #ifdef __linux__
-/* The system's loader maps a file without looking at its length, and the
-   process dies where the rest is missing. */
+/* Says why a file is not a usable library, or NULL. The dynamic loader does not
+   check the length of a file, so a truncated one would crash the process. */
 static const char *is_broken(int file, off_t size) {
   ElfW(Ehdr) header;
   if (pread(file, &header, sizeof header, 0) != (ssize_t)sizeof header ||
@@ -139,8 +139,8 @@ static void build_path(char *path, size_t size, const char *folder,
            build->version);
 }
 
-/* Opens one build, with all its symbols resolved at once: a misfit fails here,
-   and not at its first call. */
+/* Opens one build and resolves all its symbols at once, so that a build that
+   does not fit fails here and not at its first call. */
 static int open_build(const char *folder, const struct build *build) {
   char path[PATH_MAX + 128];
   const char *problem = NULL;
@@ -174,11 +174,11 @@ static int open_exact(const struct builds *builds,
   strcpy(build.flavour, nix->flavour);
   strcpy(build.version, nix->version);
   build_path(path, sizeof path, builds->folder, &build);
-  /* One that is not there is nothing to speak of. */
+  /* A missing build is not an error. */
   return lstat(path, &status) == 0 && open_build(builds->folder, &build);
 }
 
-/* Opens another build of the same series, the latest that can be. */
+/* Opens the latest other build of the same series that can be opened. */
 static int open_sibling(const struct builds *builds,
                         const struct running_nix *nix) {
   for (int i = 0; i < builds->count; i++) {
@@ -192,7 +192,7 @@ static int open_sibling(const struct builds *builds,
   return 0;
 }
 
-/* The builds there are, as a list for people. */
+/* Writes the list of all builds into `text`, for the warning. */
 static void describe(const struct builds *builds, char *text, size_t size) {
   size_t used = 0;
   text[0] = '\0';
@@ -224,9 +224,10 @@ __attribute__((constructor)) static void load(void) {
                   "Nix, or take it out of 'plugin-files' in nix.conf",
                   nix.name, nix.version, there, reason[0] ? "; " : "", reason);
   else
-    oci_hash_warn("this nix does not tell its version, as one that is linked "
-                  "statically, so none of the plugin's builds (%s) is known to "
-                  "fit; " LEFT_OUT "; use a nix with shared libraries, or take "
-                  "the plugin out of 'plugin-files' in nix.conf",
+    oci_hash_warn("the version of the running nix is unknown, as when it is "
+                  "linked statically, so none of the plugin's builds (%s) is "
+                  "known to fit; " LEFT_OUT "; use a nix with shared "
+                  "libraries, or take the plugin out of 'plugin-files' in "
+                  "nix.conf",
                   there);
 }

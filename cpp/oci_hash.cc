@@ -1,6 +1,6 @@
 // builtins.ociHash: forces the argument and its attributes with Nix's own
-// functions, and calls Rust for the answer. No value is forced within Rust, so
-// that exceptions of Nix pass through C++ alone.
+// functions, and calls Rust for the answer. Rust never forces a value, so that
+// exceptions of Nix pass only through C++.
 #include "oci_hash.h"
 
 #include "compat.h"
@@ -74,7 +74,7 @@ void check_uri(nix::EvalState &state, Position pos, const Answer &answer) {
   }
 }
 
-// Asks the registry, where the user allows it.
+// Requests the answer from the registry, if the settings allow it.
 std::string resolve_miss(nix::EvalState &state, Position pos,
                          const Answer &answer) {
   const auto &set = settings();
@@ -168,15 +168,15 @@ void oci_hash(nix::EvalState &state, Position pos, nix::Value &argument,
   throw_error(state, pos, "builtins.ociHash: " + error);
 }
 
-// Whether the Nix that opens the plugin is the one that it is built for. A
-// build for another may open and crash later; the loader asks before, and this
-// is for builds that are named in plugin-files by themselves.
+// Whether the plugin is built for the running Nix. A build for another Nix may
+// open and crash later. The loader checks this too; this check is for a build
+// that plugin-files names directly.
 bool is_fitting() {
   constexpr const char *version = OCI_HASH_NIX_VERSION;
   running_nix nix;
   if (!oci_hash_running_nix(&nix)) {
-    oci_hash_warn("this plugin is for %s %s, and the running nix tells no "
-                  "version; builtins.ociHash is left out",
+    oci_hash_warn("this plugin is for %s %s, and the version of the running "
+                  "nix is unknown; builtins.ociHash is left out",
                   OCI_HASH_NIX_FLAVOUR, version);
     return false;
   }

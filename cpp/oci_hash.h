@@ -1,4 +1,4 @@
-// What Rust calls.
+// The C++ functions that Rust calls.
 #pragma once
 
 #include "root.h"

@@ -1,4 +1,4 @@
-/* dlsym's RTLD_DEFAULT and dladdr. */
+/* For RTLD_DEFAULT and dladdr. */
 #define _GNU_SOURCE
 #include "running_nix.h"
 
@@ -8,14 +8,15 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Copies the text of a C++ std::string into `version`. Returns 0 where it is
-   not like a version: then the string is laid out as none known here. */
+/* Copies the text of a C++ std::string into `version`. Returns 0 if it does not
+   look like a version, because the string may have an unknown layout. */
 static int read_version(const void *string, char version[64]) {
   const char *text;
   size_t length;
 #ifdef __APPLE__
-  /* libc++: short ones are in place. On arm64 the last byte tells, which is
-     the length of a short one; on x86_64 the first, which is twice that. */
+  /* libc++ stores short strings in place. On arm64, the last byte is the length
+     of a short string; its highest bit marks a long one. On x86_64, the first
+     byte is twice the length; its lowest bit marks a long one. */
   const unsigned char *bytes = string;
 #ifdef __aarch64__
   if (bytes[23] & 0x80) {
@@ -59,8 +60,8 @@ static int find_version(const char *tagged, const char *plain, char version[64],
   if (!*variable)
     return 0;
 #ifndef __APPLE__
-  /* Without the tag it may be laid out otherwise; libstdc++'s points to itself
-     where it is short. */
+  /* Without the tag, the string may have another layout. A short string of
+     libstdc++ points into itself. */
   {
     const char *text;
     memcpy(&text, *variable, sizeof text);
@@ -80,7 +81,7 @@ int oci_hash_running_nix(struct running_nix *nix) {
   nix->flavour = "nix";
   nix->name = "Nix";
   strcpy(nix->version, nix->cpp_nix_version);
-  /* Lix keeps the variable's name, and calls its libraries by its own. */
+  /* Lix has the same variable, but other names for its libraries. */
   if (dladdr(variable, &library) && library.dli_fname) {
     const char *file = strrchr(library.dli_fname, '/');
     file = file ? file + 1 : library.dli_fname;
@@ -135,8 +136,8 @@ void oci_hash_warn(const char *format, ...) {
     if ((unsigned char)*c < ' ' || *c == 127)
       *c = ' ';
   line[length++] = '\n';
-  /* Written at once, so that other lines do not come between; what cannot be
-     written is not worth stopping for. */
+  /* A single write, so that other output does not come between. A failure is
+     ignored. */
   if (write(STDERR_FILENO, line, length) < 0)
     return;
 }

@@ -1,4 +1,4 @@
-/* Which Nix this process runs, found out without one of its symbols. */
+/* Which Nix this process runs, found out without linking to Nix. */
 #pragma once
 
 #ifdef __cplusplus
@@ -16,17 +16,17 @@ struct running_nix {
   char cpp_nix_version[64];
 };
 
-/* Fills in `nix` and returns 1, or returns 0 where the program does not say, as
-   one that is linked statically. */
+/* Fills in `nix` and returns 1, or returns 0 if the version is unknown, as in a
+   program that is linked statically. */
 int oci_hash_running_nix(struct running_nix *nix);
 
-/* How many characters of a version its first two numbers are: 4 of "2.26.3".
-   0 for what does not begin with two numbers. */
+/* The length of the first two numbers of a version with the dot between them: 4
+   for "2.26.3". 0 if it does not begin with two numbers. */
 unsigned oci_hash_series(const char *version);
 
-/* Whether two versions begin with the same two numbers: within these, the
-   interface that plugins use stays the same. Before the first release it does
-   not, so that a version with "pre" in it goes with itself alone. */
+/* Whether two versions begin with the same two numbers. The interface for
+   plugins does not change between such releases, but it may change before the
+   first one, so a version with "pre" in it matches only itself. */
 int oci_hash_same_series(const char *one, const char *other);
 
 /* Prints one line on standard error, as Nix prints its warnings. */

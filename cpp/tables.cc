@@ -28,8 +28,8 @@ nix::Value &try_builtin(nix::EvalState &state, Position pos,
   }
 }
 
-// The table of the file at `path`, which `value` makes. It is read again only
-// where the file has changed.
+// The table of the file at `path`. `value` returns the path as a value of Nix.
+// The file is read again only if it has changed.
 template <typename F>
 rust::Box<Table>
 table_of_path(nix::EvalState &state, Position pos, std::string_view path,
@@ -45,20 +45,22 @@ table_of_path(nix::EvalState &state, Position pos, std::string_view path,
   // Nix resolves `..` before symbolic links, the system after them.
   if (path.find("/..") != std::string_view::npos)
     return table_of_text(bytes(path), read());
-  // Without its context, a string builds nothing: it is allowed if it was built.
+  // Without its context, a string builds nothing: it is allowed if it was
+  // built.
   auto is_built = [&]() {
     auto &text = *state.allocValue();
     make_string(state, text, std::string(path));
     return is_true(try_builtin(state, pos, "pathExists", text, what, remedy));
   };
-  // Restricted evaluation may not read every file. Reading says why not.
+  // Restricted evaluation may not read every file. The error of readFile says
+  // why.
   bool restricted = is_restricted(state);
   if (restricted && !is_built() && !exists())
     return table_of_text(bytes(path), read());
   auto file = table_file(bytes(path), is_in_store(state, path), restricted);
   if (file->is_read())
     return table_of_file(*file);
-  // pathExists also builds what the context of the path names.
+  // pathExists also builds the derivations in the context of the path.
   if (restricted || exists())
     file->open_if_large();
   if (!file->is_read())
@@ -71,10 +73,10 @@ struct ValueRoot : Root {
   explicit ValueRoot(nix::RootValue value) : value(std::move(value)) {}
 };
 
-// Sets within sets that stand for a path.
+// How deeply sets with an outPath may be nested.
 constexpr int deepest_path = 32;
 
-// The table of a parsed set, which is known by its attributes.
+// The table of a parsed set. Its cache key is the address of the attributes.
 rust::Box<Table> table_of_attributes(nix::EvalState &state, Position pos,
                                      nix::Value &set,
                                      const std::string &remedy) {

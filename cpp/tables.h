@@ -1,5 +1,5 @@
-// Which table a lookup is made in, read by Nix's own means and parsed once an
-// evaluation.
+// Finds the table for a lookup. Nix's own builtins read it, and it is parsed
+// once for each evaluation.
 #pragma once
 
 #include "compat.h"
@@ -16,8 +16,8 @@ rust::Slice<const uint8_t> bytes(std::string_view text);
 rust::Box<Table> table_of(nix::EvalState &state, Position pos,
                           nix::Value &digests);
 
-// The table of the setting oci-hash-digests, or where it does not count, that
-// of the plugin.
+// The table of the setting oci-hash-digests, or the built-in one if the setting
+// is empty or evaluation is pure.
 rust::Box<Table> default_table(nix::EvalState &state, Position pos);
 
 } // namespace oci_hash

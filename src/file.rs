@@ -1,4 +1,4 @@
-//! Atomic replacement of files, and locks, so that one run at a time rewrites a file.
+//! Replaces files atomically, and locks them so that only one run at a time rewrites a file.
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
@@ -11,24 +11,24 @@ use rustix::fs::OFlags;
 use crate::json;
 pub use crate::json::{FileError, plain};
 
-/// Characters by which the names of new files differ.
-const RANDOM: usize = 6;
-/// What the names of new files have that no other program's have.
-const OURS: &str = ".nix-oci-hashes-";
-/// Neither a link nor a pipe may lead elsewhere or make the open wait.
-const PLAIN: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
+/// Random characters at the end of a temporary file's name.
+const RANDOM_CHARACTERS: usize = 6;
+/// Marks the names of this program's temporary files.
+const TEMPORARY_MARK: &str = ".nix-oci-hashes-";
+/// Flags for opening a file: do not follow a link, do not wait for a pipe.
+const OPEN_FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
 
-/// Writes `content` to `path`, whole or not at all: to a new file beside it,
-/// synced, then renamed over it. A link is followed; the mode of a file that
-/// exists is kept.
+/// Writes `content` to `path`, whole or not at all: writes a new file beside it, syncs
+/// it, then renames it over the old one. Follows a link, and keeps the mode of an
+/// existing file.
 ///
 /// # Errors
-/// Where that fails; the file at `path` is then what it was.
+/// If that fails; the file at `path` is then unchanged.
 pub fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
     write_with(path, |out| out.write_all(content))
 }
 
-/// As [`write`], of what `content` writes piece by piece.
+/// As [`write`], for content that is written piece by piece.
 ///
 /// # Errors
 /// As [`write`].
@@ -41,8 +41,8 @@ pub fn write_with(
     file.commit_synced()
 }
 
-/// A new file that takes the place of the one at a path once it is whole. Dropped
-/// before that, it leaves nothing behind.
+/// A new file that replaces the one at a path when it is committed. If it is dropped
+/// before that, nothing is left behind.
 pub struct NewFile {
     path: PathBuf,
     out: Out,
@@ -60,26 +60,25 @@ enum Out {
 }
 
 impl NewFile {
-    /// A new file for `path`. A link is followed; the mode of a file that exists is
-    /// kept.
+    /// A new file for `path`. Follows a link, and keeps the mode of an existing file.
     ///
     /// # Errors
-    /// Where it cannot be created beside `path`.
+    /// If it cannot be created beside `path`.
     pub fn create(path: &Path) -> Result<Self, FileError> {
         let out = open_out(path).map_err(|error| not_written(path, &error))?;
         let path = path.to_owned();
         Ok(Self { path, out })
     }
 
-    /// Puts the file in its place.
+    /// Moves the file to its path.
     ///
     /// # Errors
-    /// Where that fails; what is at the path is then what it was.
+    /// If that fails; the file at the path is then unchanged.
     pub fn commit(self) -> Result<(), FileError> {
         self.persist(false)
     }
 
-    /// As [`commit`](Self::commit), and the content outlives a power cut.
+    /// As [`commit`](Self::commit), and syncs the content, so that it survives a power cut.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
@@ -102,9 +101,9 @@ impl NewFile {
                 }
                 file.persist(target)?;
                 if synced {
-                    // The new file is in place, whole. Only whether a power cut could
-                    // bring the old one back hangs on this, and some file systems do
-                    // not offer it.
+                    // The new file is complete and in place. This sync only keeps a
+                    // power cut from bringing the old one back, and some file systems
+                    // do not support it.
                     let _ = folder.sync_all();
                 }
                 Ok(())
@@ -130,10 +129,10 @@ impl Write for NewFile {
     }
 }
 
-/// What the regular file of this user at `path` holds; nothing where there is
-/// something else, more than `most` bytes, or nothing.
+/// The content of the file at `path`. `None` if there is no file, if it is not a
+/// regular file of this user, or if it has more than `most` bytes.
 pub fn read_own(path: &Path, most: u64) -> Option<Vec<u8>> {
-    let flags = PLAIN.bits().cast_signed();
+    let flags = OPEN_FLAGS.bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(path);
     let file = file.ok()?;
     let there = file.metadata().ok()?;
@@ -146,11 +145,11 @@ pub fn read_own(path: &Path, most: u64) -> Option<Vec<u8>> {
     Some(content)
 }
 
-/// Puts a file with `content` at `path`, in place of whatever is there, links and
-/// pipes too. It is not synced: for what may be lost.
+/// Replaces whatever is at `path`, even a link or a pipe, by a file with `content`.
+/// The file is not synced, so use this only for data that may be lost.
 ///
 /// # Errors
-/// Where that fails; what is at `path` is then what it was.
+/// If that fails; what is at `path` is then unchanged.
 pub fn write_own(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let write = || {
         let mut file = new_file(path, 0o600)?;
@@ -187,33 +186,33 @@ fn open_out(path: &Path) -> io::Result<Out> {
     })
 }
 
-/// Whether something other than a file or a folder is there.
+/// Whether something other than a file or a folder, such as a pipe, is at `path`.
 fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
 }
 
-/// A new file beside `target`, which is gone unless it takes its place. `mode` is
-/// what it is created with; the umask is applied.
+/// A temporary file beside `target`, removed on drop unless it is persisted. The umask
+/// is applied to `mode`.
 fn new_file(target: &Path, mode: u32) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.permissions(fs::Permissions::from_mode(mode));
     let prefix = temporary_prefix(target);
-    let builder = builder.prefix(&prefix).rand_bytes(RANDOM);
+    let builder = builder.prefix(&prefix).rand_bytes(RANDOM_CHARACTERS);
     builder.tempfile_in(folder_of(target))
 }
 
-/// How the name of the new file begins, before it takes the place of the old.
+/// The prefix of a temporary file's name.
 fn temporary_prefix(target: &Path) -> OsString {
     let mut prefix = OsString::from(".");
     prefix.push(target.file_name().unwrap_or_default());
-    prefix.push(OURS);
+    prefix.push(TEMPORARY_MARK);
     prefix
 }
 
 /// The path of a file, or of one to be created, with all symbolic links resolved.
 ///
 /// # Errors
-/// Where a folder on the way cannot be read.
+/// If a folder on the way cannot be read.
 pub fn real_path(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     // As many as Linux follows.
@@ -223,7 +222,7 @@ pub fn real_path(path: &Path) -> io::Result<PathBuf> {
             real => return real,
         }
         match fs::read_link(&path) {
-            // A link to a file that is yet to be made.
+            // A link to a file that does not exist yet.
             Ok(target) => path = folder_of(&path).join(target),
             Err(_) => return Ok(path),
         }
@@ -239,8 +238,8 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// An exclusive advisory lock on a file, held while a run rewrites it. The lock is on
-/// a file beside it with `.lock` at the end of its name, which is removed on drop. A
-/// lock file that a killed run has left does not block.
+/// a second file with `.lock` appended to the name, which is removed on drop. A lock
+/// file that is left from a killed run does not block.
 #[derive(Debug)]
 pub struct Lock {
     /// The lock file; `None` for a pipe or a device.
@@ -253,7 +252,7 @@ impl Lock {
     /// Takes the lock of the file at `path`, which need not exist yet.
     ///
     /// # Errors
-    /// Where another run has it, and where the folder cannot be written to.
+    /// If another run has it, and where the folder cannot be written to.
     pub fn take(path: &Path) -> Result<Self, FileError> {
         Self::try_take(path)?.ok_or_else(|| {
             let message = "another nix-oci-hashes is at work on it";
@@ -262,10 +261,10 @@ impl Lock {
         })
     }
 
-    /// As [`Lock::take`], or nothing where another run has it.
+    /// As [`Lock::take`], but returns `None` if another run has it.
     ///
     /// # Errors
-    /// Where the folder cannot be written to.
+    /// If the folder cannot be written to.
     pub fn try_take(path: &Path) -> Result<Option<Self>, FileError> {
         if is_special(path) {
             return Ok(Some(Self {
@@ -279,25 +278,25 @@ impl Lock {
     /// As [`Lock::try_take`], but does not follow a link at `path`.
     ///
     /// # Errors
-    /// Where the folder cannot be written to.
+    /// If the folder cannot be written to.
     pub fn try_take_beside(path: &Path) -> Result<Option<Self>, FileError> {
         let mut name = path.as_os_str().to_owned();
         name.push(".lock");
         let lock_path = PathBuf::from(name);
         loop {
             let file = open_lock(&lock_path).map_err(|error| match error {
-                Refused::Io(error) => not_locked(path, &error),
-                Refused::File(error) => error,
+                OpenLockError::Io(error) => not_locked(path, &error),
+                OpenLockError::File(error) => error,
             })?;
             match file.try_lock() {
                 Err(TryLockError::WouldBlock) => return Ok(None),
-                // A file system without locks has nobody to lock out.
+                // Without support for locks in the file system, the run goes on unlocked.
                 Err(TryLockError::Error(error)) if error.kind() != ErrorKind::Unsupported => {
                     return Err(not_locked(path, &error));
                 }
                 _ => {}
             }
-            // The run before may have removed the file between these two steps.
+            // The run that had the lock may have removed the file after it was opened here.
             let here = file.metadata().map_err(|e| not_locked(path, &e))?;
             if fs::symlink_metadata(&lock_path).is_ok_and(|there| there.ino() == here.ino()) {
                 remove_leftovers(path);
@@ -315,20 +314,23 @@ fn not_locked(path: &Path, error: &io::Error) -> FileError {
     FileError::new(path.display(), message, "see that its folder is writable")
 }
 
-/// Why there is no lock to take.
-enum Refused {
+/// Why the lock file cannot be opened.
+enum OpenLockError {
     Io(io::Error),
-    /// It is of the lock's own file.
+    /// What is at the path of the lock file cannot be used.
     File(FileError),
 }
 
-/// Opens or makes the file that is locked, which has to be a regular one.
-fn open_lock(path: &Path) -> Result<File, Refused> {
-    let open =
-        |options: &mut fs::OpenOptions| options.custom_flags(PLAIN.bits().cast_signed()).open(path);
+/// Opens or creates the lock file, which must be a regular file.
+fn open_lock(path: &Path) -> Result<File, OpenLockError> {
+    let open = |options: &mut fs::OpenOptions| {
+        options
+            .custom_flags(OPEN_FLAGS.bits().cast_signed())
+            .open(path)
+    };
     let opened = open(File::options().create(true).truncate(false).write(true));
     let opened = match opened {
-        // One that another user has made can be locked all the same.
+        // A lock file of another user can be locked if it is readable.
         Err(error) if error.kind() == ErrorKind::PermissionDenied && path.exists() => {
             open(File::options().read(true))
         }
@@ -338,18 +340,20 @@ fn open_lock(path: &Path) -> Result<File, Refused> {
     match opened {
         Ok(file) if file.metadata().is_ok_and(|there| there.is_file()) => Ok(file),
         Err(error) if is_file && error.kind() == ErrorKind::PermissionDenied => {
-            let message = "it belongs to another user, whose run may be at work";
-            let remedy = "remove it once none is";
-            Err(Refused::File(FileError::new(
+            let message = "it belongs to another user, who may be running nix-oci-hashes";
+            let remedy = "remove it when no nix-oci-hashes is running";
+            Err(OpenLockError::File(FileError::new(
                 path.display(),
                 message,
                 remedy,
             )))
         }
-        Err(error) if is_file || fs::symlink_metadata(path).is_err() => Err(Refused::Io(error)),
+        Err(error) if is_file || fs::symlink_metadata(path).is_err() => {
+            Err(OpenLockError::Io(error))
+        }
         _ => {
-            let message = "it is no regular file, and cannot be a lock";
-            Err(Refused::File(FileError::new(
+            let message = "it is not a regular file, so it cannot be a lock file";
+            Err(OpenLockError::File(FileError::new(
                 path.display(),
                 message,
                 "remove it",
@@ -358,8 +362,8 @@ fn open_lock(path: &Path) -> Result<File, Refused> {
     }
 }
 
-/// Removes what runs that were killed while they wrote `target` have left. No
-/// other run is at work on it: that is what the lock says.
+/// Removes the temporary files of runs that were killed while they wrote `target`. The
+/// caller has the lock, so no other run is using them.
 fn remove_leftovers(target: &Path) {
     let prefix = temporary_prefix(target);
     let prefix = prefix.as_encoded_bytes();
@@ -369,10 +373,11 @@ fn remove_leftovers(target: &Path) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let end = name.as_encoded_bytes().strip_prefix(prefix);
-        let is_ours =
-            end.is_some_and(|end| end.len() == RANDOM && end.iter().all(u8::is_ascii_alphanumeric));
+        let is_ours = end.is_some_and(|end| {
+            end.len() == RANDOM_CHARACTERS && end.iter().all(u8::is_ascii_alphanumeric)
+        });
         if is_ours && entry.file_type().is_ok_and(|there| there.is_file()) {
-            // A file that stays does no harm.
+            // A leftover does no harm.
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -380,7 +385,7 @@ fn remove_leftovers(target: &Path) {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // The next run creates another; a file that stays does no harm.
+        // A leftover lock file does no harm.
         if let Some(path) = &self.path {
             let _ = fs::remove_file(path);
         }
@@ -422,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn one_has_the_lock_at_a_time() {
+    fn only_one_run_at_a_time_has_the_lock() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("digests.json");
         let link = folder.path().join("link.json");
@@ -439,15 +444,14 @@ mod tests {
         drop(lock);
         drop(Lock::take(&link).unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-        // A link to what is not there yet leads there all the same.
+        // A link to a file that does not exist yet creates that file.
         let early = folder.path().join("early.json");
         symlink("late.json", &early).unwrap();
         write(&early, b"new").unwrap();
         assert_eq!(fs::read(folder.path().join("late.json")).unwrap(), b"new");
         fs::remove_file(early).unwrap();
         fs::remove_file(folder.path().join("late.json")).unwrap();
-        // What a killed run leaves is a file that nobody has locked, and maybe
-        // half a table.
+        // A killed run leaves an unlocked lock file, and maybe a partial table.
         fs::write(folder.path().join("digests.json.lock"), "").unwrap();
         let half = new_file(&file, 0o666).unwrap().keep().unwrap().1;
         let others = [
@@ -472,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_no_lock_and_nothing_waits_for_it() {
+    fn a_lock_file_that_is_not_a_regular_file_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("digests.json");
         let lock = folder.path().join("digests.json.lock");
@@ -489,7 +493,7 @@ mod tests {
             make();
             let error = Lock::take(&file).unwrap_err().to_string();
             assert!(
-                error.contains("digests.json.lock: it is no regular file"),
+                error.contains("digests.json.lock: it is not a regular file"),
                 "{error}"
             );
             assert!(error.ends_with("; remove it"), "{error}");
@@ -499,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn of_what_others_put_in_its_place_nothing_is_read_or_written() {
+    fn own_files_are_never_read_or_written_through_links_or_pipes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("resolved.json");
         let other = folder.path().join("other");

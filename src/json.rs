@@ -95,7 +95,7 @@ where
                 let mut map = BTreeMap::new();
                 while let Some(key) = access.next_key::<K>()? {
                     if map.contains_key(&key) {
-                        return Err(A::Error::custom(format_args!("'{key}' stands here twice")));
+                        return Err(A::Error::custom(format_args!("duplicate key '{key}'")));
                     }
                     map.insert(key, access.next_value()?);
                 }

@@ -16,8 +16,8 @@
 //! # }
 //! ```
 //!
-//! No module imports one that imports it: `refresh` uses `registry`, both use the
-//! table and the lookup, and these know neither Nix, nor HTTP, nor the terminal.
+//! Modules have no import cycles: `refresh` uses `registry`, and both use `table` and
+//! `lookup`, which know neither Nix, nor HTTP, nor the terminal.
 //! `docs/ARCHITECTURE.md` has the map.
 
 pub mod file;

@@ -4,7 +4,7 @@ mod cli;
 
 #[cfg(feature = "plugin")]
 compile_error!(
-    "the feature `plugin` is for the library alone, which Nix loads: run `make plugin`, or `cargo rustc --release \
+    "the feature `plugin` is only for the library that Nix loads: run `make plugin`, or `cargo rustc --release \
      --lib --crate-type cdylib --no-default-features --features plugin`"
 );
 

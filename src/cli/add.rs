@@ -21,8 +21,9 @@ use super::output;
 use super::progress::Bars;
 use super::report::{self, Outcome};
 
-/// Limit of `HEAD` requests that find the version behind `latest`, and how many run at once.
+/// How many `HEAD` requests look for the version that `latest` points to, at most.
 const MOST_PROBES: usize = 60;
+/// How many of these run at once.
 const PROBES_AT_ONCE: usize = 20;
 
 /// Track an image: find its platforms and versions, write its entry, and pin it
@@ -64,12 +65,12 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
     let client = network.client()?;
     let runtime = network::runtime()?;
 
-    let Found {
+    let Findings {
         listed,
         evidence,
         proposal,
         offered,
-    } = runtime.block_on(look_at(&client, &image))?;
+    } = runtime.block_on(inspect(&client, &image))?;
     let platforms = choose(&image, &platform.into_iter().collect(), &offered)?;
     let others = offered
         .keys()
@@ -96,14 +97,14 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
         output::print(&report::terminal::render(&report, "nothing written"))?;
         bail!("{image} has no tag that could be pinned; see above");
     }
-    // Read anew: people edit the file while a registry takes its time.
+    // Read the file again: the user may have edited it during the requests.
     let mut editor = files.editor()?;
     check_new(&editor, &image, &files)?;
     editor.add(&tracked);
     file::write(&files.images, editor.text().as_bytes())?;
     file::write(&files.digests, table.to_json().as_bytes()).with_context(|| {
         format!(
-            "{image} stands in {} now, without pins",
+            "{image} was added to {}, but its pins were not written",
             output::name_of(&files.images)
         )
     })?;
@@ -140,17 +141,17 @@ fn check_new(editor: &Editor, image: &ImageName, files: &Files) -> Result<()> {
     Ok(())
 }
 
-/// What the registry has of an image.
-struct Found {
+/// What the registry has for an image.
+struct Findings {
     listed: TagSet,
-    /// Why this is proposed, as a sentence.
+    /// Why the entry is proposed, as a sentence.
     evidence: String,
     proposal: Proposal,
     /// The platforms of the tag that the proposal names.
     offered: BTreeMap<Platform, Digest>,
 }
 
-async fn look_at(client: &Client, image: &ImageName) -> Result<Found> {
+async fn inspect(client: &Client, image: &ImageName) -> Result<Findings> {
     let listed = client.tags(image).await?;
     let listing = Listing::new(&listed);
     let word = listing.current_tag();
@@ -172,7 +173,7 @@ async fn look_at(client: &Client, image: &ImageName) -> Result<Found> {
             listing.newest(),
         ),
         (None, None) => (
-            "No tag such as 'latest' tells the current release; the newest versions are followed."
+            "No tag such as 'latest' marks the current release; the newest versions are followed."
                 .to_owned(),
             listing.newest(),
         ),
@@ -192,7 +193,7 @@ async fn look_at(client: &Client, image: &ImageName) -> Result<Found> {
         format!("the registry lists {image}:{sample} and does not have it; try again")
     })?;
     let offered = client.platforms(image, &digest).await?.manifests;
-    Ok(Found {
+    Ok(Findings {
         listed,
         evidence,
         proposal,
@@ -217,7 +218,7 @@ async fn same_as<'a>(
     let probes = listing.probes();
     for probes in probes.chunks(PROBES_AT_ONCE) {
         same.extend(pointing_to(client, image, &current, probes, &mut asked, &mut left).await);
-        // Other names of the release show in which precisions it is followed.
+        // Other tags of the same release show which precisions the image has.
         let relatives = same.iter().flat_map(|tag| listing.relatives(tag));
         let relatives: Vec<&Tag> = relatives.collect();
         if !same.is_empty() {
@@ -251,7 +252,7 @@ async fn pointing_to<'a>(
         .collect();
     *left -= new.len();
     let requests = new.into_iter().map(|tag| async move {
-        // A tag that the registry fails for is no evidence, and stops nothing.
+        // A tag whose request fails does not count.
         let digest = client.digest(image, tag).await.ok().flatten();
         (digest.as_ref() == Some(current)).then_some(tag)
     });
@@ -282,7 +283,7 @@ fn choose(
         return Ok(asked.clone());
     }
     if offered.is_empty() {
-        bail!("{image} says of no platform that it is for it; it may be no container image");
+        bail!("{image} names no platform; it may not be a container image");
     }
     let usual: BTreeSet<Platform> = default_platforms()
         .into_iter()

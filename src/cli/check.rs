@@ -1,4 +1,4 @@
-//! `nix-oci-hashes check`: whether both files are as they should be.
+//! `nix-oci-hashes check`: whether both files are valid, canonical and consistent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -83,7 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
 
 const REFRESH: &str = "run 'nix-oci-hashes refresh'";
 
-/// What is tracked and not pinned: an entry is new, or its registry has failed.
+/// What is tracked but not pinned: an entry is new, or its registry has failed.
 fn waiting(tracked: &[TrackedImage], table: &Table) -> Vec<String> {
     let mut waiting = Vec::new();
     for TrackedImage { image, tags, .. } in tracked {
@@ -134,7 +134,7 @@ fn manifest_faults(manifests: &Manifests, needed: &BTreeSet<&Digest>) -> Result<
     Ok(faults)
 }
 
-/// What the table has and `images.json` does not track.
+/// Where the table contradicts `images.json`.
 fn faults(tracked: &[TrackedImage], table: &Table) -> Vec<String> {
     let mut faults = Vec::new();
     for entry in tracked {

@@ -10,10 +10,10 @@ use nix_oci_hashes::table::Pins;
 
 use super::columns::{Cell, align};
 
-/// How many selected tags, and how many skipped ones, a line shows.
-const TAKEN_SHOWN: usize = 12;
-const LEFT_SHOWN: usize = 3;
-/// How many variants that are left a line names.
+/// How many tags a line shows: selected ones, and skipped ones.
+const SELECTED_SHOWN: usize = 12;
+const SKIPPED_SHOWN: usize = 3;
+/// How many skipped variants a line names.
 const VARIANTS_SHOWN: usize = 6;
 
 /// A line for each reason to select or skip tags, the newest tags first.
@@ -47,14 +47,14 @@ pub(super) fn render(tracked: &TrackedImage, listed: &BTreeSet<Tag>) -> String {
     let follows = taken.into_iter().map(|(why, tags)| {
         vec![
             Cell::styled("follows", good),
-            Cell::plain(names(tags, TAKEN_SHOWN)),
+            Cell::plain(names(tags, SELECTED_SHOWN)),
             Cell::plain(why),
         ]
     });
     let leaves = left.into_iter().map(|(why, tags)| {
         vec![
             Cell::styled("leaves", dim),
-            Cell::plain(names(tags, LEFT_SHOWN)),
+            Cell::plain(names(tags, SKIPPED_SHOWN)),
             Cell::plain(why),
         ]
     });
@@ -77,7 +77,7 @@ fn names(mut tags: Vec<&Tag>, most: usize) -> String {
     more(shown.join(" "), tags.len().saturating_sub(most))
 }
 
-/// The variants that most tags have, and how many more there are.
+/// The most common variants, and how many more there are.
 fn most(variants: BTreeMap<&str, usize>) -> String {
     let count = variants.len();
     let mut variants: Vec<(&str, usize)> = variants.into_iter().collect();

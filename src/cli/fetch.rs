@@ -18,8 +18,7 @@ use super::remedy;
 /// Fetch a manifest or a blob by its digest
 ///
 /// The content is checked against the digest while it is streamed, and a broken
-/// connection is resumed. The file is there once it is whole and right, and not at
-/// all before that.
+/// connection is resumed. The file appears only when it is complete and verified.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The image and the digest, such as docker.io/nextcloud@sha256:...
@@ -45,7 +44,7 @@ pub(super) struct Arguments {
     network: Network,
 }
 
-/// A registry, and the path in it below which it has the repositories of others.
+/// A registry that mirrors others, and the path below which it has their repositories.
 #[derive(Debug, Clone)]
 struct Mirror(String);
 
@@ -87,10 +86,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     for mirror in &mirrors {
         match runtime.block_on(fetch(&client, mirror, digest, arguments)) {
             Ok(()) => return Ok(output::DONE),
-            // A file that cannot be written is no fault of the mirror.
+            // Another mirror does not help if the file cannot be written.
             Err(error) if !error.is::<RegistryError>() => return Err(error),
             Err(error) => {
-                anstream::eprintln!("warning: {}; asking elsewhere", remedy::error(&error));
+                anstream::eprintln!(
+                    "warning: {}; trying the next registry",
+                    remedy::error(&error)
+                );
             }
         }
     }

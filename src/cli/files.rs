@@ -13,10 +13,10 @@ use nix_oci_hashes::table::Table;
 
 use super::output;
 
-/// How the table is usually called.
+/// The usual name of the table.
 const DIGESTS: &str = "digests.json";
 
-/// The files, by their usual names.
+/// The paths of both files.
 #[derive(Debug, clap::Args)]
 pub(super) struct Files {
     /// Which images are tracked
@@ -29,15 +29,14 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// The text of images.json, to be changed; an empty list where there is no
-    /// file yet.
+    /// An editor for images.json; for an empty list if there is no file yet.
     pub(super) fn editor(&self) -> Result<Editor> {
         let text = read(&self.images)?.unwrap_or_else(|| b"[]\n".to_vec());
         Ok(Editor::new(&text, &output::name_of(&self.images))?)
     }
 
-    /// The table and the digest of its text. That it is not there yet is an error only
-    /// where it was named: it may be a slip.
+    /// The table and the digest of its text. A missing file is an error only if the user
+    /// named it: the name may be misspelled.
     pub(super) fn existing_table(&self) -> Result<(Table, Option<Digest>)> {
         let (table, digest) = read_table(&self.digests)?;
         if digest.is_none() && self.digests != Path::new(DIGESTS) {
@@ -59,8 +58,8 @@ impl Files {
     }
 }
 
-/// Refuses a file that is named for two uses, of which the one would overwrite
-/// the other. Each comes with the flag that names it.
+/// Fails if two flags name the same file: one use would overwrite the other. `files` are
+/// flags and their paths.
 pub(super) fn check_apart(files: &[(&str, &Path)]) -> Result<()> {
     for (i, (flag, path)) in files.iter().enumerate() {
         let same = files[..i].iter().find(|(_, other)| is_same(path, other));
@@ -89,7 +88,8 @@ fn is_same(a: &Path, b: &Path) -> bool {
     a == b || real(a).is_some_and(|real_a| Some(real_a) == real(b))
 }
 
-/// Found out now, not when every registry has been asked.
+/// Fails if the folder of `path` is missing. Called before the requests to registries, so
+/// that they are not in vain.
 pub(super) fn check_folder(path: &Path) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new(""));
     if !folder.as_os_str().is_empty() && !folder.is_dir() {
@@ -103,7 +103,7 @@ pub(super) fn check_folder(path: &Path) -> Result<()> {
 
 /// The table and the digest of its text; an empty table where there is no file yet.
 pub(super) fn read_table(path: &Path) -> Result<(Table, Option<Digest>)> {
-    // What can be read but once is not for a first try.
+    // A pipe can be read only once, so it is read into memory below.
     let is_file = std::fs::metadata(path).is_ok_and(|there| there.is_file());
     if is_file && let Ok((table, digest)) = File::open(path).and_then(Table::stream) {
         return Ok((table, Some(digest)));

@@ -1,4 +1,4 @@
-//! `nix-oci-hashes import`: track and pin what people have written down.
+//! `nix-oci-hashes import`: track and pin the images that other files name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         }
     }
     let locks = (!arguments.dry_run).then(|| files.lock()).transpose()?;
-    let mut work = Work {
+    let mut work = Importer {
         editor: files.editor()?,
         tracked: BTreeMap::new(),
         table: read_table(&files.digests)?.0,
@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         taken: 0,
         left: 0,
     };
-    // Entries first: a reference that one of them is for needs none of its own.
+    // Entries first: a reference to an image with an entry needs no other entry.
     for (path, imported) in &read {
         work.take_entries(path, imported);
     }
@@ -115,14 +115,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     })
 }
 
-struct Work {
+struct Importer {
     editor: Editor,
-    /// The entries of images.json, those that are imported too.
+    /// The entries of images.json, including the imported ones.
     tracked: BTreeMap<ImageName, TrackedImage>,
     table: Table,
-    /// Images without an entry: the tags that are written down.
-    new: BTreeMap<ImageName, New>,
-    /// What has been tracked for want of a digest.
+    /// Images without an entry, and their tags in the files.
+    new: BTreeMap<ImageName, NewImage>,
+    /// References without a digest so far.
     seen: BTreeSet<(ImageName, Tag)>,
     rows: Vec<Vec<Cell>>,
     taken: usize,
@@ -131,13 +131,13 @@ struct Work {
 
 /// What is known of an image that has no entry yet.
 #[derive(Default)]
-struct New {
-    /// Tags that no strategy would take, or that have no pin to keep them.
+struct NewImage {
+    /// Tags to list in the entry: those that no strategy selects, and those without a pin.
     tags: BTreeSet<Tag>,
     variants: BTreeSet<VariantPattern>,
 }
 
-impl Work {
+impl Importer {
     fn take_entries(&mut self, path: &Path, imported: &Imported) {
         let mut new = Vec::new();
         let mut names = BTreeSet::new();
@@ -257,7 +257,7 @@ impl Work {
         let entries = std::mem::take(&mut self.new);
         let entries = entries
             .into_iter()
-            .map(|(image, New { tags, mut variants })| {
+            .map(|(image, NewImage { tags, mut variants })| {
                 if variants.is_empty() {
                     variants.insert(VariantPattern::plain());
                 }

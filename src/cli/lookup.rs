@@ -17,7 +17,7 @@ const DEFAULT_TABLE: &str = "digests.json";
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    asked: Asked,
+    query_arguments: QueryArguments,
 
     /// The table of pins [default: ./digests.json, or the built-in table where there is none]
     #[arg(long, value_name = "FILE")]
@@ -26,7 +26,7 @@ pub(super) struct Arguments {
 
 /// The reference to look up in the table or to resolve.
 #[derive(Debug, clap::Args)]
-pub(super) struct Asked {
+pub(super) struct QueryArguments {
     /// The reference, such as docker.io/nextcloud:34, or with a version requirement 'docker.io/nextcloud:^34'
     #[arg(value_name = "REF")]
     reference: String,
@@ -40,7 +40,7 @@ pub(super) struct Asked {
     platform: Option<Platform>,
 }
 
-impl Asked {
+impl QueryArguments {
     pub(super) fn query(&self) -> Result<Query> {
         let variant = self.variant.as_deref().map(|variant| ("variant", variant));
         let reference = ("image", self.reference.as_str());
@@ -50,13 +50,13 @@ impl Asked {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8> {
-    let query = arguments.asked.query()?;
+    let query = arguments.query_arguments.query()?;
     let table = lazy_table(arguments.digests.as_deref())?;
     output::print(&format!("{}\n", query.answer_lazily(&table)??))?;
     Ok(output::DONE)
 }
 
-/// The whole table: the named one, that of the folder, or the built-in one.
+/// The whole table: the one at `path`, ./digests.json, or the built-in one.
 pub(super) fn table(path: Option<&Path>) -> Result<Table> {
     Ok(match path_of(path) {
         Some(path) => Table::read(path, remedy::TABLE)?,

@@ -19,8 +19,8 @@ pub(super) struct ManifestRecorder {
 }
 
 impl ManifestRecorder {
-    /// For a new table at the path `new`, made from the one at `old`. A dry run
-    /// writes nothing.
+    /// `new` is the path of the table to write, and `old` that of the table to start from.
+    /// A dry run writes nothing.
     pub(super) fn new(new: &Path, old: &Path, is_dry_run: bool) -> Self {
         Self {
             new: Manifests::beside(new),
@@ -29,7 +29,7 @@ impl ManifestRecorder {
         }
     }
 
-    /// Copies what `needed` names from beside the old table to beside the new one.
+    /// Copies the manifests in `needed` from the old table's folder to that of the new one.
     /// To be called before the new table is written.
     pub(super) fn copy(&self, needed: &BTreeSet<&Digest>) -> Result<()> {
         if self.is_dry_run || self.new == self.old {
@@ -44,7 +44,8 @@ impl ManifestRecorder {
         Ok(there.iter().filter(|one| !needed.contains(one)).count())
     }
 
-    /// Removes them. To be called after the new table is written.
+    /// Removes the manifests beside the new table that are not in `needed`. To be called
+    /// after the new table is written.
     pub(super) fn remove_others(&self, needed: &BTreeSet<&Digest>) -> Result<()> {
         self.new.remove_others(needed)?;
         Ok(())

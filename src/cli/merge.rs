@@ -1,4 +1,4 @@
-//! `nix-oci-hashes merge`: one table from the tables of several runs.
+//! `nix-oci-hashes merge`: joins the tables of several runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     ];
     let files = files.map(|(flag, path)| Some((flag, path.as_deref()?)));
     check_apart(&files.into_iter().flatten().collect::<Vec<_>>())?;
-    // Before anything is read: the output may be a part too.
+    // Locked before anything is read, because the output may be a part too.
     let _lock = match &arguments.output {
         None => None,
         Some(path) => {
@@ -65,8 +65,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         let missing: Vec<&str> = missing.map(|entry| entry.image.as_str()).collect();
         if let [first, others @ ..] = &missing[..] {
             let others = match others.len() {
-                0 => " stands".to_owned(),
-                n => format!(" and {n} other tracked images stand"),
+                0 => " is".to_owned(),
+                n => format!(" and {n} other tracked images are"),
             };
             bail!("{first}{others} in none of the parts; is a part missing?");
         }

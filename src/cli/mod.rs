@@ -1,4 +1,4 @@
-//! The command line: one file a verb.
+//! The command line: one file for each verb.
 
 mod add;
 mod check;
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_of_the_command_line_holds() {
+    fn the_definition_of_the_command_line_is_valid() {
         Command::command().debug_assert();
     }
 }

@@ -1,4 +1,4 @@
-//! What every verb ends with: printed text and an exit code.
+//! The output of every verb: printed text and an exit code.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;

@@ -20,7 +20,7 @@ struct Bar {
 }
 
 impl Bars {
-    /// Leaves the bars as they are, and takes no more.
+    /// Finishes all bars and leaves them on the screen.
     pub(super) fn finish(&self) {
         for Bar { bar, .. } in self.registries.borrow().values() {
             bar.finish();
@@ -62,7 +62,7 @@ impl Progress for Bars {
 
     fn paused(&self, registry: &str, left: Duration) {
         if let Some(Bar { bar, .. }) = self.registries.borrow().get(registry) {
-            bar.set_message(format!("waits {} s, as it asks", left.as_secs() + 1));
+            bar.set_message(format!("rate limited, waiting {} s", left.as_secs() + 1));
         }
     }
 }

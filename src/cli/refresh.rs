@@ -16,7 +16,7 @@ use super::progress::Bars;
 use super::remedy;
 use super::report::{self, Outcome};
 
-/// `--check`: the table is not up to date.
+/// Exit code of `--check`: the table is not up to date.
 const WOULD_WRITE: u8 = 3;
 
 /// Find new versions and new digests in the registries and rewrite the table
@@ -110,7 +110,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         None => old_digest,
     };
     let needed = needed(&images, &table);
-    // A part of the table does not say what the others need.
+    // A shard, or another output file, does not tell which manifests other tables need.
     let removes = arguments.output.is_none() && arguments.shard.is_none();
     let has_new_pins = current != Some(Digest::of_written(|out| table.write(out))?);
     let stale = has_new_pins
@@ -121,7 +121,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         (false, _) => Outcome::UpToDate,
         (true, true) => Outcome::NotUpToDate,
         (true, false) => {
-            // The table never names a manifest that is yet to be recorded.
+            // Copied first, so that the table never names a manifest that is not recorded.
             recorder.copy(&needed)?;
             if has_new_pins {
                 written = file::write_with(target, |out| table.write(out));
@@ -137,7 +137,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         }
     };
     drop(lock);
-    // A report of many changes takes as much memory as the tables did.
+    // Frees memory for the report, which can be as large as the tables.
     drop(needed);
     drop((old, table, images));
     let name = output::name_of(&target);
@@ -157,7 +157,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     written?;
     if let (Some(shard), Outcome::Written) = (arguments.shard, outcome) {
         anstream::eprintln!(
-            "note: {name} has part {shard} alone; join the parts with 'nix-oci-hashes merge'"
+            "note: {name} has only part {shard}; join the parts with 'nix-oci-hashes merge'"
         );
     }
     summarized?;

@@ -1,4 +1,4 @@
-//! What to do about an error, in terms of this command's flags and verbs.
+//! Remedies for errors that name flags and verbs of this command.
 
 use nix_oci_hashes::refresh::Problem;
 use nix_oci_hashes::registry::{Cause, ConnectProblem, RegistryError};

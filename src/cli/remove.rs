@@ -1,4 +1,4 @@
-//! `nix-oci-hashes remove`: track an image no more.
+//! `nix-oci-hashes remove`: stop tracking an image.
 
 use anyhow::{Result, bail};
 use nix_oci_hashes::reference::ImageName;

@@ -1,9 +1,9 @@
-//! `nix-oci-hashes resolve`: ask the registry, not the table.
+//! `nix-oci-hashes resolve`: the answer of the registry, without a table.
 
 use anyhow::Result;
 use nix_oci_hashes::resolve::resolve;
 
-use super::lookup::Asked;
+use super::lookup::QueryArguments;
 use super::network::{self, Network};
 use super::output;
 
@@ -11,7 +11,7 @@ use super::output;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    asked: Asked,
+    query_arguments: QueryArguments,
 
     #[command(flatten)]
     network: Network,
@@ -19,7 +19,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let client = arguments.network.client()?;
-    let query = arguments.asked.query()?;
+    let query = arguments.query_arguments.query()?;
     let pinned = network::runtime()?.block_on(resolve(&client, &query))?;
     output::print(&format!("{pinned}\n"))?;
     Ok(output::DONE)

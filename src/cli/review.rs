@@ -1,4 +1,4 @@
-//! `nix-oci-hashes review`: the changes that a person has to look at before a merge.
+//! `nix-oci-hashes review`: the changes that a person has to review before a merge.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::output;
 
-/// Something has to be seen by a person.
+/// Exit code: a person has to review something.
 const TO_REVIEW: u8 = 3;
 /// The version of docs/schema/report.schema.json.
 const VERSION: u64 = 1;
@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     file: Vec<PathBuf>,
 }
 
-/// As far as it matters here.
+/// The members of a report that this verb reads.
 #[derive(Deserialize)]
 struct Report {
     version: u64,
@@ -93,7 +93,7 @@ fn line(change: &Change) -> Option<String> {
         .map(Platform::as_str)
         .collect();
     let lost = match lost.join(", ") {
-        // Those of the kind 'platforms' have left images.json.
+        // In a change of the kind 'platforms', they were taken out of images.json.
         lost if !lost.is_empty() && change.kind != Kind::Platforms => {
             format!(", no longer for {lost}")
         }

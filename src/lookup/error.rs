@@ -1,4 +1,4 @@
-//! Misses: what the table has instead, and the way out.
+//! Lookup errors: what is missing, what the table has instead, and what to do.
 
 use std::fmt;
 
@@ -17,12 +17,12 @@ pub enum LookupError {
     /// The image is not in the table.
     #[error(
         "{image} is not tracked; {}o track it, run 'nix-oci-hashes add {image}'",
-        Meant(near)
+        DidYouMean(near)
     )]
     NotTracked {
-        /// The image that was asked for.
+        /// The image of the query.
         image: ImageName,
-        /// The tracked ones that are named most like it.
+        /// The tracked images with the most similar names.
         near: Vec<ImageName>,
     },
     /// The image is in the table, with no pins.
@@ -113,7 +113,7 @@ pub enum LookupError {
 }
 
 impl LookupError {
-    /// The miss of an image that `table` does not have.
+    /// The error for an image that is not in `table`.
     pub fn not_tracked(image: &ImageName, table: &Table) -> Self {
         Self::NotTracked {
             image: image.clone(),
@@ -133,7 +133,7 @@ pub struct TagList {
 type Key = (bool, Option<Version>, Tag);
 
 impl TagList {
-    /// The ten of the pinned tags that are written most like `wanted`.
+    /// The pinned tags that are most similar to `wanted`, at most ten.
     pub(super) fn near(wanted: &Tag, pins: &Pins) -> Self {
         let mut keys: Vec<Key> = pins.iter().map(|(tag, pin)| pin.by_version(tag)).collect();
         keys.sort_by(|a, b| b.cmp(a));
@@ -147,13 +147,13 @@ impl TagList {
         }
     }
 
-    /// Some of `tags`, which are pinned.
+    /// A list of those of `tags` that are in `pins`.
     pub(super) fn pinned<'a>(pins: &Pins, tags: impl IntoIterator<Item = &'a Tag>) -> Self {
         let key = |tag: &Tag| pins.get(tag).map(|pin| pin.by_version(tag));
         Self::sorted(tags.into_iter().filter_map(key).collect())
     }
 
-    /// Some of `tags`.
+    /// A list of `tags`.
     pub fn of<'a>(tags: impl IntoIterator<Item = &'a Tag>) -> Self {
         Self::sorted(tags.into_iter().map(by_version).collect())
     }
@@ -205,10 +205,11 @@ impl fmt::Display for VariantList {
     }
 }
 
-/// `did you mean a, b or c? T`, or `t` where nothing is near.
-struct Meant<'a>(&'a [ImageName]);
+/// The text before "o track it": `did you mean a, b or c? T`, or `t` if there is no
+/// suggestion.
+struct DidYouMean<'a>(&'a [ImageName]);
 
-impl fmt::Display for Meant<'_> {
+impl fmt::Display for DidYouMean<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((last, others)) = self.0.split_last() else {
             return f.write_str("t");

@@ -11,8 +11,8 @@ pub(crate) use newest::{Choices, NoVersion};
 
 use crate::json::FileError;
 use crate::reference::{
-    Digest, ImageName, Platform, PlatformError, Reference, ReferenceError, Requirement,
-    RequirementError, Tag, TagError, VariantError, VariantPattern, Written,
+    Digest, ImageName, Platform, PlatformError, RawReference, Reference, ReferenceError,
+    Requirement, RequirementError, Tag, TagError, VariantError, VariantPattern,
 };
 use crate::table::{LazyTable, Pin, Pins, Table};
 use crate::text::Quoted;
@@ -52,36 +52,36 @@ pub(crate) enum VersionSelector {
 /// Why a text or a set is not a [`Query`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
-    /// The reference is not one.
+    /// The reference is malformed.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
     /// The version is neither a tag nor a requirement.
     #[error(transparent)]
     Tag(#[from] TagError),
-    /// The version looks like a requirement, but is not one.
+    /// The version is a malformed requirement.
     #[error(transparent)]
     Requirement(#[from] RequirementError),
-    /// The variant is not one.
+    /// The variant is malformed.
     #[error(transparent)]
     Variant(#[from] VariantError),
-    /// The platform is not one.
+    /// The platform is malformed.
     #[error(transparent)]
     Platform(#[from] PlatformError),
-    /// The set has an attribute that means nothing.
+    /// The set has an unknown attribute.
     #[error("unknown attribute {}; the set takes {}", Quoted(.0), ATTRIBUTES.join(", "))]
     UnknownAttribute(String),
     /// The set has no `image`.
     #[error("the set has no attribute 'image'; add one such as image = \"docker.io/nextcloud\"")]
     NoImage,
-    /// Both `image` and `version` say which tag is meant.
+    /// Both `image` and `version` select a tag.
     #[error("{} has a tag or digest and the set a 'version' too; keep one of them", Quoted(.0))]
     TwoVersions(String),
-    /// There is no version that the variant could be one of.
+    /// A variant without a version.
     #[error(
         "a 'variant' goes with a 'version'; write the image without a tag and add its version, or write the variant in the tag"
     )]
     LoneVariant,
-    /// A variant with `#`, which only a requirement can use, and a tag.
+    /// A variant with `#` and a tag. Only a requirement can use `#`.
     #[error(
         "a 'variant' with '#' goes with a version requirement; write the version such as '^34'"
     )]
@@ -102,7 +102,7 @@ impl Query {
     /// reference), `version`, `variant` and `platform`.
     ///
     /// # Errors
-    /// Where an attribute is unknown or malformed, where `image` is missing,
+    /// If an attribute is unknown or malformed, where `image` is missing,
     /// and where two of them contradict each other.
     pub fn from_attributes<'a>(
         attributes: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -117,15 +117,15 @@ impl Query {
                 _ => return Err(QueryError::UnknownAttribute(name.to_owned())),
             }
         }
-        let written: Written<'_> = Written::parse(image.ok_or(QueryError::NoImage)?)?;
+        let written: RawReference<'_> = RawReference::parse(image.ok_or(QueryError::NoImage)?)?;
         let has_version = written.tag.is_some() || written.digest.is_some();
         let has_variant = variant.as_ref().is_some_and(|v| !v.as_str().is_empty());
         let version = match (written.tag, version) {
             (_, Some(_)) if has_version => {
                 return Err(QueryError::TwoVersions(written.to_string()));
             }
-            (None, Some(version)) => wanted(version, variant)?,
-            (Some(tag), _) if Requirement::is_requirement(tag) => wanted(tag, variant)?,
+            (None, Some(version)) => parse_version(version, variant)?,
+            (Some(tag), _) if Requirement::is_requirement(tag) => parse_version(tag, variant)?,
             _ if has_variant => return Err(QueryError::LoneVariant),
             (Some(tag), _) => {
                 VersionSelector::Tag(tag.parse().map_err(|error| written.invalid(error))?)
@@ -177,7 +177,7 @@ impl Query {
     /// The pinned reference that `table` has for this query.
     ///
     /// # Errors
-    /// Where it has none, with what there is instead.
+    /// If it has none, with what there is instead.
     pub fn answer(&self, table: &Table) -> Result<Reference, LookupError> {
         match table.images.get(&self.image) {
             Some(pins) => self.answer_among(pins),
@@ -185,10 +185,10 @@ impl Query {
         }
     }
 
-    /// As [`Query::answer`], of a table of which no more is parsed than it takes.
+    /// As [`Query::answer`], but parses no more of the table than it needs.
     ///
     /// # Errors
-    /// Where the table is not well-formed; the answer within may be a miss.
+    /// If the table is malformed. The inner result is that of [`Query::answer`].
     pub fn answer_lazily(
         &self,
         table: &LazyTable,
@@ -256,7 +256,7 @@ impl Query {
             return Ok(self.reference(Some(tag), digest.clone()));
         }
         let digest = match (&self.digest, self.digest_of(&tag, pin)) {
-            // What is wrong is the digest, whatever else the pin lacks.
+            // Report the wrong digest, even if the pin lacks the platform too.
             (Some(_), Err(_)) => pin.digest.clone(),
             (_, digest) => digest?,
         };
@@ -270,11 +270,11 @@ impl Query {
         }
     }
 
-    /// What its registry could be asked where [`Query::answer`] was `miss`:
-    /// nothing where the digest of a reference is not that of its pinned tag.
+    /// What to request from the registry after [`Query::answer`] has failed with `miss`.
+    /// `None` if the reference has another digest than its pinned tag.
     ///
     /// # Errors
-    /// Where the table is not well-formed.
+    /// If the table is malformed.
     pub fn registry_query(
         &self,
         table: &LazyTable,
@@ -283,7 +283,7 @@ impl Query {
         let pins = table.pins(&self.image)?;
         let pinned = match miss {
             LookupError::Mismatch { .. } => return Ok(None),
-            // The tag may point elsewhere by now; the table says where to.
+            // The tag may have moved since, so the request uses the pinned digest.
             LookupError::NoSuchPlatform { tag, .. } => {
                 let Some(pin) = pins.as_ref().and_then(|pins| pins.get(tag)) else {
                     return Ok(None);
@@ -299,7 +299,7 @@ impl Query {
         }))
     }
 
-    /// A digest without a tag is right if any tag is pinned to it.
+    /// Answers a reference with a digest and no tag. Any tag may be pinned to the digest.
     fn answer_for_digest(&self, pins: &Pins, digest: &Digest) -> Result<Reference, LookupError> {
         let reference = self.reference(None, digest.clone());
         if pins.values().any(|pin| self.is_digest_of(pin, digest)) {
@@ -314,8 +314,8 @@ impl Query {
         }
     }
 
-    /// The digest that answers for the platform asked for. A pin that only has
-    /// the tag's digest answers with that for every platform.
+    /// The digest for the platform of the query, or the tag's digest if the query names
+    /// none. A pin without platforms has the tag's digest for every platform.
     fn digest_of(&self, tag: &Tag, pin: &Pin) -> Result<Digest, LookupError> {
         let Some(platform) = &self.platform else {
             return Ok(pin.digest.clone());
@@ -332,8 +332,8 @@ impl Query {
         })
     }
 
-    /// Whether `digest` is the tag's, or its platform's: that of the platform
-    /// asked for, or with none asked for that of any.
+    /// Whether `digest` is that of the tag or of one of its platforms. If the query names
+    /// a platform, the others do not count.
     fn is_digest_of(&self, pin: &Pin, digest: &Digest) -> bool {
         let platforms = pin.platforms.iter();
         *digest == pin.digest
@@ -351,7 +351,10 @@ impl Query {
     }
 }
 
-fn wanted(version: &str, variant: Option<VariantPattern>) -> Result<VersionSelector, QueryError> {
+fn parse_version(
+    version: &str,
+    variant: Option<VariantPattern>,
+) -> Result<VersionSelector, QueryError> {
     let variant = variant.unwrap_or_else(VariantPattern::plain);
     if Requirement::is_requirement(version) {
         return Ok(VersionSelector::Newest(Box::new(Newest {

@@ -1,4 +1,4 @@
-//! Which of an image's tags a version requirement means.
+//! Selects the tag of an image that a version requirement means.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -33,8 +33,7 @@ pub(crate) struct Choices<'a> {
 }
 
 impl<'a> Choices<'a> {
-    /// The tags that are pinned. Where a pin records a version, only those count
-    /// that do.
+    /// The pinned tags. If any pin records a version, the pins without one do not count.
     pub(crate) fn pinned(pins: &'a Pins) -> Self {
         let has_recorded = pins.values().any(|pin| pin.version.is_some());
         let tags = pins.iter().map(|(tag, pin)| (tag, pin.version.as_deref()));
@@ -150,8 +149,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// What an answer may point to: itself, and every pinned release that it is
-        /// a shorter name of.
+        /// An answer may point to itself, and to every pinned release that it is a shorter
+        /// name of.
         #[test]
         fn no_release_that_an_answer_may_point_to_violates_the_requirement(
             tags in prop::collection::btree_set("(1|2|17)(\\.(0|4|5|11)){0,2}", 1..12),

@@ -1,23 +1,27 @@
-//! Suggestions for a misspelled image or tag: the nearest names by edit distance. The plain-Nix lookup has to find the same, so the rules are few.
+//! Suggestions for a misspelled image or tag: the nearest names by edit distance. The rules
+//! are simple, because the lookup in plain Nix implements them too.
 
 use std::collections::BTreeSet;
 
 use crate::reference::{ImageName, Tag};
 
-/// Most names that are suggested for one.
+/// How many names are suggested at most.
 const MOST_NAMES: usize = 3;
-/// Fewest characters that say anything.
+/// Shortest name that is compared with path components, in characters.
 const SHORTEST_NAME: usize = 2;
-/// Fewest characters that are taken for the beginning of a name.
+/// Shortest name that is compared as a prefix, in characters.
 const SHORTEST_BEGINNING: usize = 4;
 
-/// The images among `tracked` that are named most like `image`, the nearest
-/// first.
+/// The images in `tracked` with the most similar names to `image`, the nearest first.
 ///
-/// A repository is compared as a whole and by its parts, letters and digits
-/// alone: people leave out an organisation, a hyphen, a registry. Its last part
-/// is what it is called, so that has to be like some part of the other, with at
-/// most a third of its characters changed, or be how one begins.
+/// People leave out a registry, an organisation or a hyphen, so only the letters and
+/// digits of the repository count. An image matches in one of these cases:
+///
+/// - Its whole repository is similar to that of `image`.
+/// - One of its path components is similar to the last component of `image`, or begins
+///   with it.
+///
+/// Similar means that at most a third of the characters change.
 pub(super) fn images<'a>(
     image: &ImageName,
     tracked: impl IntoIterator<Item = &'a ImageName>,
@@ -38,8 +42,8 @@ pub(super) fn images<'a>(
     near.into_iter().map(|(_, image)| image.clone()).collect()
 }
 
-/// The `most` tags among `pinned` that are written most like `tag`; of those that
-/// are as near, or not near at all, what `pinned` has first.
+/// The tags in `pinned` that are most similar to `tag`, at most `most`. Equally similar
+/// tags, and those that are not similar, are taken in the order of `pinned`.
 pub(super) fn tags<'a>(
     tag: &Tag,
     pinned: impl IntoIterator<Item = &'a Tag>,
@@ -56,7 +60,7 @@ pub(super) fn tags<'a>(
     near.into_iter().take(most).map(|(_, tag)| tag).collect()
 }
 
-/// A name as it is written, without its registry.
+/// The printed name without its registry.
 fn path(image: &ImageName) -> &str {
     let (_, path) = image.as_str().split_once('/').unwrap_or_default();
     path
@@ -68,8 +72,8 @@ fn key(name: &str) -> String {
     characters.filter(char::is_ascii_alphanumeric).collect()
 }
 
-/// How far a part of a name is from what was typed; one that goes on after that
-/// is further than any slip.
+/// The distance of a path component from what was typed. A component that only begins
+/// with it is farther than any similar one.
 fn of_part(typed: &str, part: &str) -> Option<usize> {
     if typed.len() < SHORTEST_NAME {
         return None;
@@ -78,8 +82,8 @@ fn of_part(typed: &str, part: &str) -> Option<usize> {
     distance(typed, part).or_else(|| begins.then_some(typed.len() / 3 + 1))
 }
 
-/// How many characters have to change to make `typed` `name`, where these are
-/// few enough for a slip.
+/// The edit distance from `typed` to `name`. `None` if it is more than a third of the
+/// length of `typed`.
 fn distance(typed: &str, name: &str) -> Option<usize> {
     let most = typed.len() / 3;
     if typed.len().abs_diff(name.len()) > most {
@@ -110,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_people_type_are_understood() {
+    fn suggests_the_image_that_was_meant() {
         for (typed, meant) in [
             ("nextclud", "docker.io/nextcloud"),
             ("nextcluod", "docker.io/nextcloud"),

@@ -33,7 +33,7 @@ impl Algorithm {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(Value);
 
-/// Tables hold digests by the hundred thousand: bytes are half of the digits.
+/// Holds bytes, not text, to save memory: a table may have hundreds of thousands of digests.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Value {
     Sha256([u8; 32]),
@@ -57,11 +57,10 @@ impl Digest {
         })
     }
 
-    /// The SHA-256 digest of what `content` writes, which need not be in memory
-    /// as a whole.
+    /// The SHA-256 digest of what `content` writes, without holding it all in memory.
     ///
     /// # Errors
-    /// Where `content` fails.
+    /// If `content` fails.
     pub fn of_written(content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Self> {
         let mut hasher = Hashing(io::sink(), Sha256::new());
         content(&mut hasher)?;
@@ -71,7 +70,7 @@ impl Digest {
     /// The SHA-256 digest of what `read` reads of `content`.
     ///
     /// # Errors
-    /// Where `read` fails.
+    /// If `read` fails.
     pub fn of_read(
         content: impl Read,
         read: impl FnOnce(&mut dyn Read) -> io::Result<()>,
@@ -86,7 +85,7 @@ impl Digest {
         Self::of(self.algorithm(), content) == *self
     }
 
-    /// The algorithm's part.
+    /// The algorithm.
     pub fn algorithm(&self) -> Algorithm {
         match self.0 {
             Value::Sha256(_) => Algorithm::Sha256,
@@ -94,7 +93,7 @@ impl Digest {
         }
     }
 
-    /// The first twelve hexadecimal digits, as people write digests in prose.
+    /// The first twelve hexadecimal digits, for messages.
     pub fn short(&self) -> impl fmt::Display + use<> {
         let mut first = [0; 6];
         first.copy_from_slice(&self.bytes()[..6]);
@@ -141,7 +140,7 @@ impl Hasher {
     }
 }
 
-/// Hashes what is read or written.
+/// A reader or writer that hashes what passes through it.
 struct Hashing<T>(T, Sha256);
 
 impl<T: Read> Read for Hashing<T> {
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_digest() {
+    fn refuses_malformed_digests() {
         for input in [
             "",
             "sha256:",

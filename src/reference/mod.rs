@@ -1,5 +1,5 @@
 //! What people write: image names, tags, digests, platforms, versions, variants and
-//! requirements. Each parses once, and prints what it parsed.
+//! requirements. Each value prints as text that parses to the same value.
 
 mod digest;
 mod name;
@@ -13,11 +13,11 @@ mod version;
 #[cfg(feature = "refresh")]
 pub(crate) use digest::Hasher;
 pub use digest::{Algorithm, Digest, DigestError};
-pub(crate) use name::Written;
+pub(crate) use name::RawReference;
 pub use name::{ImageName, Reference, ReferenceError};
 pub use pattern::{Pattern, PatternError};
 #[cfg(feature = "refresh")]
-pub(crate) use platform::Offered;
+pub(crate) use platform::PlatformList;
 pub use platform::{Platform, PlatformError};
 pub use requirement::{Requirement, RequirementError};
 pub use tag::{Tag, TagError, by_version};
@@ -33,8 +33,8 @@ mod tests {
 
     use super::*;
 
-    /// `input` either parses to a value that prints as it parses, or is refused with
-    /// one line that no terminal acts on.
+    /// Checks that `input` either parses to a value that survives printing and parsing, or
+    /// gives an error of one line without control characters.
     fn check<T>(input: &str) -> Result<(), TestCaseError>
     where
         T: FromStr + Display + PartialEq + Debug,
@@ -55,7 +55,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(1000))]
 
         #[test]
-        fn every_word_prints_as_it_parses_or_is_refused(
+        fn every_input_survives_printing_and_parsing_or_is_refused(
             any: String,
             name in "[a-zA-Z0-9:/@.\\[\\]_-]{0,40}",
             requirement in "[0-9.x*<>=^~!|, v-]{0,24}",

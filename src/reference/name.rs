@@ -11,7 +11,7 @@ use super::tag::{Tag, TagError};
 use crate::text::{Quoted, deserialize_as_text};
 
 const DOCKER_HUB: &str = "docker.io";
-/// Docker Hub's namespace for the official images, left out when written.
+/// Docker Hub's namespace for the official images, omitted in printed names.
 const OFFICIAL: &str = "library/";
 /// Longest repository path, in bytes (distribution/reference).
 const LONGEST_REPOSITORY: usize = 255;
@@ -38,19 +38,19 @@ pub struct Reference {
     pub digest: Option<Digest>,
 }
 
-/// A reference whose tag is still a text: it may be a version requirement.
-pub(crate) struct Written<'a> {
+/// A reference whose tag is not parsed yet: it may be a version requirement.
+pub(crate) struct RawReference<'a> {
     input: &'a str,
     pub(crate) image: ImageName,
     pub(crate) tag: Option<&'a str>,
     pub(crate) digest: Option<Digest>,
 }
 
-impl<'a> Written<'a> {
-    /// Takes `input` apart.
+impl<'a> RawReference<'a> {
+    /// Splits `input` into image, tag and digest.
     ///
     /// # Errors
-    /// Where its image or its digest is malformed.
+    /// If its image or its digest is malformed.
     pub(crate) fn parse(input: &'a str) -> Result<Self, ReferenceError> {
         let parse = || {
             if is_identifier(input) {
@@ -78,13 +78,13 @@ impl<'a> Written<'a> {
         parse().map_err(|reason| fail(input, reason))
     }
 
-    /// The error of a reference whose tag is not one.
+    /// The error for a malformed tag in this reference.
     pub(crate) fn invalid(&self, error: TagError) -> ReferenceError {
         fail(self.input, error.into())
     }
 }
 
-impl fmt::Display for Written<'_> {
+impl fmt::Display for RawReference<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.image.fmt(f)?;
         if let Some(tag) = self.tag {
@@ -147,7 +147,7 @@ impl ImageName {
         [prefix, self.path()].concat()
     }
 
-    /// Whether it is one of Docker Hub's own images, whose `library/` is not written.
+    /// Whether this is an official image of Docker Hub, printed without `library/`.
     fn is_official(&self) -> bool {
         self.registry() == DOCKER_HUB && !self.path().contains('/')
     }
@@ -156,15 +156,15 @@ impl ImageName {
         &self.text[self.registry + 1..]
     }
 
-    /// The name in its one written form.
+    /// The name in normal form.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Parses a name that must name its registry, as `images.json` asks for.
+    /// Parses a name that must include its registry, as in `images.json`.
     ///
     /// # Errors
-    /// Where `input` is no image name, or has no registry.
+    /// If `input` is no image name, or has no registry.
     pub fn parse_qualified(input: &str) -> Result<Self, ReferenceError> {
         let name: Self = input.parse()?;
         if split_registry(input).0.is_none() {
@@ -183,7 +183,7 @@ impl ImageName {
             None => Cow::Borrowed(DOCKER_HUB),
             Some(host) if !is_registry(host) => return Err(Reason::Registry(host.to_owned())),
             Some(host) => match lower_case(host) {
-                // Only its capitals made it a registry.
+                // In lower case it would not be a registry but part of the repository.
                 host if !is_host(&host) => {
                     return Err(Reason::UpperCase(input.to_ascii_lowercase()));
                 }
@@ -203,7 +203,7 @@ impl ImageName {
             Some(official) if registry == DOCKER_HUB && !official.contains('/') => official,
             _ => path,
         };
-        // Most are, and have nothing to be joined.
+        // Most names are in normal form already and need no new text.
         let is_as_written =
             input.starts_with(&*registry) && input.len() == registry.len() + 1 + path.len();
         let name = Self {
@@ -222,7 +222,7 @@ impl ImageName {
     }
 }
 
-/// Whether a whole reference is an image ID, which it must not look like.
+/// Whether `input` looks like an image ID, which is not a valid reference.
 fn is_identifier(input: &str) -> bool {
     input.len() == 64 && input.bytes().all(|b| b.is_ascii_hexdigit())
 }
@@ -325,7 +325,7 @@ impl FromStr for ImageName {
         } else {
             Self::parse_parts(input)
         };
-        name.map_err(|reason| match Written::parse(input) {
+        name.map_err(|reason| match RawReference::parse(input) {
             Ok(written) => fail(input, Reason::NotBare(written.image.to_string())),
             Err(_) => fail(input, reason),
         })
@@ -336,7 +336,7 @@ impl FromStr for Reference {
     type Err = ReferenceError;
 
     fn from_str(input: &str) -> Result<Self, ReferenceError> {
-        let written = Written::parse(input)?;
+        let written = RawReference::parse(input)?;
         let tag = written.tag.map(str::parse::<Tag>).transpose();
         let tag = tag.map_err(|error| written.invalid(error))?;
         Ok(Self {
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_a_reference_apart() {
+    fn splits_a_reference_into_its_parts() {
         let digest = format!("sha256:{}", "0a".repeat(32));
         for (input, tag, has_digest) in [
             ("localhost:5000/a".to_owned(), None, false),
@@ -455,7 +455,7 @@ mod tests {
 
     #[test]
     fn says_what_is_wrong_and_what_to_write() {
-        // One character too many, with the `library/` that Docker Hub adds.
+        // One character too long, including the `library/` of Docker Hub.
         let long = format!("docker.io/{}", "a".repeat(248));
         let id = "a".repeat(64);
         for (input, part) in [

@@ -1,4 +1,4 @@
-//! Patterns: how to read a version from tags that are no plain versions, such as
+//! Patterns: how to read a version from tags that are not plain versions, such as
 //! `RELEASE.{major}-{minor}-{patch}T{build}-{build}-{build}Z`.
 
 use std::fmt;
@@ -44,8 +44,8 @@ pub struct PatternError {
 }
 
 impl Pattern {
-    /// The version that `tag` names by this pattern; `None` where it does not fit,
-    /// or a number has more than 64 bits.
+    /// The version that this pattern reads from `tag`. `None` if the tag does not match, or
+    /// if a number has more than 64 bits.
     pub fn read(&self, tag: &Tag) -> Option<Version> {
         let mut rest = tag.as_str().strip_prefix(self.start.as_str())?;
         let (mut numbers, mut builds) = ([None; NUMBERS.len()], Vec::new());
@@ -63,7 +63,7 @@ impl Pattern {
             .then(|| Version::of_pattern(numbers, builds, self.variant()))
     }
 
-    /// The variant of the tags that fit: the literal text from the first hyphen
+    /// The variant of the tags that match: the literal text from the first hyphen
     /// after the last placeholder.
     pub fn variant(&self) -> &str {
         let last = self.placeholders.last();
@@ -152,7 +152,7 @@ fn parse(input: &str) -> Result<Pattern, String> {
         start,
         placeholders,
     };
-    // Queries have to be able to name it.
+    // A query must be able to name the variant.
     match pattern.variant().parse::<VariantPattern>() {
         Ok(_) => Ok(pattern),
         Err(error) => Err(error.to_string()),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_pattern() {
+    fn refuses_malformed_patterns() {
         for (input, reason) in [
             ("", "only characters of a tag"),
             ("34", "it has no {major}"),
@@ -241,7 +241,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_filled_in_is_read_again(
+        fn numbers_in_a_matching_tag_are_read_back(
             numbers in prop::array::uniform3(any::<u64>()), zeros in 0..3_usize, variant in "(-[a-z]{1,5}){0,2}",
         ) {
             let [major, minor, build] = numbers;

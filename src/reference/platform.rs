@@ -8,10 +8,11 @@ use crate::text::{Quoted, deserialize_as_text};
 
 /// A platform in its normal form: `linux/amd64`, `linux/arm64`, `linux/arm/v7`.
 ///
-/// Other spellings of the same platform parse to the same value: the variant
-/// that an architecture has anyway is dropped (`linux/arm64/v8`), `x86_64` and
-/// `aarch64` are `amd64` and `arm64`, and a Nix system such as `x86_64-linux`
-/// is the platform whose containers it runs.
+/// Other spellings of the same platform parse to the same value:
+///
+/// - A default variant is dropped: `linux/arm64/v8` is `linux/arm64`.
+/// - `x86_64` is `amd64`, and `aarch64` is `arm64`.
+/// - A Nix system such as `x86_64-linux` is the platform of the containers it runs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Platform(Cow<'static, str>);
 
@@ -42,9 +43,9 @@ const NIX_SYSTEMS: &[(&str, &str)] = &[
 ];
 
 impl Platform {
-    /// The platform of `os`, `arch` and `variant` (empty for none), which is
-    /// how an index or an image configuration names it. `None` where a part is
-    /// no name or is `unknown`, as in the entries that carry attestations.
+    /// The platform of `os`, `arch` and `variant` (empty for none), as in an index or an
+    /// image configuration. `None` if a part is malformed, or if it is `unknown`, as in the
+    /// entries for attestations.
     pub fn from_parts(os: &str, arch: &str, variant: &str) -> Option<Self> {
         let name = |part: &str| {
             part.len() <= 64
@@ -90,8 +91,8 @@ impl Platform {
     }
 }
 
-/// The platform of a Nix system that `is` the one; most of those in a table are,
-/// and need no text of their own.
+/// The first platform of a Nix system for which `is` holds. Most platforms in a table
+/// are among these and need no allocation.
 fn known(is: impl Fn(&str) -> bool) -> Option<Platform> {
     let mut platforms = NIX_SYSTEMS.iter().map(|(_, platform)| *platform);
     let platform = platforms.find(|platform| is(platform))?;
@@ -126,12 +127,12 @@ impl fmt::Display for Platform {
     }
 }
 
-/// `linux/arm64, windows/amd64`, or that there is none.
+/// Displays `linux/arm64, windows/amd64`, or `no platform`.
 #[cfg(feature = "refresh")]
-pub(crate) struct Offered<'a>(pub(crate) &'a [Platform]);
+pub(crate) struct PlatformList<'a>(pub(crate) &'a [Platform]);
 
 #[cfg(feature = "refresh")]
-impl fmt::Display for Offered<'_> {
+impl fmt::Display for PlatformList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return f.write_str("no platform");
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_platform() {
+    fn refuses_malformed_platforms() {
         for input in [
             "",
             "linux",

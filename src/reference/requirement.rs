@@ -1,4 +1,4 @@
-//! Version requirements, in semver's words: `>=33`, `^2`, `~1.4`, `>=1, <3`.
+//! Version requirements in the syntax of semver: `>=33`, `^2`, `~1.4`, `>=1, <3`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,16 +8,16 @@ use semver::{Comparator, Op, VersionReq};
 use super::version::{Prerelease, Version, is_long};
 use crate::text::{Quoted, deserialize_as_text};
 
-/// Longest requirement, in bytes: that of any sense is far shorter.
+/// Longest requirement, in bytes. Real ones are far shorter.
 const LONGEST: usize = 255;
-/// Most numbers that a version has in a requirement.
+/// How many numbers a version in a requirement has at most.
 const MOST_NUMBERS: usize = 3;
 
-/// Which versions are meant: comparators joined by a comma or a space, all of
-/// which have to hold, and such alternatives joined by `||`.
+/// A set of versions: alternatives joined by `||`. An alternative is a list of
+/// comparators, joined by commas or spaces, that must all hold.
 ///
-/// A fourth number of a version is not looked at, and a prerelease satisfies only a
-/// requirement that names one of the same three numbers, as in semver.
+/// A fourth number of a version is ignored. As in semver, a prerelease satisfies only
+/// a requirement that names a prerelease of the same three numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Requirement {
     text: String,
@@ -55,9 +55,10 @@ enum Reason {
 }
 
 impl Requirement {
-    /// Whether `version` satisfies it; its variant is not looked at. A version of
-    /// one or two numbers stands for every version that begins with them, and
-    /// satisfies it only if all of these do. A commit or a date (`20260901`)
+    /// Whether `version` satisfies this requirement, whatever its variant.
+    ///
+    /// A version of one or two numbers stands for every version that begins with them.
+    /// All of these must satisfy the requirement. A commit or a date (`20260901`)
     /// satisfies only a requirement that names one.
     pub fn matches(&self, version: &Version) -> bool {
         let (lowest, highest) = version.to_semver();
@@ -112,7 +113,7 @@ fn parse(input: &str) -> Result<Requirement, Reason> {
         let mut comparators = Vec::new();
         let mut names_commit_or_date = false;
         for part in alternative.split(',') {
-            for text in words(part)? {
+            for text in split_comparators(part)? {
                 let (comparator, is_long) = comparator(&text)?;
                 names_commit_or_date |= is_long;
                 comparators.extend(comparator);
@@ -126,8 +127,8 @@ fn parse(input: &str) -> Result<Requirement, Reason> {
     Ok(requirement)
 }
 
-/// The comparators in the text between two commas, each with its operator.
-fn words(part: &str) -> Result<Vec<String>, Reason> {
+/// Splits the text between two commas into comparators, each with its operator.
+fn split_comparators(part: &str) -> Result<Vec<String>, Reason> {
     let words: Vec<&str> = part.split(' ').filter(|word| !word.is_empty()).collect();
     if words.is_empty() {
         return Err(Reason::Malformed("a version is missing".to_owned()));
@@ -152,7 +153,7 @@ fn is_operator(character: char) -> bool {
     matches!(character, '^' | '~' | '<' | '>' | '=' | '!')
 }
 
-/// The reason that offers those of `spellings` that are requirements.
+/// An error that suggests those of `spellings` that are valid requirements.
 fn spelling(what: &str, spellings: &[String]) -> Reason {
     let good = spellings.iter().filter(|text| parse(text).is_ok());
     let spellings: Vec<String> = good.map(|text| format!("'{text}'")).collect();
@@ -165,13 +166,13 @@ fn spelling(what: &str, spellings: &[String]) -> Reason {
     }
 }
 
-/// A comparator, none for a lone wildcard, and whether its first number is so long
-/// that it is a commit or a date.
+/// Parses a comparator; `None` for a wildcard alone. Also returns whether its first
+/// number is so long that it is a commit or a date.
 fn comparator(text: &str) -> Result<(Option<Comparator>, bool), Reason> {
     let version = text.trim_start_matches(is_operator);
     let operator = &text[..text.len() - version.len()];
     if version.is_empty() {
-        let what = format!("a version is missing behind '{operator}'");
+        let what = format!("a version is missing after '{operator}'");
         return Err(Reason::Malformed(what));
     }
     if let Some(plain) = version.strip_prefix('v') {
@@ -238,7 +239,7 @@ fn op(operator: &str, version: &str) -> Result<Option<Op>, Reason> {
 /// The version of a comparator; its last numbers may be left out.
 struct Partial {
     numbers: Vec<u64>,
-    /// Whether wildcards are in the place of those left out.
+    /// Whether wildcards stand for the omitted numbers.
     has_wildcard: bool,
     pre: semver::Prerelease,
     /// Whether the first number is so long that it is a commit or a date.
@@ -343,7 +344,7 @@ mod tests {
             ),
             (">=33", &["34"], &["20260901", "7312845", "0123456"]),
             (">=33 || =7312845", &["34", "7312845"], &["20260901"]),
-            // What begins with one or two numbers has to satisfy it as a whole.
+            // All versions that begin with one or two numbers have to satisfy it.
             ("<17.5", &["16", "17.4"], &["17", "17.5"]),
             (">=17.11", &["17.11", "18"], &["17"]),
             ("~3.0", &["3.0", "3.0.9"], &["3"]),
@@ -385,7 +386,7 @@ mod tests {
             ("", format!("a version is missing; {remedy}")),
             (">=1,", format!("a version is missing; {remedy}")),
             ("^1 || ", format!("a version is missing; {remedy}")),
-            (">=", format!("a version is missing behind '>='; {remedy}")),
+            (">=", format!("a version is missing after '>='; {remedy}")),
             ("^abc", format!("'abc' is no version; {remedy}")),
             (">=1..2", format!("'1..2' is no version; {remedy}")),
             ("^1.x.3", format!("'1.x.3' is no version; {remedy}")),
@@ -424,7 +425,7 @@ mod tests {
                 ">=1.2.3.4",
                 "a requirement has at most 3 numbers; write '>=1.2.3'".to_owned(),
             ),
-            // No error is offered.
+            // A suggestion is left out if it is an error itself.
             ("^v", format!("a version has no 'v' here; {remedy}")),
             ("~>v1.2", format!("a version has no 'v' here; {remedy}")),
             ("~> 1.2.3.4", format!("'~>' is no operator; {remedy}")),
@@ -449,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_a_requirement_from_a_tag() {
+    fn distinguishes_requirements_from_tags() {
         for requirement in [
             "^34",
             "~34.0",
@@ -479,7 +480,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_by_semver_alone_is_read_as_semver_reads_it(
+        fn plain_semver_requirements_match_the_same_versions_as_in_semver(
             text in "(>=|<=|>|<|=|\\^|~) ?[0-9]{1,2}(\\.[0-9]{1,2}){0,2}", versions in prop::collection::vec("[0-9]{1,2}\\.[0-9]{1,2}\\.[0-9]{1,2}", 8),
         ) {
             prop_assume!(!text.split(['.', ' ', '=', '<', '>', '^', '~']).any(|n| n.len() > 1 && n.starts_with('0')));

@@ -8,8 +8,8 @@ use super::version::Version;
 use crate::text::{Quoted, deserialize_as_text};
 
 /// A tag: a letter, digit or underscore, then up to 127 more of these, dots and
-/// hyphens (OCI distribution spec, "Pulling manifests"). Ordered by its bytes;
-/// [`by_version`] is the order in which people expect to read tags.
+/// hyphens (OCI distribution spec, "Pulling manifests"). Tags compare by their bytes;
+/// [`by_version`] sorts them for people.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(Arc<str>);
 
@@ -76,7 +76,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn refuses_what_no_registry_takes() {
+    fn refuses_malformed_tags() {
         for input in [
             "",
             ".1",

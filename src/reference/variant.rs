@@ -11,8 +11,8 @@ use crate::text::{Quoted, deserialize_as_text};
 /// Empty for a suffix that is only a number.
 const REBUILDS: [&str; 5] = ["", "ce.", "ee.", "ls", "r"];
 
-/// A variant as people write it: nothing (the plain tag), `-fpm`, or with a `#`
-/// for each number that moves with the release: `-ce.#`, `-ls#`, `-debian-#-r#`.
+/// A variant as people write it: empty (the plain tag) or `-fpm`. A `#` stands for a
+/// number that changes with each release: `-ce.#`, `-ls#`, `-debian-#-r#`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VariantPattern(String);
 
@@ -30,13 +30,13 @@ impl VariantPattern {
         Self(String::new())
     }
 
-    /// The variant of a version, as it is.
+    /// The pattern that matches exactly this variant of a version.
     pub(crate) fn literal(variant: &str) -> Self {
         Self(variant.to_owned())
     }
 
-    /// The pattern of a version's `variant`, with a `#` where that ends in the
-    /// number of a rebuild: `-ce.#`, `-ls#`, `-#`.
+    /// The pattern of a version's `variant`, with a `#` for a rebuild number at its end:
+    /// `-ce.#`, `-ls#`, `-#`.
     pub fn of_rebuild(variant: &str) -> Self {
         let rest = variant.trim_end_matches(|c: char| c.is_ascii_digit());
         let last = rest.rsplit_once('-').map(|(_, last)| last);
@@ -132,7 +132,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_number_of_a_rebuild_moves_with_the_release() {
+    fn a_rebuild_number_becomes_a_number_sign() {
         for (variant, pattern) in [
             ("", ""),
             ("-fpm", "-fpm"),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_takes_the_numbers_that_move() {
+    fn a_pattern_extracts_the_numbers_of_a_variant() {
         let matches = |pattern: &str, variant: &str| {
             let pattern: VariantPattern = pattern.parse().unwrap();
             pattern.matches(variant)
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_of_a_prerelease_is_a_variant_where_it_is_written() {
+    fn a_prerelease_word_in_a_variant_pattern_belongs_to_the_variant() {
         let read = |pattern: &str, tag: &str| {
             let pattern: VariantPattern = pattern.parse().unwrap();
             let (version, _) = pattern.read(&tag.parse().unwrap(), &HexBuilds::default())?;
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_variant() {
+    fn refuses_malformed_variants() {
         for input in [
             "fpm",
             "-a##",

@@ -20,7 +20,7 @@ impl Precision {
     pub const ALL: [Self; 3] = [Self::Major, Self::MajorMinor, Self::MajorMinorPatch];
 }
 
-/// As the strategies of `images.json` are written.
+/// Displays the name of the strategy in `images.json`.
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -100,7 +100,7 @@ const STAGES: &[&[&str]] = &[
     &["rc", "c", "cr"],
 ];
 
-/// Fewest digits of a suffix that is a commit or a build, and of a single number that
+/// From this many characters on, a hexadecimal suffix is a build, and a single number
 /// is a commit or a date.
 const LONG: usize = 7;
 
@@ -150,8 +150,8 @@ impl Version {
         Some(version)
     }
 
-    /// What a pin records of a tag that a pattern has read: `numbers` and
-    /// `builds` as `17.0.8.1+1`, and the variant. `None` for any other text.
+    /// Parses the version that a pin records: numbers and build numbers as `17.0.8.1+1`,
+    /// and the variant. `None` if either is malformed.
     pub fn from_pin(text: &str, variant: &str) -> Option<Self> {
         let (numbers, builds) = match text.split_once('+') {
             Some((numbers, builds)) => (numbers, Some(builds)),
@@ -199,7 +199,7 @@ impl Version {
         }
     }
 
-    /// What a pin records, with the variant, as messages name it: `17.0.8.1+1-jdk`.
+    /// The recorded version with its variant, for messages: `17.0.8.1+1-jdk`.
     pub fn recorded(&self) -> String {
         self.to_pin() + &self.variant
     }
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_apart_the_tags_of_real_projects() {
+    fn parses_the_tags_of_real_projects() {
         // (tag, numbers, prerelease?, variant)
         let cases: &[(&str, &[u64], bool, &str)] = &[
             ("34", &[34], false, ""),
@@ -497,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn commits_and_dates_are_told_from_versions() {
+    fn commits_and_dates_are_distinguished_from_versions() {
         assert!(version("7312845").may_be_commit_or_date());
         assert!(version("20260901").may_be_commit_or_date());
         assert!(!version("2026").may_be_commit_or_date());
@@ -507,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_are_a_build_where_the_image_has_builds_as_long() {
+    fn digits_as_long_as_the_builds_of_the_image_are_a_build() {
         let builds = HexBuilds::among(["1.43.4.10903-e5521bd8c", "1.43.4-beta1234", "latest"]);
         let variant = |tag: &str| {
             let version = Version::parse_among(tag, &builds, &[]).unwrap();
@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_pin_records_is_read_again() {
+    fn a_recorded_version_is_read_back() {
         for (text, variant) in [
             ("17.0.8.1+1", "-jdk"),
             ("2025.9.7+16.13.9", ""),

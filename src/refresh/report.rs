@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::decision::Decision;
 use crate::file::FileError;
-use crate::reference::{Digest, ImageName, Offered, Platform, Tag, by_version};
+use crate::reference::{Digest, ImageName, Platform, PlatformList, Tag, by_version};
 use crate::registry::{Quota, RegistryError};
 use crate::table::{Pin, Pins, Table};
 
@@ -251,7 +251,7 @@ pub enum Problem {
     /// The tag offers none of the platforms that images.json lists.
     #[error(
         "{tag}: it is for {}, and for none of the platforms in images.json",
-        Offered(offered)
+        PlatformList(offered)
     )]
     NoPlatform {
         /// The tag.

@@ -295,8 +295,11 @@ fn registry(
     })
 }
 
-fn is_get_of_manifest(line: &&String) -> bool {
-    line.starts_with("GET ") && line.contains("/manifests/")
+/// How many manifests and indexes were pulled.
+fn pulls(fake: &Fake) -> usize {
+    let lines = fake.lines();
+    let is_pull = |line: &&String| line.starts_with("GET ") && line.contains("/manifests/");
+    lines.iter().filter(is_pull).count()
 }
 
 #[tokio::test(start_paused = true)]
@@ -307,12 +310,12 @@ async fn records_each_manifest_with_one_pull() {
     assert!(report.problems.is_empty(), "{:?}", report.problems);
     assert_eq!(report.manifests_recorded, 2);
     assert_eq!(recorded.contents(), ["amd", "arm"]);
-    assert_eq!(fake.lines().iter().filter(is_get_of_manifest).count(), 3);
+    assert_eq!(pulls(&fake), 3);
 
     let fake = registry("amd", "arm", |_| None);
     let (again, report) = refresh_stored(&fake, STORED, &table, &recorded).await;
     assert_eq!((again, report.manifests_recorded), (table, 0));
-    assert_eq!(fake.lines().iter().filter(is_get_of_manifest).count(), 0);
+    assert_eq!(pulls(&fake), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -334,7 +337,7 @@ async fn the_manifest_of_an_image_without_an_index_is_pulled_once() {
     let (_, report) = refresh_stored(&fake, STORED, &Table::default(), &recorded).await;
     assert!(report.problems.is_empty(), "{:?}", report.problems);
     assert_eq!(recorded.contents(), [manifest]);
-    assert_eq!(fake.lines().iter().filter(is_get_of_manifest).count(), 1);
+    assert_eq!(pulls(&fake), 1);
 }
 
 #[tokio::test(start_paused = true)]

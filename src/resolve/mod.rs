@@ -11,7 +11,7 @@ pub use cache::Cache;
 use std::fmt;
 
 use crate::lookup::{Choices, Newest, NoVersion, Query, TagList, VariantList, VersionSelector};
-use crate::reference::{Digest, ImageName, Offered, Platform, Reference, Tag};
+use crate::reference::{Digest, ImageName, Platform, PlatformList, Reference, Tag};
 use crate::registry::{Client, RegistryError};
 use crate::table::Pin;
 
@@ -66,7 +66,10 @@ pub enum ResolveError {
         found: Digest,
     },
     /// The index does not have the requested platform.
-    #[error("{reference} is not for {platform}; it is for {}", Offered(offered))]
+    #[error(
+        "{reference} is not for {platform}; it is for {}",
+        PlatformList(offered)
+    )]
     NoSuchPlatform {
         /// The requested reference.
         reference: Box<Reference>,

@@ -1,5 +1,5 @@
-//! The pins of one image as [`super::Table::write`] writes them, read in a
-//! fraction of the time that any JSON takes.
+//! A parser for the pins of one image in canonical form, as [`super::Table::write`]
+//! writes them. It is much faster than a JSON parser.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::{Pin, Pins, Platforms};
 use crate::reference::{Tag, Version};
 
-/// Reads `text`, the value of an image from its opening brace to its closing one.
-/// `None` where a byte of it is not as it is written: then it may still be JSON.
-/// `has_versions` says whether its pins may record versions.
+/// Reads `text`, the value of an image from its opening to its closing brace. `None` if
+/// it is not canonical: it may still be valid JSON then. `has_versions` is whether pins
+/// may record versions.
 pub(super) fn read_pins(text: &[u8], has_versions: bool) -> Option<Pins> {
     let mut pins = Pins::new();
     if text == b"{}" {
@@ -31,11 +31,11 @@ pub(super) fn read_pins(text: &[u8], has_versions: bool) -> Option<Pins> {
     reader.0.is_empty().then_some(pins)
 }
 
-/// What is left to be read.
+/// The text that is left to read.
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
-    /// Takes `literal`, if that is what follows.
+    /// Skips `literal` if it comes next. Returns whether it did.
     fn take(&mut self, literal: &[u8]) -> bool {
         let rest = self.0.strip_prefix(literal);
         self.0 = rest.unwrap_or(self.0);
@@ -46,7 +46,7 @@ impl Reader<'_> {
         self.take(literal).then_some(())
     }
 
-    /// Takes the text up to the next quote, and the quote.
+    /// Parses the text before the next quote, and skips the quote.
     fn quoted<T: FromStr>(&mut self) -> Option<T> {
         let quote = memchr::memchr(b'"', self.0)?;
         let value = std::str::from_utf8(&self.0[..quote]).ok()?.parse().ok()?;
@@ -54,7 +54,7 @@ impl Reader<'_> {
         Some(value)
     }
 
-    /// Takes `start`, then the name of a member and its colon.
+    /// Skips `start`, then parses the name of a member and skips its colon.
     fn member<T: FromStr>(&mut self, start: &[u8]) -> Option<T> {
         self.expect(start)?;
         let name = self.quoted()?;

@@ -17,7 +17,7 @@ use crate::json::{self, FileError};
 use crate::lock::lock;
 use crate::reference::ImageName;
 
-/// How the canonical text ends.
+/// The end of a canonical text.
 const TAIL: &[u8] = b"\n  }\n}\n";
 /// The text before the name of an image.
 const IMAGE: &[u8] = b"\n    \"";
@@ -35,13 +35,14 @@ const SHORT: u64 = 4 << 10;
 /// text. For any other text, the first lookup parses the whole table.
 #[derive(Debug)]
 pub struct LazyTable {
-    /// What errors call it.
+    /// The name of the table in errors.
     origin: String,
     text: Text,
-    /// The version of the canonical form that the text has at both ends.
+    /// The version of the table; `None` if the text does not begin and end in canonical
+    /// form.
     version: Option<u64>,
-    /// The pins of the images that were asked for; `None` where they could not be
-    /// read by themselves.
+    /// The pins of the images of earlier lookups; `None` if they could not be read without
+    /// the rest of the table.
     images: Mutex<HashMap<ImageName, Option<Arc<Pins>>>>,
     whole: OnceLock<Result<Table, FileError>>,
 }
@@ -58,9 +59,9 @@ impl LazyTable {
         Self::over(Text::Memory(text.into()), origin)
     }
 
-    /// A table from a file, which is read as lookups need it; errors call it
-    /// `origin`. It has to be what is replaced as a whole, as [`crate::file`]
-    /// does it: of a file that is changed in place, lookups may see both states.
+    /// A table from a file, which is read as lookups need it; errors call it `origin`.
+    /// The file must be replaced as a whole, as by [`crate::file`]. If it is changed in
+    /// place, lookups may see a mix of both states.
     ///
     /// # Errors
     /// If the length of the file is unknown.
@@ -73,10 +74,10 @@ impl LazyTable {
     /// The table of the file at `path`, whatever kind of file it is.
     ///
     /// # Errors
-    /// Where it cannot be read, for which `remedy` says what to do.
+    /// If it cannot be read, for which `remedy` says what to do.
     pub fn open(path: &Path, remedy: &str) -> Result<Self, FileError> {
         let origin = path.display().to_string();
-        // A pipe can be read but once.
+        // A pipe can be read only once.
         match std::fs::metadata(path) {
             Ok(there) if there.is_file() => {
                 let file = File::open(path);
@@ -131,10 +132,10 @@ impl LazyTable {
         Ok(pins)
     }
 
-    /// All of it, parsed.
+    /// The whole table, parsed.
     ///
     /// # Errors
-    /// Where the table is not well-formed.
+    /// If the table is malformed.
     pub fn whole(&self) -> Result<&Table, FileError> {
         let parse = || {
             let parse = |text: &[u8]| Table::parse(text, &self.origin);
@@ -144,7 +145,7 @@ impl LazyTable {
         self.whole.get_or_init(parse).as_ref().map_err(Clone::clone)
     }
 
-    /// The pins of `image`, where its own text is found and as it is written.
+    /// The pins of `image`, if its text is found and canonical.
     fn read(&self, image: &ImageName) -> io::Result<Option<Pins>> {
         let Some(version) = self.version else {
             return Ok(None);
@@ -185,8 +186,8 @@ impl LazyTable {
         self.text.with(start..stop, read)
     }
 
-    /// Halves `low..high` until the line of the image called `name` can begin only
-    /// within the little that is left.
+    /// Binary search: narrows `low..high` to a short range. If the image called `name` is in
+    /// the table, its line begins there.
     fn narrow(&self, name: &str, mut low: u64, mut high: u64) -> io::Result<(u64, u64)> {
         let end = high;
         while high.saturating_sub(low) > SHORT {
@@ -295,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_as_it_is_written_is_parsed_whole() {
+    fn text_that_is_not_canonical_is_parsed_whole() {
         let names = ["a", "b", "c", "d"].map(|name| format!("docker.io/{name}"));
         let tags = |name: &str| vec![format!("only-{name}"), "1".to_owned()];
         let images: Vec<_> = names
@@ -319,9 +320,9 @@ mod tests {
         for odd in [
             // In another order.
             text.replace(&format!("{a},{others}"), &format!("{others},{a}")),
-            // Indented otherwise.
+            // With another indent.
             text.replace("\n    \"docker.io/b\"", "\n   \"docker.io/b\""),
-            // As a merge leaves it.
+            // With conflict markers of a merge.
             text.replace(
                 pin("only-a"),
                 &format!("\n<<<<<<<{}\n=======", pin("only-a")),
@@ -343,7 +344,7 @@ mod tests {
                             (Err(_), "a") if tag == "only-a" => {
                                 answer.unwrap_err();
                             }
-                            // Nothing of the fault is touched.
+                            // The lookup does not read the mistake.
                             (Err(_), _) => {}
                         }
                     }
@@ -353,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_elsewhere_is_no_hindrance_and_what_is_touched_is_told() {
+    fn a_mistake_is_an_error_only_for_lookups_that_read_it() {
         let text = large().to_json();
         let name = "docker.io/a3/b10";
         let broken = text.replacen(&format!("\"{name}\": {{"), &format!("\"{name}\": ["), 1);
@@ -371,9 +372,9 @@ mod tests {
         }
     }
 
-    /// A valid table's text with white space added or taken away where JSON allows
-    /// it, at each of the places that `changes` names.
-    fn laid_out_otherwise(text: &str, changes: &[(prop::sample::Index, u8)]) -> String {
+    /// The text of a valid table with white space added or removed at each of the places
+    /// in `changes`, where JSON allows it.
+    fn with_another_layout(text: &str, changes: &[(prop::sample::Index, u8)]) -> String {
         let mut text = text.to_owned();
         for (place, change) in changes {
             let gaps: Vec<usize> = gaps(&text).collect();
@@ -392,8 +393,7 @@ mod tests {
                     let line = text[start..end].replace(['\n', ' '], "");
                     text.replace_range(start..end, &line);
                 }
-                // An empty object with a space in it, or a brace that is indented
-                // otherwise.
+                // An empty object with a space in it, or a brace with another indent.
                 _ => {
                     let Some(brace) = text[at..].find('}').map(|brace| at + brace) else {
                         continue;
@@ -407,7 +407,7 @@ mod tests {
         text
     }
 
-    /// Where the first object from `at` on begins and ends.
+    /// The start and the end of the first object after `at`.
     fn object(text: &str, at: usize) -> Option<(usize, usize)> {
         let start = at + text[at..].find('{')?;
         let mut depth = 0;
@@ -472,13 +472,13 @@ mod tests {
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         ) {
             let mut table = table(&images);
-            // The pins of one image are never right for another.
+            // Each image has different digests, so a pin of another image is noticed.
             for (image, pins) in &mut table.images {
                 for (tag, of_tag) in pins {
                     *of_tag = pin(&format!("{image}:{tag}")).into();
                 }
             }
-            let text = laid_out_otherwise(&table.to_json(), &changes);
+            let text = with_another_layout(&table.to_json(), &changes);
             let strict = Table::parse(text.as_bytes(), "digests.json").unwrap();
             prop_assert_eq!(&strict, &table);
             for lazy in both(&text) {
@@ -501,7 +501,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn no_hostile_text_has_another_answer_than_the_strict_parser(
+        fn corrupt_text_never_changes_an_answer(
             images in prop::collection::vec(
                 ("docker\\.io/[a-c]{1,2}", prop::collection::vec("[0-2](\\.[0-2])?|latest", 0..3)),
                 1..5,
@@ -525,7 +525,7 @@ mod tests {
                     0 => text.insert_str(from, &other),
                     1 => text.replace_range(from..to, ""),
                     2 => text.replace_range(from..to, &other),
-                    // A part once more, as a bad merge leaves it.
+                    // A repeated part, as after a bad merge.
                     3 | 4 => {
                         let part = text[from..to].to_owned();
                         text.insert_str(to, &part);
@@ -546,7 +546,7 @@ mod tests {
                             (Ok(table), answer) => {
                                 prop_assert_eq!(answer.unwrap(), query.answer(table), "{}", text);
                             }
-                            // The fault is elsewhere: the answer is of the image's own text.
+                            // The mistake is elsewhere: the digest is in the image's own text.
                             (Err(_), Ok(Ok(pinned))) => {
                                 let name = format!("\n    \"{image}\": {{");
                                 let digest = pinned.digest.unwrap().to_string();
@@ -564,7 +564,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn answers_as_the_parsed_table_does_whatever_the_form(
+        fn answers_as_the_parsed_table_whatever_the_indent(
             images in prop::collection::vec(
                 ("docker\\.io/[ab]{1,3}", prop::collection::vec("[0-2]{1,2}(\\.[0-2])?(-fpm)?|latest|digest|platforms", 0..6)),
                 0..12,

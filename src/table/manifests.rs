@@ -1,5 +1,5 @@
-//! The manifests that a refresh records beside a table: `manifests/sha256-<hex>.json`,
-//! each with the exact bytes of its digest.
+//! The manifests that a refresh records beside a table, in files `manifests/sha256-<hex>.json`.
+//! A file has exactly the bytes that its digest is of.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -39,8 +39,8 @@ impl Manifests {
         self.file(digest).exists()
     }
 
-    /// The manifest of `digest`; `None` where none is recorded, or one that has
-    /// another digest.
+    /// The manifest of `digest`. `None` if there is no file, or if its content has another
+    /// digest.
     pub fn read(&self, digest: &Digest) -> Option<Vec<u8>> {
         let path = self.file(digest);
         let length = fs::metadata(&path).ok()?.len();
@@ -51,7 +51,7 @@ impl Manifests {
     /// Records the manifest of `digest`, whole or not at all.
     ///
     /// # Errors
-    /// Where the folder or the file cannot be written.
+    /// If the folder or the file cannot be written.
     pub fn write(&self, digest: &Digest, manifest: &[u8]) -> Result<(), FileError> {
         fs::create_dir_all(&self.folder).map_err(|error| {
             let message = format!("cannot be created: {}", json::plain(&error));
@@ -61,10 +61,10 @@ impl Manifests {
         file::write(&self.file(digest), manifest)
     }
 
-    /// The digests that files are named by. Other files do not count.
+    /// The digests in the names of the files. Other files are ignored.
     ///
     /// # Errors
-    /// Where the folder cannot be read.
+    /// If the folder cannot be read.
     pub fn digests(&self) -> Result<BTreeSet<Digest>, FileError> {
         let entries = match fs::read_dir(&self.folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
@@ -84,7 +84,7 @@ impl Manifests {
     /// is empty then. Returns how many it removed.
     ///
     /// # Errors
-    /// Where the folder cannot be read, or a file not removed.
+    /// If the folder cannot be read, or a file not removed.
     pub fn remove_others(&self, needed: &BTreeSet<&Digest>) -> Result<usize, FileError> {
         let mut removed = 0;
         for digest in self.digests()? {
@@ -98,7 +98,7 @@ impl Manifests {
             })?;
             removed += 1;
         }
-        // Fails where other files are left, which may stay.
+        // This fails if the folder has other files, which are kept.
         let _ = fs::remove_dir(&self.folder);
         Ok(removed)
     }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn removes_what_is_not_needed_and_nothing_else() {
+    fn removes_only_manifests_that_are_not_needed() {
         let folder = tempfile::tempdir().unwrap();
         let manifests = Manifests::beside(&folder.path().join("digests.json"));
         assert_eq!(manifests.remove_others(&BTreeSet::new()).unwrap(), 0);

@@ -1,4 +1,4 @@
-//! One table from the parts that several runs of a refresh have written.
+//! Merges the parts that several runs of a refresh have written into one table.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::reference::{ImageName, Tag, Version};
 use crate::table::{Pin, Table};
 use crate::text::Quoted;
 
-/// Why parts do not fit together.
+/// Two parts that pin a tag differently.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{image}:{tag} is pinned to {pinned} in {} and to {other_pinned} in {}; leave one of the two out, or refresh again",
@@ -24,7 +24,7 @@ pub struct MergeError {
     other_part: String,
 }
 
-/// A table that grows by parts.
+/// A table that is merged from parts.
 #[derive(Debug, Default)]
 pub struct Merge {
     table: Table,
@@ -36,7 +36,7 @@ impl Merge {
     /// Adds a part, which errors call `name`.
     ///
     /// # Errors
-    /// Where a tag is pinned otherwise in a part that was added before.
+    /// If an earlier part pins a tag differently.
     pub fn add(&mut self, name: &str, part: Table) -> Result<(), Box<MergeError>> {
         for (image, pins) in &part.images {
             let merged = self.table.images.entry(image.clone()).or_default();
@@ -60,7 +60,7 @@ impl Merge {
                         other_part: name.to_owned(),
                     }));
                 }
-                // What one part knows of a pin the other may not know yet.
+                // One part may have platforms or a version that the other lacks.
                 let before = Arc::make_mut(before);
                 before.platforms.extend(pin.platforms.clone());
                 if before.version.is_none() {
@@ -78,8 +78,8 @@ impl Merge {
     }
 }
 
-/// What two pins differ in first: the tag's digest, a platform's, or the version that
-/// both record.
+/// The first difference of two pins: the tag's digest, the digest of a platform that both
+/// have, or the version that both record.
 fn differing(a: &Pin, b: &Pin) -> Option<(String, String)> {
     let platforms = a.platforms.iter();
     let platforms =
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_part_knows_completes_the_other() {
+    fn parts_add_platforms_to_the_pins_of_each_other() {
         let plain = table(&[("a.io/a", "1", "x")]);
         let mut verified = plain.clone();
         let pin = verified

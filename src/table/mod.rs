@@ -1,4 +1,4 @@
-//! `digests.json`: the table of pins, read strictly and written canonically.
+//! `digests.json`: the table of pins. The reader is strict, and the writer has one canonical form.
 
 mod canonical;
 mod lazy;
@@ -78,7 +78,7 @@ impl<'de> Deserialize<'de> for Pin {
             #[serde(default, deserialize_with = "json::unique_map")]
             platforms: BTreeMap<Platform, Digest>,
         }
-        // `null` is no text.
+        // Unlike the default for `Option`, this refuses `null`.
         fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
             String::deserialize(deserializer).map(Some)
         }
@@ -102,7 +102,7 @@ impl<'de> Deserialize<'de> for Pin {
     }
 }
 
-/// What tables of every version have.
+/// The only member that tables of all versions have.
 #[derive(Deserialize)]
 struct Versioned {
     version: u64,
@@ -112,7 +112,7 @@ impl Table {
     /// This repository's own table, as it was when the program was built.
     ///
     /// # Errors
-    /// Where the `digests.json` it was built with is not well-formed.
+    /// If the `digests.json` it was built with is malformed.
     pub fn built_in() -> Result<Self, FileError> {
         Self::parse(
             include_bytes!("../../digests.json"),
@@ -123,7 +123,7 @@ impl Table {
     /// Parses the text of a `digests.json`; errors call it `origin`.
     ///
     /// # Errors
-    /// Where it is not JSON of version 1 or 2, with line, column and remedy.
+    /// If it is not JSON of version 1 or 2, with line, column and remedy.
     pub fn parse(content: &[u8], origin: &str) -> Result<Self, FileError> {
         Self::parse_with_remedy(content, origin, REMEDY)
     }
@@ -137,8 +137,8 @@ impl Table {
     ) -> Result<Self, FileError> {
         let document =
             json::parse::<Object<Document>>(content, origin, remedy).map(|document| document.0);
-        // Another version may look different in every way, so that its number
-        // says more than what else is wrong.
+        // A table of another version may have any other layout, so its version is a better
+        // error than the first mistake.
         let version = match &document {
             Ok(document) => document.version,
             Err(_) => serde_json::from_slice(content)
@@ -155,7 +155,7 @@ impl Table {
                 "use a newer nix-oci-hashes",
             ));
         }
-        if document.is_err() && is_of_the_first(content) {
+        if document.is_err() && is_first_format(content) {
             let message = "it is a table of the first nix-oci-hashes";
             let remedy =
                 "give it another name and take its pins over with 'nix-oci-hashes import FILE'";
@@ -170,12 +170,11 @@ impl Table {
         Ok(table)
     }
 
-    /// Reads `file`, which is never in memory as a whole, and gives the digest of
-    /// its bytes too.
+    /// Reads `file` without holding all of it in memory. Returns the table and the digest
+    /// of the bytes.
     ///
     /// # Errors
-    /// Where it cannot be read or is not well-formed; [`Table::parse`] says what
-    /// is wrong.
+    /// If it cannot be read or is malformed. [`Table::parse`] gives a precise error.
     pub fn stream(file: File) -> io::Result<(Self, Digest)> {
         let mut document = None;
         let digest = Digest::of_read(file, |content| {
@@ -210,7 +209,7 @@ impl Table {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// Where it cannot be read, for which `remedy` says what to do, or is malformed.
+    /// If it cannot be read, for which `remedy` says what to do, or is malformed.
     pub fn read(path: &Path, remedy: &str) -> Result<Self, FileError> {
         let content = json::read_file(path, remedy)?;
         Self::parse(&content, &path.display().to_string())
@@ -228,9 +227,9 @@ impl Table {
     /// two-space indent, one digest a line, a newline at the end.
     ///
     /// # Errors
-    /// Where `out` fails.
+    /// If `out` fails.
     pub fn write(&self, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
-        // Names, tags, platforms and digests have no character to escape.
+        // Names, tags, platforms and digests need no escapes in JSON.
         let head = head(self.version());
         out.write_all(head.trim_end_matches('{').as_bytes())?;
         write_object(out, 1, &self.images, |out, pins| {
@@ -243,7 +242,7 @@ impl Table {
 }
 
 impl Pin {
-    /// A pin of these platforms, without room for more: there are many pins.
+    /// A pin of these platforms, without spare capacity: a table has many pins.
     pub fn new(digest: Digest, platforms: BTreeMap<Platform, Digest>) -> Self {
         let mut exact = Platforms::with_capacity(platforms.len());
         for (platform, manifest) in platforms {
@@ -256,8 +255,8 @@ impl Pin {
         }
     }
 
-    /// A sort key as [`by_version`] is, for the tag of this pin: by the version that the
-    /// pin records, where it does.
+    /// A sort key like [`by_version`] for the tag of this pin, but by the recorded version
+    /// if the pin has one.
     pub(crate) fn by_version(&self, tag: &Tag) -> (bool, Option<Version>, Tag) {
         match &self.version {
             Some(version) => (false, Some((**version).clone()), tag.clone()),
@@ -265,8 +264,8 @@ impl Pin {
         }
     }
 
-    /// Whether nothing more can be learnt of an unchanged digest: the pin has
-    /// every one of `platforms`, or the tag is itself the only manifest there is.
+    /// Whether a request would add nothing while the digest is unchanged: the pin has all
+    /// of `platforms`, or the tag points to a single manifest and not to an index.
     #[cfg(feature = "refresh")]
     pub(crate) fn is_complete(&self, platforms: &BTreeSet<Platform>) -> bool {
         platforms
@@ -303,9 +302,9 @@ impl Pin {
     }
 }
 
-/// Whether `content` is a table as the project that this one replaces wrote it:
-/// references by image, tag and platform.
-fn is_of_the_first(content: &[u8]) -> bool {
+/// Whether `content` is a table of the first nix-oci-hashes: references by image, tag and
+/// platform.
+fn is_first_format(content: &[u8]) -> bool {
     type Texts<V> = BTreeMap<String, V>;
     let table: Result<Texts<Texts<Texts<String>>>, _> = serde_json::from_slice(content);
     table.is_ok_and(|table| !table.is_empty())
@@ -502,11 +501,11 @@ mod tests {
             ),
             (
                 r#"{"version":1,"images":{"x":{},"docker.io/x":{}}}"#.to_owned(),
-                "'docker.io/x' stands here twice",
+                "duplicate key 'docker.io/x'",
             ),
             (
                 format!(r#"{{"version":1,"images":{{"x":{{"1":{pin},"1":{pin}}}}}}}"#),
-                "'1' stands here twice",
+                "duplicate key '1'",
             ),
             (
                 format!(r#"{{"version":1,"images":{{"x":{{"a b":{pin}}}}}}}"#),

@@ -13,9 +13,9 @@ use crate::lock::lock;
 
 /// Bytes of a file that are read at once: the next range is often near.
 const WINDOW: u64 = 16 << 10;
-/// Once this fraction of a file has been read in windows, the whole file is read into
-/// memory, where further lookups are faster.
-const MUCH: u64 = 4;
+/// Once windows have read more than one part in this many of a file, the whole file is
+/// read into memory, where further lookups are faster.
+const WHOLE_DIVISOR: u64 = 4;
 /// Largest file that is read into memory, in bytes.
 const LARGEST_IN_MEMORY: u64 = 64 << 20;
 
@@ -66,7 +66,7 @@ impl Text {
         }
     }
 
-    /// Calls `f` with the bytes of `range`, as far as there are any.
+    /// Calls `f` with the bytes of `range`, cut at the end of the text.
     pub(super) fn with<T>(&self, range: Range<u64>, f: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
         let end = range.end.min(self.length());
         let range = range.start.min(end)..end;
@@ -76,7 +76,7 @@ impl Text {
         }
     }
 
-    /// Where `wanted` first begins within `range`, which holds all of it.
+    /// The first position of `wanted` that is entirely within `range`.
     pub(super) fn find(&self, wanted: &Finder<'_>, range: Range<u64>) -> io::Result<Option<u64>> {
         let length = wanted.needle().len() as u64;
         let mut start = range.start;
@@ -92,7 +92,7 @@ impl Text {
             if end == range.end {
                 break;
             }
-            // It may begin at the end of this part.
+            // It may cross the end of this part.
             start = end + 1 - length;
         }
         Ok(None)
@@ -112,7 +112,7 @@ impl TextFile {
             let bytes = self.read(range.start..(range.start + WINDOW).min(self.length))?;
             window.read += bytes.len() as u64;
             (window.start, window.bytes) = (range.start, bytes);
-            if window.read > self.length / MUCH && self.length <= LARGEST_IN_MEMORY {
+            if window.read > self.length / WHOLE_DIVISOR && self.length <= LARGEST_IN_MEMORY {
                 // The lock is held, so nothing else sets it.
                 let _ = self.whole.set(self.read(0..self.length)?);
             }

@@ -8,9 +8,9 @@ use nix_oci_hashes::refresh::{Change, ChangeKind, Report};
 use super::{UNRECORDED, lost_words, platforms, sum, versions, word};
 use crate::cli::remedy;
 
-/// From how many rows on a table is folded away.
+/// Tables with more rows than this are folded.
 const LONG: usize = 12;
-/// Longest report, in bytes: GitHub takes 65,536 characters.
+/// Longest report, in bytes. The limit of GitHub is 65,536 characters.
 const LONGEST: usize = 60_000;
 
 /// The report as Markdown. `outcome` says whether the table was written.
@@ -29,7 +29,7 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
              longer what was pinned.\n> See what has changed before you merge.\n",
         );
     }
-    // What a person has to see comes first, and all of it.
+    // Changes that a person has to review come first and are never cut.
     table(&mut text, "re-pushed", MOVED, &repushed, usize::MAX);
     table(
         &mut text,
@@ -82,7 +82,7 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
     text
 }
 
-/// What is no change of the table, and worth a look.
+/// Notices: what is not a change of the table but may need attention.
 fn notices(text: &mut String, report: &Report) {
     let gone = report.gone.iter().map(|gone| {
         let pin = if gone.pinned { "its pin is kept" } else { "" };
@@ -136,7 +136,7 @@ fn notices(text: &mut String, report: &Report) {
     );
 }
 
-/// What each registry says is left of its quota.
+/// The pull quota that each registry has reported.
 fn quotas(text: &mut String, report: &Report) {
     for (registry, quota) in &report.quotas {
         let of = quota.limit.map(|limit| format!(" of {limit}"));
@@ -178,8 +178,8 @@ fn short(digest: &Digest) -> String {
     format!("`{}`", digest.short())
 }
 
-/// A table under its heading, folded away where it is long, and cut where the text
-/// would be longer than `longest`, in bytes.
+/// Appends a table with a heading. A long table is folded. Rows are left out if `text`
+/// would become longer than `longest` bytes.
 fn table<const N: usize>(
     text: &mut String,
     what: &str,

@@ -1,4 +1,4 @@
-//! What a refresh did: for the terminal, for a pull request, for a machine.
+//! The report of a refresh: for the terminal, as Markdown for a pull request, and as JSON.
 
 pub(super) mod json;
 pub(super) mod markdown;
@@ -32,8 +32,8 @@ impl fmt::Display for Outcome {
 /// Why manifests of old pins are missing.
 const UNRECORDED: &str = "not recorded: the registry no longer has them, or its pull quota is spent; the next refresh tries again";
 
-/// The sum of a report: how many pins became what, in the order in which it is
-/// shown. The first four are shown even if they are 0.
+/// The counts of a report in the order in which they are shown. The first four are shown
+/// even if they are 0.
 fn counts(report: &Report) -> [(&'static str, usize); 11] {
     let count = |word: &str| {
         let changes = report.changes.iter();
@@ -56,7 +56,7 @@ fn counts(report: &Report) -> [(&'static str, usize); 11] {
     ]
 }
 
-/// `2 added, 1 moved, 0 removed, 9 kept`, and what else there was.
+/// The counts in one line: `2 added, 1 moved, 0 removed, 9 kept`, then those that are not 0.
 fn sum(report: &Report) -> String {
     let counts = counts(report).into_iter().enumerate();
     let told = counts.filter(|(i, (_, count))| *i < 4 || *count > 0);
@@ -96,7 +96,7 @@ fn word(kind: &ChangeKind) -> &'static str {
     }
 }
 
-/// `2025.9.7 -> 2025.9.8`, where a version may be none.
+/// `2025.9.7 -> 2025.9.8`, or `none` for a missing version.
 fn versions(old: Option<&str>, new: Option<&str>) -> String {
     format!("{} -> {}", old.unwrap_or("none"), new.unwrap_or("none"))
 }

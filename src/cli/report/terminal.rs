@@ -1,5 +1,5 @@
-//! The report of a refresh on a terminal: an aligned table, a line a change,
-//! then the sum.
+//! The report of a refresh on a terminal: an aligned table with a line for each change, then
+//! the counts.
 
 use std::fmt::Write as _;
 
@@ -28,7 +28,7 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
     }));
     rows.extend(report.missing_platforms.iter().map(|missing| {
         let how = format!(
-            "{} of its pins lack {}; 'refresh --all' asks for it anew, and if none should have it, take \
+            "{} of its pins lack {}; 'refresh --all' requests it again; if the image is not built for it, take \
              it out of 'platforms' in images.json",
             missing.pins, missing.platform
         );

@@ -1,4 +1,4 @@
-//! One report with everything in it, in every form.
+//! Renders one report that has an entry of every kind in each format.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -28,6 +28,28 @@ fn image(name: &str) -> ImageName {
 
 fn tag(name: &str) -> Tag {
     name.parse().unwrap()
+}
+
+fn problems() -> Vec<(ImageName, Problem)> {
+    vec![
+        (
+            image("docker.io/redis"),
+            Problem::Tag {
+                tag: tag("8"),
+                error: RegistryError {
+                    image: image("docker.io/redis"),
+                    cause: Box::new(Cause::NoSuchImage),
+                },
+            },
+        ),
+        (
+            image("registry.example/c"),
+            Problem::NoPlatform {
+                tag: tag("1"),
+                offered: vec!["windows/amd64".parse().unwrap()],
+            },
+        ),
+    ]
 }
 
 fn report() -> Report {
@@ -105,25 +127,7 @@ fn report() -> Report {
             platform: "linux/arm/v7".parse().unwrap(),
             pins: 2,
         }],
-        problems: vec![
-            (
-                image("docker.io/redis"),
-                Problem::Tag {
-                    tag: tag("8"),
-                    error: RegistryError {
-                        image: image("docker.io/redis"),
-                        cause: Box::new(Cause::NoSuchImage),
-                    },
-                },
-            ),
-            (
-                image("registry.example/c"),
-                Problem::NoPlatform {
-                    tag: tag("1"),
-                    offered: vec!["windows/amd64".parse().unwrap()],
-                },
-            ),
-        ],
+        problems: problems(),
         quotas: [(
             "docker.io".to_owned(),
             Quota {
@@ -137,7 +141,7 @@ fn report() -> Report {
     }
 }
 
-/// As a pipe would have it.
+/// The text without colour, as in a pipe.
 fn plain(text: &str) -> String {
     anstream::adapter::strip_str(text).to_string()
 }
@@ -163,7 +167,7 @@ fn as_json() {
 }
 
 #[test]
-fn a_quiet_day() {
+fn a_refresh_without_changes() {
     let report = Report {
         kept: 240,
         ..Report::default()
@@ -236,10 +240,10 @@ fn a_very_long_report_still_fits_a_pull_request() {
     );
 }
 
-/// What a registry says stays within its cell, and is neither markup nor a
-/// mention, a link or an escape of the terminal.
+/// Text from a registry stays within its cell. It is not rendered as markup, a mention, a
+/// link or an escape sequence of the terminal.
 #[test]
-fn nothing_a_registry_says_steers_the_reader() {
+fn text_from_a_registry_is_escaped() {
     let error = RegistryError {
         image: image("r.example/a"),
         cause: Box::new(Cause::Malformed {

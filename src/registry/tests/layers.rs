@@ -173,6 +173,8 @@ async fn read(
     Ok(String::from_utf8(content).unwrap())
 }
 
+type IsExpected = fn(&Cause) -> bool;
+
 #[tokio::test(start_paused = true)]
 async fn a_blob_is_checked_while_it_streams() {
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
@@ -188,7 +190,7 @@ async fn a_blob_is_checked_while_it_streams() {
     let empty = Fake::new(|_, _, _| Answer::body("").header("content-length", "0"));
     let content = read(&empty.client(), &digest(""), Some(0)).await.unwrap();
     assert_eq!(content, "");
-    let refusals: [(Answer, Option<u64>, fn(&Cause) -> bool); 5] = [
+    let refusals: [(Answer, Option<u64>, IsExpected); 5] = [
         (Answer::status(404), None, |cause| {
             matches!(cause, Cause::NoSuchDigest(_))
         }),

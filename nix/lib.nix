@@ -41,6 +41,11 @@ rec {
     else
       names.toText (unwrap (find argument));
 
+  # An image in the Nix store: { reference, manifest, config, layers, layout, stream,
+  # archive, loadedName }, each built only if it is used. Takes the attributes of
+  # ociHash, `pkgs`, and the options of docs/store.md.
+  image = import ./lib/image.nix default digests;
+
   # The OCI platform for a Nix system, or for another spelling of a platform.
   platformOf = input: unwrap (andThen (plain "the platform" input) platforms.parse);
 

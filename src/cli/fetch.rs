@@ -40,6 +40,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "HOST[/PATH]")]
     mirror: Vec<Mirror>,
 
+    /// Show no progress bar
+    #[arg(long, short)]
+    quiet: bool,
+
     #[command(flatten)]
     network: Network,
 }
@@ -113,7 +117,11 @@ async fn fetch(
     }
     let mut blob = client.blob(image, digest, arguments.size).await?;
     let mut file = NewFile::create(output)?;
-    let bar = bar(image, digest, blob.size());
+    let bar = if arguments.quiet {
+        ProgressBar::hidden()
+    } else {
+        bar(image, digest, blob.size())
+    };
     while let Some(chunk) = blob.chunk().await? {
         file.write_all(&chunk)
             .with_context(|| cannot_write(output))?;

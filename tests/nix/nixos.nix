@@ -14,13 +14,14 @@ let
   inherit (builtins)
     attrNames
     compareVersions
-    concatLists
     concatMap
     elemAt
     filter
     foldl'
     isAttrs
     isFunction
+    isList
+    isString
     listToAttrs
     map
     mapAttrs
@@ -32,12 +33,16 @@ let
     mkEnableOption = _: { default = false; };
     mkIf = condition: value: if condition then value else { };
     mkDefault = same;
+    mkForce = same;
+    mkOverride = _: same;
     mkMerge = same;
     literalExpression = same;
     types = {
       attrsOf = same;
       submodule = same;
-      either = _: same;
+      coercedTo =
+        _: coerce: _:
+        coerce;
       nullOr = same;
       listOf = same;
       ints.between = _: _: null;
@@ -72,6 +77,9 @@ let
         ) (attrNames set)
       );
     optionalAttrs = condition: set: if condition then set else { };
+    optional = condition: item: if condition then [ item ] else [ ];
+    optionals = condition: items: if condition then items else [ ];
+    escapeShellArg = text: "'${text}'";
     getName = package: package.pname;
     getVersion = package: package.version;
     versions.majorMinor =
@@ -81,8 +89,18 @@ let
   };
 
   pkgs = {
-    stdenv.hostPlatform = { inherit system; };
+    stdenv = {
+      hostPlatform = { inherit system; };
+      buildPlatform = { inherit system; };
+    };
+    runtimeShell = "/bin/bash";
+    coreutils = "/usr";
+    gnutar = "/usr";
+    gnugrep = "/grep";
+    skopeo = "/skopeo";
+    cacert = "/cacert";
     callPackage = _: _: {
+      outPath = "/nix-oci-hashes";
       override =
         { nix }:
         {
@@ -117,19 +135,36 @@ let
   ];
   options = mergeAll (map (module: module.options) declaring);
 
+  # A `pin` as the module gets it: a string is coerced, and every option has a value.
+  pinOf =
+    pin:
+    {
+      version = null;
+      variant = null;
+      platform = null;
+      digests = null;
+      store = null;
+    }
+    // (if isString pin then { image = pin; } else pin);
+  # The sets of nested `mkMerge`.
+  flatten = value: if isList value then concatMap flatten value else [ value ];
+
   containers = mapAttrs (
     name: given:
     let
-      pin = given.pin or null;
+      pin = if given ? pin then pinOf given.pin else null;
       own = options.virtualisation.oci-containers.containers.type {
         inherit name;
         config = { inherit pin; };
       };
     in
-    given
+    {
+      dependsOn = [ ];
+    }
+    // mergeAll (flatten own.config)
+    // given
     // {
       inherit pin;
-      image = given.image or own.config.image;
     }
   ) (given.virtualisation.oci-containers.containers or { });
 
@@ -140,15 +175,26 @@ let
         mapAttrs (_: option: option.default) options.nix.ociHashes // given.nix.ociHashes or { };
       settings = mergeAll (map (part: part.nix.settings or { }) parts);
     };
-    virtualisation.oci-containers.containers = containers;
+    virtualisation = {
+      oci-containers = {
+        backend = given.virtualisation.oci-containers.backend or "podman";
+        inherit containers;
+      };
+      podman.package = "/podman";
+      docker.package = "/docker";
+    };
+    security = { };
   };
-  # The settings of the module: its `config` is the list that it gives to mkMerge.
-  parts = concatLists (map (module: module.config) declaring);
+  # What the modules set.
+  parts = concatMap (module: flatten (module.config or { })) declaring;
+  services = concatMap (part: flatten (part.systemd.services or { })) parts;
 in
 {
   inherit config;
   inherit (config.nix) settings;
   images = mapAttrs (_: container: container.image) containers;
+  services = mergeAll (map (mapAttrs (_: unit: mergeAll (flatten unit))) services);
+  warnings = concatMap (part: part.warnings or [ ]) parts;
   failed = map (a: a.message) (
     filter (a: !a.assertion) (concatMap (part: part.assertions or [ ]) parts)
   );

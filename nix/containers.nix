@@ -1,0 +1,396 @@
+# The NixOS module of `pin`, for the containers of virtualisation.oci-containers.
+{ self }:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  inherit (lib)
+    escapeShellArg
+    filterAttrs
+    literalExpression
+    mkDefault
+    mkForce
+    mkIf
+    mkMerge
+    mkOption
+    mkOverride
+    optional
+    optionalAttrs
+    optionals
+    types
+    ;
+  inherit (builtins)
+    attrNames
+    attrValues
+    concatLists
+    concatMap
+    concatStringsSep
+    listToAttrs
+    mapAttrs
+    ;
+
+  cfg = config.nix.ociHashes;
+  inherit (config.virtualisation.oci-containers) backend containers;
+  names = import ./lib/name.nix;
+  tables = import ./lib/table.nix;
+  inherit (import ./lib/lookup.nix) lookup;
+
+  table = if cfg.digests == null then self + "/digests.json" else cfg.digests;
+  # Read once, however many containers there are.
+  loaded = tables.load table;
+  buildImage = import ./lib/image.nix loaded table;
+
+  # The argument of the lookup for a pin. The platform defaults to that of this host.
+  argumentOf =
+    pin:
+    {
+      platform = pkgs.stdenv.hostPlatform.system;
+    }
+    // filterAttrs (_: value: value != null) (removeAttrs pin [ "store" ]);
+  find = pin: lookup loaded (argumentOf pin);
+
+  isStored = pin: pin != null && (if pin.store == null then cfg.store else pin.store);
+  stored = filterAttrs (_: container: isStored container.pin) containers;
+
+  # With the plugin and the setting `oci-hash-resolve`, impure evaluation asks the
+  # registry for references that are not in the table.
+  mayResolve = builtins ? ociHash && builtins ? currentSystem;
+  resolve = pin: builtins.ociHash ({ digests = table; } // argumentOf pin);
+
+  # What an error of the built-in table needs in addition: it is not the user's.
+  hint =
+    pin:
+    if cfg.digests == null && pin.digests == null then
+      ". This is the table of nix-oci-hashes itself; for other images and tags, make a table of your own "
+      + "(docs/your-own-table.md) and name it in nix.ociHashes.digests"
+    else
+      "";
+
+  optionOf = name: "virtualisation.oci-containers.containers.${name}";
+
+  # The reference that a container runs, and its image in the store.
+  referenceOf =
+    name: pin:
+    let
+      found = find pin;
+      option = "${optionOf name}.pin";
+    in
+    if found ? value then
+      names.toText found.value
+    else if mayResolve && !isStored pin then
+      builtins.addErrorContext "while resolving ${option}" (resolve pin)
+    else
+      throw "${option}: ${found.error}${hint pin}";
+  imageOf =
+    pin:
+    buildImage (
+      argumentOf pin
+      // {
+        inherit pkgs;
+        inherit (cfg) fetcher mirrors;
+        manifests = if pin.digests == null then cfg.manifests else null;
+      }
+      // optionalAttrs (config.security.pki ? caBundle) {
+        certificates = config.security.pki.caBundle;
+      }
+    );
+  # Docker forgets the digest of an image that it loads, so its tag has to carry it.
+  runOf =
+    name: pin:
+    if isStored pin && backend == "docker" then (imageOf pin).loadedName else referenceOf name pin;
+
+  assertionsOf =
+    name: container:
+    let
+      inherit (container) pin;
+      found = find pin;
+      option = optionOf name;
+      file = if (container.imageFile or null) != null then "imageFile" else "imageStream";
+    in
+    optionals (pin != null) [
+      {
+        # Where the registry is asked, its error is thrown by `image`.
+        assertion = found ? value || mayResolve && !isStored pin;
+        message = "${option}.pin: ${found.error}${hint pin}";
+      }
+      {
+        assertion = !(found ? value) || container.image == runOf name pin;
+        message =
+          "${option} has both 'pin' and 'image', and they differ: keep one of them; "
+          + "'pin' sets 'image' to ${runOf name pin}, not to ${container.image}";
+      }
+      {
+        assertion = (container.imageFile or null) == null && (container.imageStream or null) == null;
+        message =
+          "${option} has both 'pin' and '${file}': keep one of them; "
+          + "to load the pinned image from the Nix store, write pin.store = true";
+      }
+    ];
+
+  # A pin without platforms answers with the digest of the index, whatever that offers.
+  warningsOf =
+    name: container:
+    let
+      inherit (container) pin;
+      found = find pin;
+      of = if pin.digests == null then loaded else tables.load pin.digests;
+      pins = tables.pinsOf of.value found.value.image;
+      isUnverified = (pins.${found.value.tag}.platforms or { }) == { };
+    in
+    optional (pin != null && found ? value && found.value.tag != null && isUnverified) (
+      "${optionOf name}.pin: ${found.value.image}:${found.value.tag} is pinned without platforms, so its digest is "
+      + "that of the index, which may not have ${(argumentOf pin).platform}; 'nix-oci-hashes refresh' records them"
+    );
+
+  serviceOf = name: container: container.serviceName or "${backend}-${name}";
+  userOf = container: if backend == "podman" then container.podman.user or "root" else "root";
+  tools =
+    if backend == "docker" then
+      [ config.virtualisation.docker.package ]
+    else
+      [
+        config.virtualisation.podman.package
+        pkgs.skopeo
+        # newuidmap and newgidmap, for containers of other users than root.
+        "/run/wrappers"
+      ];
+  dockerUnits = optionals (backend == "docker") [
+    "docker.service"
+    "docker.socket"
+  ];
+
+  # What systemd needs to know of a unit that runs as this user.
+  asUser =
+    user:
+    mkIf (user != "root") {
+      environment.HOME = config.users.users.${user}.home;
+      serviceConfig.User = user;
+      unitConfig.RequiresMountsFor = "/run/user/${toString config.users.users.${user}.uid}/containers";
+    };
+
+  loadScript =
+    name: container:
+    let
+      image = imageOf container.pin;
+      loadedName = escapeShellArg image.loadedName;
+    in
+    if backend == "docker" then
+      ''
+        if ! docker image inspect ${loadedName} >/dev/null 2>&1; then
+          ${image.stream} | docker load --quiet
+        fi
+      ''
+    else
+      ''
+        if ! podman image exists ${escapeShellArg (referenceOf name container.pin)}; then
+          skopeo --insecure-policy copy --quiet oci:${image.layout} containers-storage:${loadedName}
+        fi
+      '';
+
+  # The unit that loads the image of a container, and the changes of the container's own
+  # unit, which otherwise waits for the network.
+  unitsOf =
+    name: container:
+    let
+      service = serviceOf name container;
+      load = "${service}-image";
+      user = userOf container;
+      account = config.users.users.${user};
+      lingers = optional (user != "root" && (account.linger or false)) "linger-users.service";
+      userUnits = optional (
+        user != "root" && (container.podman.sdnotify or "conmon") == "healthy"
+      ) "user@${toString account.uid}.service";
+      dependencies = map (other: "${serviceOf other containers.${other}}.service") container.dependsOn;
+    in
+    {
+      ${load} = mkMerge [
+        {
+          description = "Image of the container ${name}, from the Nix store";
+          after = dockerUnits ++ lingers;
+          requires = dockerUnits;
+          path = tools;
+          script = loadScript name container;
+          serviceConfig.Type = "oneshot";
+        }
+        (asUser user)
+      ];
+      ${service} = {
+        wants = mkForce lingers;
+        after = mkForce (dockerUnits ++ dependencies ++ lingers ++ userUnits ++ [ "${load}.service" ]);
+        requires = [ "${load}.service" ];
+      };
+    };
+
+  # Removes the images that a load unit has loaded for this user, and that no container
+  # runs any more. Those of running containers stay.
+  pruneUnitOf =
+    user:
+    let
+      own = attrNames (filterAttrs (_: container: userOf container == user) stored);
+      tagOf = name: builtins.head (builtins.match ".*:(.*)" (imageOf stored.${name}.pin).loadedName);
+    in
+    {
+      name = "oci-image-prune${if user == "root" then "" else "-${user}"}";
+      value = mkMerge [
+        {
+          description = "Removal of images that no container of this configuration runs";
+          wantedBy = [ "multi-user.target" ];
+          after = dockerUnits ++ map (name: "${serviceOf name stored.${name}}.service") own;
+          path = tools ++ [ pkgs.gnugrep ];
+          script = ''
+            tags=${escapeShellArg (concatStringsSep " " (map tagOf own))}
+            ${backend} images --format '{{.Repository}}:{{.Tag}}' |
+              { grep -E ':sha(256-[0-9a-f]{64}|512-[0-9a-f]{128})$' || true; } |
+              while read -r image; do
+                case " $tags " in
+                  *" ''${image##*:} "*) ;;
+                  *) ${backend} rmi "$image" || true ;;
+                esac
+              done
+          '';
+          serviceConfig.Type = "oneshot";
+        }
+        (asUser user)
+      ];
+    };
+  users = attrNames (
+    listToAttrs (
+      map (user: {
+        name = user;
+        value = null;
+      }) ([ "root" ] ++ map userOf (attrValues stored))
+    )
+  );
+
+  optionalText =
+    example: description:
+    mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      inherit example description;
+    };
+
+  pinType = types.coercedTo types.str (image: { inherit image; }) (
+    types.submodule {
+      options = {
+        image = mkOption {
+          type = types.str;
+          example = "docker.io/nextcloud";
+          description = "The image; it may carry a tag or a version requirement.";
+        };
+        version = optionalText "^34" "A tag, or a version requirement, of which the highest pinned version is taken.";
+        variant = optionalText "-fpm" "The suffix of the tag.";
+        platform = optionalText "linux/arm64" "The platform, or a Nix system. Null stands for the host's.";
+        digests = mkOption {
+          type = types.nullOr types.path;
+          default = null;
+          example = literalExpression "./digests.json";
+          description = "The table of this pin, instead of `nix.ociHashes.digests`.";
+        };
+        store = mkOption {
+          type = types.nullOr types.bool;
+          default = null;
+          example = true;
+          description = ''
+            Whether the image is in the Nix store, so that the container starts without a
+            registry. Null stands for `nix.ociHashes.store`.
+          '';
+        };
+      };
+    }
+  );
+
+  containerModule =
+    { name, config, ... }:
+    {
+      options.pin = mkOption {
+        type = types.nullOr pinType;
+        default = null;
+        example = "docker.io/nextcloud:34";
+        description = ''
+          A reference such as `docker.io/nextcloud:34` or `docker.io/nextcloud:^34`, or a
+          set of `image`, `version`, `variant`, `platform`, `digests` and `store`, that is
+          looked up in the table of pins. It sets `image` to the pinned reference for the
+          platform of the host.
+        '';
+      };
+      config = mkIf (config.pin != null) (mkMerge [
+        # Weaker than `mkDefault`, so that a second image is the assertion's.
+        { image = mkOverride 1100 (runOf name config.pin); }
+        (mkIf (isStored config.pin) { pull = mkDefault "never"; })
+      ]);
+    };
+in
+{
+  options = {
+    nix.ociHashes = {
+      digests = mkOption {
+        type = types.nullOr types.path;
+        default = null;
+        example = literalExpression "./digests.json";
+        description = ''
+          The table of pins: of `pin` in `virtualisation.oci-containers`, and of
+          `builtins.ociHash` in impure evaluation (the setting
+          `oci-hash-digests`). Null stands for the one that comes with
+          nix-oci-hashes.
+        '';
+      };
+
+      store = mkOption {
+        type = types.bool;
+        default = false;
+        description = ''
+          Whether the images of all containers with `pin` are in the Nix store, so that
+          they start without a registry.
+        '';
+      };
+
+      prune = mkOption {
+        type = types.bool;
+        default = false;
+        description = ''
+          Whether to remove images that were loaded from the Nix store and that no
+          container runs any more, after every change of the containers and at boot.
+        '';
+      };
+
+      manifests = mkOption {
+        type = types.nullOr types.path;
+        default = null;
+        example = literalExpression "./manifests";
+        description = "The folder of recorded manifests. Null stands for `manifests` beside the table.";
+      };
+
+      mirrors = mkOption {
+        type = types.listOf types.str;
+        default = [ ];
+        example = [ "mirror.example:5000" ];
+        description = "Registries that builds of images ask first, for the same repository.";
+      };
+
+      fetcher = mkOption {
+        type = types.package;
+        default = pkgs.callPackage ./package.nix { };
+        defaultText = literalExpression "pkgs.callPackage \"\${nix-oci-hashes}/nix/package.nix\" { }";
+        example = literalExpression "inputs.nix-oci-hashes.packages.\${pkgs.stdenv.hostPlatform.system}.default";
+        description = "The command nix-oci-hashes, which fetches images into the Nix store.";
+      };
+    };
+
+    virtualisation.oci-containers.containers = mkOption {
+      type = types.attrsOf (types.submodule containerModule);
+    };
+  };
+
+  config = {
+    assertions = concatLists (attrValues (mapAttrs assertionsOf containers));
+    warnings = concatLists (attrValues (mapAttrs warningsOf containers));
+    systemd.services = mkMerge (
+      attrValues (mapAttrs unitsOf stored)
+      ++ optional cfg.prune (listToAttrs (concatMap (user: [ (pruneUnitOf user) ]) users))
+    );
+  };
+}

@@ -383,6 +383,26 @@ fn remove_leftovers(target: &Path) {
     }
 }
 
+/// Removes the temporary files that killed runs have left in `folder`, whose files the
+/// caller has locked.
+#[cfg(feature = "refresh")]
+pub(crate) fn remove_all_leftovers(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_str().unwrap_or_default();
+        let end = name.split(TEMPORARY_MARK).nth(1);
+        let is_temporary =
+            name.starts_with('.') && end.is_some_and(|end| end.len() == RANDOM_CHARACTERS);
+        if is_temporary && entry.file_type().is_ok_and(|there| there.is_file()) {
+            // A file that stays does no harm.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // A leftover lock file does no harm.

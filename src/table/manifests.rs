@@ -98,6 +98,7 @@ impl Manifests {
             })?;
             removed += 1;
         }
+        file::remove_all_leftovers(&self.folder);
         // This fails if the folder has other files, which are kept.
         let _ = fs::remove_dir(&self.folder);
         Ok(removed)
@@ -138,10 +139,16 @@ mod tests {
         let [kept, other] = [b"a", b"b"].map(|text| Digest::of(Algorithm::Sha256, text));
         manifests.write(&kept, b"a").unwrap();
         manifests.write(&other, b"b").unwrap();
+        // What a run that was killed while it wrote has left.
+        let half = folder
+            .path()
+            .join("manifests/.sha256-a.json.nix-oci-hashes-a1B2c3");
+        fs::write(&half, "{").unwrap();
         let note = folder.path().join("manifests/README.md");
         fs::write(&note, "mine").unwrap();
         assert_eq!(manifests.remove_others(&[&kept].into()).unwrap(), 1);
         assert_eq!(manifests.digests().unwrap(), [kept].into());
+        assert!(!half.exists());
         assert_eq!(manifests.remove_others(&BTreeSet::new()).unwrap(), 1);
         assert!(note.exists());
         fs::remove_file(note).unwrap();

@@ -9,10 +9,12 @@
 
 mod choosing;
 mod command;
+mod fetch;
 mod histories;
 mod lookup_cases;
 mod registry_faults;
 mod schemas;
+mod store;
 #[path = "../support/mod.rs"]
 mod support;
 mod unattended;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt as _};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderName};
 use hyper::service::service_fn;
@@ -24,6 +25,7 @@ pub struct FakeResponse {
     body: Bytes,
     delay: Duration,
     is_cut_off: bool,
+    is_endless: bool,
 }
 
 impl FakeResponse {
@@ -34,6 +36,7 @@ impl FakeResponse {
             body: Bytes::new(),
             delay: Duration::ZERO,
             is_cut_off: false,
+            is_endless: false,
         }
     }
 
@@ -68,19 +71,34 @@ impl FakeResponse {
         }
     }
 
+    /// Repeats the body for ever.
+    #[must_use]
+    pub fn endless(self) -> Self {
+        Self {
+            is_endless: true,
+            ..self
+        }
+    }
+
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8(self.body.to_vec()).unwrap()
     }
 
     fn response(self) -> Response<BoxBody<Bytes, io::Error>> {
-        let body = if self.is_cut_off {
+        let body = if self.is_endless {
+            let chunk = self.body.clone();
+            let frames = std::iter::repeat_with(move || Ok(Frame::data(chunk.clone())));
+            BodyExt::boxed(StreamBody::new(stream::iter(frames)))
+        } else if self.is_cut_off {
             let half = self.body.slice(..self.body.len() / 2);
-            let frames = [
-                Ok(Frame::data(half)),
-                Err(io::Error::other("the body is cut off")),
-            ];
-            StreamBody::new(futures_util::stream::iter(frames)).boxed()
+            let frames = stream::iter([Ok(Frame::data(half))]);
+            let error = async {
+                // The first half is sent before the connection closes.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                Err(io::Error::other("the body is cut off"))
+            };
+            BodyExt::boxed(StreamBody::new(frames.chain(stream::once(error))))
         } else {
             Full::from(self.body)
                 .map_err(|never| match never {})
@@ -103,16 +121,22 @@ pub struct ReceivedRequest {
     pub path: String,
     pub query: String,
     pub authorization: Option<String>,
+    /// The `Range` header.
+    pub range: Option<String>,
 }
 
 impl ReceivedRequest {
     fn of(request: &Request<Incoming>) -> Self {
-        let authorization = request.headers().get("authorization");
+        let header = |name: &str| {
+            let value = request.headers().get(name)?;
+            Some(value.to_str().unwrap().to_owned())
+        };
         Self {
             method: request.method().to_string(),
             path: request.uri().path().to_owned(),
             query: request.uri().query().unwrap_or_default().to_owned(),
-            authorization: authorization.map(|value| value.to_str().unwrap().to_owned()),
+            authorization: header("authorization"),
+            range: header("range"),
         }
     }
 }

@@ -29,7 +29,7 @@ demo: setup ## See it work: a registry, a refresh, and builtins.ociHash in Nix
 	@scripts/demo
 
 test-tools:
-	@scripts/setup strace ip
+	@scripts/setup strace ip podman skopeo runc zstd busybox dockerd
 
 # More threads than cores: many tests wait for a registry, a timeout or a child process.
 tests = RUST_TEST_THREADS=$$((2 * $$(nproc))) NIX_OCI_HASHES_PLUGIN="$$(realpath $(target))/plugin/lib/nix/plugins/libnix_oci_hashes.so" \

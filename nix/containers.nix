@@ -93,7 +93,7 @@ let
         inherit (cfg) fetcher mirrors;
         manifests = if pin.digests == null then cfg.manifests else null;
       }
-      // optionalAttrs (config.security.pki ? caBundle) {
+      // optionalAttrs (config.security ? pki.caBundle) {
         certificates = config.security.pki.caBundle;
       }
     );

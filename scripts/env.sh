@@ -13,6 +13,7 @@ nix_dev="$cache/nix-$debian_nix-dev"
 nix26_version=2.26.3
 nix26="$cache/nix-$nix26_version"
 registry_bin="$cache/docker-registry/usr/bin"
+docker="$cache/docker/usr"
 lint="$cache/lint"
 
 # Succeeds if the headers of the Nix that pkg-config finds exist.
@@ -32,4 +33,4 @@ if [ "${NIX_OCI_HASHES_NIX:-}" = 2.26 ]; then
 elif ! nix_headers_found; then
   export PKG_CONFIG_PATH="$nix_dev/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
 fi
-export PATH="$PATH:$registry_bin:$lint/bin"
+export PATH="$PATH:$registry_bin:$docker/bin:$docker/sbin:$lint/bin"

@@ -13,6 +13,8 @@ pub mod crowd;
 pub mod docs;
 pub mod fake;
 #[cfg(feature = "system-tests")]
+pub mod image;
+#[cfg(feature = "system-tests")]
 pub mod latency;
 #[cfg(feature = "system-tests")]
 pub mod nix;

@@ -22,6 +22,7 @@ mod robust;
 mod scripts;
 mod settings;
 mod soak;
+mod store;
 #[path = "../support/mod.rs"]
 mod support;
 mod tables;

@@ -1,0 +1,627 @@
+//! Images in the Nix store: a real registry, a real Nix that builds in a store of its own,
+//! and podman and Docker that run the result without a registry.
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::image::{Compression, Format, Layer, push};
+use crate::support::nix::{Nix, literal};
+use crate::support::registry::{Registry, USER};
+use crate::support::{Outcome, Workspace, project};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+const REPOSITORY: &str = "demo/app";
+const SHOW: &[&str] = &["/bin/busybox", "cat", "/hello.txt"];
+
+/// A project that tracks the tag 1 of [`REPOSITORY`], and a Nix that builds it.
+struct Store {
+    registry: Registry,
+    workspace: Workspace,
+    nix: Nix,
+}
+
+impl Store {
+    fn new() -> Self {
+        let registry = Registry::start();
+        let entry = json!({
+            "image": format!("{}/{REPOSITORY}", registry.address),
+            "platforms": ["linux/amd64"], "strategies": {}, "tags": ["1"], "store": true,
+        });
+        let workspace = Workspace::tracking(&json!([entry]).to_string());
+        let nix = Nix::without_plugin()
+            .set("sandbox", "false")
+            .set("substituters", "");
+        let bin = nix.home().join("fetcher/bin");
+        std::fs::create_dir_all(&bin).unwrap();
+        let command = env!("CARGO_BIN_EXE_nix-oci-hashes");
+        symlink(command, bin.join("nix-oci-hashes")).unwrap();
+        Self {
+            registry,
+            workspace,
+            nix,
+        }
+    }
+
+    /// Pushes the version of the image that says `text`, and refreshes the table.
+    fn push(&self, format: Format, text: &str) -> String {
+        let (first, last) = match format {
+            Format::Oci => (Compression::Gzip, Compression::Zstd),
+            Format::Docker => (Compression::Gzip, Compression::Gzip),
+        };
+        let layers = [
+            Layer::busybox(first),
+            Layer::new("about.txt", b"an image of the tests", Compression::None),
+            Layer::new("hello.txt", text.as_bytes(), last),
+        ];
+        let digest = push(&self.registry, (REPOSITORY, "1"), format, &layers, SHOW);
+        self.workspace.run(&["refresh"]).code(0);
+        digest
+    }
+
+    fn reference(&self) -> String {
+        format!("{}/{REPOSITORY}:1", self.registry.address)
+    }
+
+    /// `lib.image` of the table, with `more` arguments.
+    fn image(&self, more: &str) -> String {
+        format!(
+            r#"((import {project}/nix/lib.nix {{ digests = {digests}; }}).image ({{
+                 pkgs = {{
+                   stdenv = {{
+                     hostPlatform.system = "x86_64-linux";
+                     buildPlatform.system = "x86_64-linux";
+                   }};
+                   runtimeShell = "/bin/bash"; coreutils = "/usr"; gnutar = "/usr";
+                 }};
+                 fetcher = "{home}/fetcher"; certificates = "/etc/ssl/certs/ca-certificates.crt";
+                 image = "{image}";
+               }} // {{ {more} }}))"#,
+            project = project().display(),
+            digests = self.workspace.path("digests.json").display(),
+            home = self.nix.home().display(),
+            image = self.reference(),
+        )
+    }
+
+    fn try_build(&self, expression: &str, environment: &[(&str, &str)]) -> Outcome {
+        let mut command = self.nix.command_of("nix-build");
+        command.args(["--no-out-link", "--expr", expression]);
+        let mut command = self.nix.local(command);
+        command.envs(environment.iter().copied());
+        Outcome::of(&mut command)
+    }
+
+    /// Builds an attribute of `lib.image`.
+    #[track_caller]
+    fn build(&self, attribute: &str, more: &str) -> PathBuf {
+        let expression = format!("{}.{attribute}", self.image(more));
+        let built = self.try_build(&expression, &[]).code(0).stdout;
+        built.trim().into()
+    }
+
+    fn eval(&self, expression: &str) -> Outcome {
+        let mut command = self.nix.command_of("nix-instantiate");
+        command.args(["--eval", "--strict", "--json", "--expr", expression]);
+        Outcome::of(&mut self.nix.local(command))
+    }
+
+    /// What was asked of the registry since the first `before` requests.
+    fn requests_since(&self, before: usize) -> Vec<String> {
+        self.registry.requests().split_off(before)
+    }
+}
+
+/// Podman with a storage of its own.
+struct Podman {
+    folder: tempfile::TempDir,
+}
+
+impl Podman {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display();
+        let config = format!(
+            "[storage]\ndriver = \"vfs\"\ngraphroot = \"{path}/root\"\nrunroot = \"{path}/run\"\n"
+        );
+        std::fs::write(folder.path().join("storage.conf"), config).unwrap();
+        Self { folder }
+    }
+
+    fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        let config = self.folder.path().join("storage.conf");
+        command.env("CONTAINERS_STORAGE_CONF", config);
+        command.args(arguments);
+        command
+    }
+
+    fn outcome(&self, arguments: &[&str]) -> Outcome {
+        Outcome::of(&mut self.command("podman", arguments))
+    }
+
+    /// What a container of `image` prints.
+    #[track_caller]
+    fn run(&self, image: &str) -> String {
+        let options = [
+            "--cgroup-manager=cgroupfs",
+            "--runtime",
+            "runc",
+            "run",
+            "--rm",
+            "--network=none",
+            "--pull=never",
+            "--ulimit",
+            "nofile=1024:1024",
+            "--ulimit",
+            "nproc=1000:1000",
+            image,
+        ];
+        self.outcome(&options).code(0).stdout
+    }
+
+    fn script(&self, script: &str) -> Outcome {
+        Outcome::of(&mut self.command("bash", &["-euc", script]))
+    }
+
+    fn images(&self) -> Vec<String> {
+        let format = "{{.Repository}}:{{.Tag}}";
+        let images = self.outcome(&["images", "--format", format]).code(0).stdout;
+        images.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        // Layers may be mounted.
+        let _ = self.outcome(&["system", "reset", "--force"]);
+    }
+}
+
+/// A Docker daemon of its own, without a network.
+struct Docker {
+    folder: tempfile::TempDir,
+    daemon: Child,
+}
+
+impl Docker {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let daemon = Command::new("dockerd")
+            .arg(format!("--host=unix://{}", at("socket")))
+            .arg(format!("--data-root={}", at("data")))
+            .arg(format!("--exec-root={}", at("exec")))
+            .arg(format!("--pidfile={}", at("pid")))
+            .args(["--iptables=false", "--bridge=none", "--storage-driver=vfs"])
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("dockerd: {error}; run 'make test-tools'"));
+        let docker = Self { folder, daemon };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while docker.command("docker", &["info"]).status().unwrap().code() != Some(0) {
+            let log = std::fs::read_to_string(docker.folder.path().join("log")).unwrap();
+            assert!(Instant::now() < deadline, "dockerd does not start: {log}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        docker
+    }
+
+    fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        let socket = self.folder.path().join("socket");
+        command
+            .env("DOCKER_HOST", format!("unix://{}", socket.display()))
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
+    fn script(&self, script: &str) -> Outcome {
+        Outcome::of(
+            self.command("bash", &["-euc", script])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped()),
+        )
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        // SIGTERM, so that it stops its containerd too.
+        let id = rustix::process::Pid::from_child(&self.daemon);
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+        let _ = self.daemon.wait();
+    }
+}
+
+fn hex(digest: &str) -> &str {
+    digest.strip_prefix("sha256:").unwrap()
+}
+
+fn skopeo_copy(podman: &Podman, layout: &Path, name: &str) {
+    let from = format!("oci:{}", layout.display());
+    let to = format!("containers-storage:{name}");
+    let arguments = ["--insecure-policy", "copy", "--quiet", &from, &to];
+    Outcome::of(&mut podman.command("skopeo", &arguments)).code(0);
+}
+
+#[test]
+fn podman_runs_an_image_of_the_store_by_its_pin_without_a_registry() {
+    for format in [Format::Oci, Format::Docker] {
+        let store = Store::new();
+        let digest = store.push(format, "hello from the store\n");
+        let layout = store.build("layout", "recorded = true;");
+        let reference = format!("{}@{digest}", store.reference());
+        let podman = Podman::new();
+        let name = format!(
+            "{}/{REPOSITORY}:sha256-{}",
+            store.registry.address,
+            hex(&digest)
+        );
+        drop(store.registry);
+        skopeo_copy(&podman, &layout, &name);
+        podman.outcome(&["image", "exists", &reference]).code(0);
+        assert_eq!(podman.run(&reference), "hello from the store\n");
+    }
+}
+
+#[test]
+fn a_second_version_fetches_its_new_layers_alone() {
+    let store = Store::new();
+    store.push(Format::Oci, "one\n");
+    let first = store.build("layout", "");
+    let before = store.registry.requests().len();
+    assert_eq!(store.build("layout", ""), first);
+    store.build("stream", "");
+    assert_eq!(
+        store.requests_since(before),
+        [""; 0],
+        "nothing is fetched again"
+    );
+
+    store.push(Format::Oci, "two\n");
+    let before = store.registry.requests().len();
+    let second = store.build("layout", "");
+    let requests = store.requests_since(before);
+    let blobs = requests.iter().filter(|line| line.contains("/blobs/"));
+    assert_eq!(
+        blobs.count(),
+        2,
+        "a configuration and a layer: {requests:#?}"
+    );
+    let targets = |layout: &Path| {
+        let blobs = std::fs::read_dir(layout.join("blobs/sha256")).unwrap();
+        let targets = blobs.map(|blob| std::fs::read_link(blob.unwrap().path()).unwrap());
+        targets.collect::<std::collections::BTreeSet<_>>()
+    };
+    let (first, second) = (targets(&first), targets(&second));
+    assert_eq!((first.len(), second.len()), (5, 5));
+    assert_eq!(
+        first.intersection(&second).count(),
+        2,
+        "two layers are shared"
+    );
+}
+
+#[test]
+fn docker_loads_the_stream_and_runs_the_image() {
+    let store = Store::new();
+    let layers = [
+        Layer::busybox(Compression::Gzip),
+        Layer::new("hello.txt", b"hello from docker\n", Compression::None),
+    ];
+    let image = (REPOSITORY, "1");
+    let digest = push(&store.registry, image, Format::Oci, &layers, SHOW);
+    store.workspace.run(&["refresh"]).code(0);
+    let stream = store.build("stream", "");
+    let archive = store.build("archive", "");
+    let name = format!(
+        "{}/{REPOSITORY}:sha256-{}",
+        store.registry.address,
+        hex(&digest)
+    );
+    drop(store.registry);
+    let docker = Docker::start();
+    let load = format!("{} | docker load --quiet", stream.display());
+    let outcome = docker.script(&load).code(0);
+    assert!(outcome.stdout.contains(&name), "{outcome:#?}");
+    let run = format!("docker run --rm --network=none --pull never {name}");
+    assert_eq!(docker.script(&run).code(0).stdout, "hello from docker\n");
+    // The archive is what the stream writes, and skopeo reads it too.
+    let same = format!("{} | cmp - {}", stream.display(), archive.display());
+    docker.script(&same).code(0);
+    let inspect = format!("skopeo inspect oci-archive:{}", archive.display());
+    let inspected: Value = serde_json::from_str(&docker.script(&inspect).code(0).stdout).unwrap();
+    assert_eq!(inspected["Digest"], json!(digest));
+}
+
+#[test]
+fn a_reference_builds_nothing() {
+    let store = Store::new();
+    let digest = store.push(Format::Oci, "one\n");
+    let before = store.registry.requests().len();
+    // Neither the fetcher nor the tools of pkgs are evaluated.
+    let more =
+        "fetcher = throw \"the fetcher\"; pkgs.stdenv.hostPlatform.system = \"x86_64-linux\";";
+    let expression = format!("{}.reference", store.image(more));
+    let reference = store.eval(&expression).code(0).stdout;
+    assert_eq!(
+        reference.trim(),
+        literal(&format!("{}@{digest}", store.reference()))
+    );
+    assert_eq!(store.requests_since(before), [""; 0]);
+}
+
+#[test]
+fn without_a_recorded_manifest_it_is_fetched_and_recorded_forbids_that() {
+    let store = Store::new();
+    store.push(Format::Oci, "one\n");
+    let manifests = store.workspace.path("manifests");
+    let elsewhere = store.workspace.path("elsewhere");
+    std::fs::rename(&manifests, &elsewhere).unwrap();
+    let layout = store.build("layout", "");
+    assert!(layout.join("oci-layout").exists());
+    let layout = format!("{}.layout", store.image("recorded = true;"));
+    let error = store.try_build(&layout, &[]).code(1).stderr;
+    assert!(error.contains("no manifest is recorded for"), "{error}");
+    assert!(
+        error.contains("write \"store\": true into its entry"),
+        "{error}"
+    );
+    // The folder may be anywhere, and a parsed table has none beside it.
+    let set = format!(
+        "builtins.fromJSON (builtins.readFile {})",
+        store.workspace.path("digests.json").display()
+    );
+    let more = format!(
+        "recorded = true; digests = {set}; manifests = {};",
+        elsewhere.display()
+    );
+    store.build("layout", &more);
+    let alone = format!(
+        "{}.layout",
+        store.image(&format!("recorded = true; digests = {set};"))
+    );
+    let error = store.try_build(&alone, &[]).code(1).stderr;
+    assert!(error.contains("no manifest is recorded for"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_built_is_refused_with_the_remedy() {
+    let store = Store::new();
+    let digest = store.push(Format::Oci, "one\n");
+    let file = format!("manifests/sha256-{}.json", hex(&digest));
+    let good = store.workspace.read(&file);
+    let error = |more: &str, attribute: &str| {
+        let expression = format!("{}.{attribute}", store.image(more));
+        store.try_build(&expression, &[]).code(1).stderr
+    };
+    store.workspace.write(&file, good.clone() + "\n");
+    let message = error("", "layout");
+    assert!(
+        message.contains("has other bytes than those of its digest"),
+        "{message}"
+    );
+
+    let table = |pin: Value| {
+        let images = json!({ format!("{}/{REPOSITORY}", store.registry.address): { "1": pin } });
+        let text = json!({ "version": 1, "images": images }).to_string();
+        store.workspace.write("digests.json", text);
+    };
+    let index = store.workspace.table()["images"]
+        [format!("{}/{REPOSITORY}", store.registry.address)]["1"]["digest"]
+        .clone();
+    // With a foreign layer, the manifest has a digest of its own.
+    let mut foreign: Value = serde_json::from_str(&good).unwrap();
+    foreign["layers"][0]["mediaType"] =
+        json!("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
+    foreign["layers"][0]["urls"] = json!(["https://elsewhere.example/layer"]);
+    let foreign = foreign.to_string();
+    let of_foreign = crate::support::image::digest(foreign.as_bytes());
+    store.workspace.write(
+        &format!("manifests/sha256-{}.json", hex(&of_foreign)),
+        &foreign,
+    );
+    table(json!({ "digest": index, "platforms": { "linux/amd64": of_foreign } }));
+    let message = error("", "layout");
+    assert!(
+        message.contains("has the foreign layer sha256:"),
+        "{message}"
+    );
+
+    table(json!({ "digest": index }));
+    let message = error("", "layout");
+    assert!(message.contains("has the digest of an index"), "{message}");
+    assert!(
+        message.contains("run 'nix-oci-hashes refresh'"),
+        "{message}"
+    );
+    table(json!({ "digest": index, "platforms": { "linux/amd64": digest } }));
+    let with_digest = format!(
+        "image = \"{}@{}\";",
+        store.reference(),
+        index.as_str().unwrap()
+    );
+    let message = error(&with_digest, "layout");
+    assert!(message.contains("has the digest of an index"), "{message}");
+    // Without a registry, the build says so and the store gets nothing.
+    std::fs::remove_dir_all(store.workspace.path("manifests")).unwrap();
+    table(json!({ "digest": index, "platforms": { "linux/amd64": index } }));
+    let message = error("", "layout");
+    assert!(
+        message.contains("names no configuration and layers"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_build_logs_in_with_an_auth_file_and_asks_mirrors_first() {
+    let store = Store::new();
+    store.push(Format::Oci, "one\n");
+    let (guarded, authority) = store.registry.guarded();
+    let authority = format!("certificates = \"{}\";", authority.display());
+    let mirrored = |host: &str| format!("{authority} mirrors = [ \"{host}\" ];");
+    let config = format!("{}.config", store.image(&mirrored(&guarded.address)));
+    let auth = store.nix.home().join("auth.json");
+    let login = STANDARD.encode(format!("{}:{}", USER.0, USER.1));
+    let auths = json!({ "auths": { guarded.address.clone(): { "auth": login } } });
+    std::fs::write(&auth, auths.to_string()).unwrap();
+    let before = store.registry.requests().len();
+    let environment = [("REGISTRY_AUTH_FILE", auth.to_str().unwrap())];
+    let outcome = store.try_build(&config, &environment).code(0);
+    assert!(
+        !outcome.stderr.contains("warning: the registry"),
+        "{outcome:#?}"
+    );
+    assert_eq!(store.requests_since(before), [""; 0], "the mirror had it");
+    // Without a login, the mirror refuses, and the registry has it.
+    let layers = format!(
+        "builtins.elemAt {}.layers 0",
+        store.image(&mirrored(&guarded.address))
+    );
+    let outcome = store.try_build(&layers, &[]).code(0);
+    assert!(
+        outcome.stderr.contains("gives no access to"),
+        "{outcome:#?}"
+    );
+    assert!(!store.requests_since(before).is_empty());
+}
+
+/// The units of the module, as its scripts.
+fn units(store: &Store, configuration: &str) -> Value {
+    let expression = format!(
+        "(import {0}/tests/nix/nixos.nix {{
+           modules = [
+             (import {0}/nix/module.nix {{ self = {0}; }})
+             {{
+               nix.ociHashes.digests = {1};
+               nix.ociHashes.fetcher = \"{2}/fetcher\";
+             }}
+             {{ {configuration} }}
+           ];
+         }}).services",
+        project().display(),
+        store.workspace.path("digests.json").display(),
+        store.nix.home().display(),
+    );
+    // Building the image is what nixos-rebuild does.
+    let outcome = store.eval(&expression).code(0);
+    serde_json::from_str(&outcome.stdout).unwrap()
+}
+
+fn text<'a>(units: &'a Value, unit: &str) -> &'a str {
+    units[unit]["script"].as_str().unwrap()
+}
+
+#[test]
+fn the_units_of_the_module_load_and_remove_images_with_podman() {
+    let store = Store::new();
+    let first = store.push(Format::Oci, "one\n");
+    let pin = format!(
+        "virtualisation.oci-containers.containers.app = {{
+           pin = {{ image = \"{}\"; store = true; }};
+           dependsOn = [ \"other\" ];
+         }};
+         virtualisation.oci-containers.containers.other.image = \"x\";
+         nix.ociHashes.prune = true;",
+        store.reference()
+    );
+    store.build("layout", "");
+    let units_of_first = units(&store, &pin);
+    let unit = &units_of_first["podman-app"];
+    assert_eq!(unit["wants"], json!([]), "not even the network");
+    let after = json!(["podman-other.service", "podman-app-image.service"]);
+    assert_eq!(unit["after"], after);
+    assert_eq!(unit["requires"], json!(["podman-app-image.service"]));
+
+    let podman = Podman::new();
+    let load = text(&units_of_first, "podman-app-image");
+    podman.script(load).code(0);
+    let of_first = format!(
+        "{}/{REPOSITORY}:sha256-{}",
+        store.registry.address,
+        hex(&first)
+    );
+    assert_eq!(podman.images(), [of_first.as_str()]);
+    // Loaded once: without skopeo, the second run does nothing.
+    let without_skopeo = load.replace("skopeo", "exit 1; skopeo");
+    podman.script(&without_skopeo).code(0);
+
+    let second = store.push(Format::Oci, "two\n");
+    store.build("layout", "");
+    let units_of_second = units(&store, &pin);
+    podman
+        .script(text(&units_of_second, "podman-app-image"))
+        .code(0);
+    assert_eq!(podman.images().len(), 2);
+    podman
+        .outcome(&["tag", &of_first, "localhost/mine:1"])
+        .code(0);
+    podman
+        .script(text(&units_of_second, "oci-image-prune"))
+        .code(0);
+    let of_second = format!(
+        "{}/{REPOSITORY}:sha256-{}",
+        store.registry.address,
+        hex(&second)
+    );
+    let mut images = podman.images();
+    images.sort();
+    assert_eq!(images, [of_second.as_str(), "localhost/mine:1"]);
+    assert_eq!(
+        podman.run(&format!("{}@{second}", store.reference())),
+        "two\n"
+    );
+}
+
+#[test]
+fn the_units_of_the_module_load_images_with_docker() {
+    let store = Store::new();
+    let layers = [
+        Layer::busybox(Compression::Gzip),
+        Layer::new("hello.txt", b"hello\n", Compression::Gzip),
+    ];
+    let image = (REPOSITORY, "1");
+    let digest = push(&store.registry, image, Format::Oci, &layers, SHOW);
+    store.workspace.run(&["refresh"]).code(0);
+    store.build("stream", "");
+    let configuration = format!(
+        "virtualisation.oci-containers = {{
+           backend = \"docker\";
+           containers.app.pin = \"{}\";
+         }};
+         nix.ociHashes = {{ store = true; prune = true; }};",
+        store.reference()
+    );
+    let units = units(&store, &configuration);
+    let after = json!([
+        "docker.service",
+        "docker.socket",
+        "docker-app-image.service"
+    ]);
+    assert_eq!(units["docker-app"]["after"], after);
+    let name = format!(
+        "{}/{REPOSITORY}:sha256-{}",
+        store.registry.address,
+        hex(&digest)
+    );
+    drop(store.registry);
+    let docker = Docker::start();
+    docker.script(text(&units, "docker-app-image")).code(0);
+    let again = text(&units, "docker-app-image").replace("docker load", "exit 1; docker load");
+    docker.script(&again).code(0);
+    let old = format!("{}{}", &name[..name.len() - 64], "0".repeat(64));
+    docker.script(&format!("docker tag {name} {old}")).code(0);
+    docker.script(text(&units, "oci-image-prune")).code(0);
+    let run = format!("docker run --rm --network=none --pull never {name}");
+    assert_eq!(docker.script(&run).code(0).stdout, "hello\n");
+    docker
+        .script(&format!("docker image inspect {old}"))
+        .code(1);
+}

@@ -82,6 +82,43 @@ let
     in
     if lib.any (lib.hasInfix part) failed then [ ] else [ { inherit name failed; } ];
   settings = (nixos [ { nix.ociHashes.enable = true; } ]).config.nix.settings;
+
+  # An image in the store. Its blobs do not exist: nothing of it is built.
+  stored =
+    backend:
+    (nixos [
+      {
+        nix.ociHashes = {
+          digests = ../tests/nix/store/digests.json;
+          store = true;
+          prune = true;
+        };
+        virtualisation.oci-containers = {
+          inherit backend;
+          containers = lib.mkForce { app.pin = "registry.example/app:1"; };
+        };
+      }
+    ]).config.systemd.services;
+  wrongUnits =
+    lib.concatMap
+      (
+        backend:
+        let
+          units = stored backend;
+          script = builtins.unsafeDiscardStringContext units."${backend}-app-image".script;
+          unit = units."${backend}-app";
+        in
+        lib.optional (
+          !lib.hasInfix "app:sha256-" script
+          || lib.elem "network-online.target" (unit.after ++ unit.wants)
+          || !lib.elem "${backend}-app-image.service" unit.requires
+          || !units ? oci-image-prune
+        ) { inherit backend script unit; }
+      )
+      [
+        "podman"
+        "docker"
+      ];
 in
 {
   lib = evaluates "lookup-in-plain-nix" wrongCases;
@@ -121,6 +158,23 @@ in
         nix.package = pkgs.lix;
       }
     ] "the plugin cannot be built for lix"
+    ++ expectFailure "pin and a weaker image" [
+      (container {
+        pin = "nextcloud:34";
+        image = lib.mkDefault "nextcloud:33";
+      })
+    ] "has both 'pin' and 'image'"
+    ++ expectFailure "pin and imageFile" [
+      (container {
+        pin = "nextcloud:34";
+        imageFile = pkgs.emptyFile;
+      })
+    ] "has both 'pin' and 'imageFile'"
+    # A string in one module and a set in another are one pin.
+    ++ failedIn [
+      { virtualisation.oci-containers.containers.nextcloud.pin.platform = system; }
+    ]
+    ++ wrongUnits
     ++ lib.optional (!lib.hasSuffix ".so" (toString settings.plugin-files)) settings
   );
   nixos = import ./nixos-test.nix { inherit self pkgs; };

@@ -253,6 +253,66 @@ fn wrong_pins_fail_with_the_remedy() {
 }
 
 #[test]
+fn a_failed_pin_of_the_default_table_says_how_to_get_another() {
+    let wrong = "virtualisation.oci-containers.containers.a.pin = \"nextclud:34\";";
+    let hint =
+        "make a table of your own (docs/your-own-table.md) and name it in nix.ociHashes.digests";
+    let failed = nixos("failed", &format!("{{ {wrong} }}"), "");
+    assert!(failed[0].as_str().unwrap().ends_with(hint), "{failed}");
+    let table = "builtins.toFile \"digests.json\" ''{ \"version\": 1, \"images\": {} }''";
+    let own = format!("{{ {wrong} nix.ociHashes.digests = {table}; }}");
+    let failed = nixos("failed", &own, "");
+    assert!(!failed[0].as_str().unwrap().contains(hint), "{failed}");
+}
+
+#[test]
+fn a_pin_and_an_image_file_are_one_too_many() {
+    for option in ["imageFile", "imageStream"] {
+        let both = containers(&format!(
+            "a = {{ pin = \"nextcloud:34\"; {option} = \"/image\"; }};"
+        ));
+        let failed = nixos("failed", &both, "");
+        let message = failed[0].as_str().unwrap();
+        let start = format!(
+            "virtualisation.oci-containers.containers.a has both 'pin' and '{option}': keep one of them"
+        );
+        assert!(message.starts_with(&start), "{message}");
+        assert!(message.ends_with("write pin.store = true"), "{message}");
+    }
+}
+
+/// Its digest is that of the index, which may not have the platform of the host.
+#[test]
+fn a_pin_without_platforms_is_a_warning() {
+    let digest = format!("sha256:{}", "1".repeat(64));
+    for (pin, expected) in [
+        (json!({ "digest": digest }), 1),
+        (
+            json!({ "digest": digest, "platforms": { "linux/amd64": digest } }),
+            0,
+        ),
+    ] {
+        let table = json!({ "version": 1, "images": { "docker.io/a": { "1": pin } } });
+        let configuration = format!(
+            "{{ nix.ociHashes.digests = builtins.toFile \"digests.json\" {};
+                virtualisation.oci-containers.containers.x.pin = \"a:1\"; }}",
+            literal(&table.to_string())
+        );
+        let warnings = nixos("warnings", &configuration, "");
+        let warnings = warnings.as_array().unwrap();
+        assert_eq!(warnings.len(), expected, "{warnings:#?}");
+        if let Some(warning) = warnings.first() {
+            let warning = warning.as_str().unwrap();
+            assert!(
+                warning.contains("docker.io/a:1 is pinned without platforms"),
+                "{warning}"
+            );
+            assert!(warning.contains("may not have x86_64-linux"), "{warning}");
+        }
+    }
+}
+
+#[test]
 fn the_plugin_goes_into_nix_conf_with_its_settings() {
     let enabled = |more: &str| format!("{{ nix.ociHashes = {{ enable = true; {more} }}; }}");
     assert_eq!(nixos("failed", &enabled(""), ""), json!([]));

@@ -31,7 +31,9 @@ let
         builder = pkgs.runtimeShell;
         args = [
           "-euc"
-          text
+          # Nix kills a builder that has closed its output. The shell would execute a last
+          # command in its own place, and that may close its output before it ends.
+          "${text}\n:"
         ];
         PATH = "${pkgs.coreutils}/bin";
         # Links and copies: not worth a request to another machine.
@@ -118,6 +120,9 @@ rec {
             {
               inherit mediaType size;
               inherit (manifest) digest;
+              # The name that containerd imports it by. By an OCI reference name, skopeo would not
+              # find a manifest of Docker's.
+              annotations."io.containerd.image.name" = loadedName;
             }
           ];
         };

@@ -12,6 +12,16 @@ fn repository(shell: &Shell) -> (Workspace, PathBuf) {
     let clone = blocks_of_kind("sh");
     let clone = clone.iter().find(|block| block.page == "docs/refresh.md");
     let clone = shell.folder(clone.unwrap());
+    // One image has its manifests recorded.
+    let images = clone.read("images.json");
+    let images = images.replacen(
+        "\"image\": \"docker.io/nextcloud\"",
+        "\"image\": \"docker.io/nextcloud\", \"store\": true",
+        1,
+    );
+    assert!(images.contains("store"), "{images}");
+    clone.write("images.json", images);
+    git(&clone.path(""), &["add", "-A"]);
     let origin = clone.path(".git/origin.git");
     git(
         &clone.path(""),
@@ -26,13 +36,18 @@ fn repository(shell: &Shell) -> (Workspace, PathBuf) {
     (clone, origin)
 }
 
-/// Asserts that the last commit of `branch` in `origin` changes only the table.
+/// Asserts that the last commit of `branch` in `origin` changes only the table and its
+/// manifests.
 #[track_caller]
 fn assert_refreshed(origin: &Path, branch: &str) {
     let message = git(origin, &["log", "-1", "--format=%s", branch]);
     assert_eq!(message, "Refresh the pins\n");
     let files = git(origin, &["show", "--format=", "--name-only", branch]);
-    assert_eq!(files, "digests.json\n");
+    let (table, manifests) = files.split_once('\n').unwrap();
+    assert_eq!(table, "digests.json");
+    let mut manifests = manifests.lines().peekable();
+    assert!(manifests.peek().is_some(), "the manifests are committed");
+    assert!(manifests.all(|file| file.starts_with("manifests/sha256-")));
     let table = git(origin, &["show", &format!("{branch}:digests.json")]);
     assert!(table.contains("\"docker.io/nextcloud\""), "{table}");
 }

@@ -127,6 +127,12 @@ impl Podman {
             "[storage]\ndriver = \"vfs\"\ngraphroot = \"{path}/root\"\nrunroot = \"{path}/run\"\n"
         );
         std::fs::write(folder.path().join("storage.conf"), config).unwrap();
+        // What works for root within a container, and apart from other podmans.
+        let config = format!(
+            "[engine]\ncgroup_manager = \"cgroupfs\"\nruntime = \"runc\"\ntmp_dir = \"{path}/tmp\"\n\
+             [containers]\nnetns = \"none\"\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1000:1000\"]\n"
+        );
+        std::fs::write(folder.path().join("containers.conf"), config).unwrap();
         Self { folder }
     }
 
@@ -134,6 +140,10 @@ impl Podman {
         let mut command = Command::new(program);
         let config = self.folder.path().join("storage.conf");
         command.env("CONTAINERS_STORAGE_CONF", config);
+        command.env(
+            "CONTAINERS_CONF",
+            self.folder.path().join("containers.conf"),
+        );
         command.args(arguments);
         command
     }
@@ -145,20 +155,7 @@ impl Podman {
     /// What a container of `image` prints.
     #[track_caller]
     fn run(&self, image: &str) -> String {
-        let options = [
-            "--cgroup-manager=cgroupfs",
-            "--runtime",
-            "runc",
-            "run",
-            "--rm",
-            "--network=none",
-            "--pull=never",
-            "--ulimit",
-            "nofile=1024:1024",
-            "--ulimit",
-            "nproc=1000:1000",
-            image,
-        ];
+        let options = ["run", "--rm", "--pull=never", image];
         self.outcome(&options).code(0).stdout
     }
 
@@ -333,12 +330,55 @@ fn docker_loads_the_stream_and_runs_the_image() {
     assert!(outcome.stdout.contains(&name), "{outcome:#?}");
     let run = format!("docker run --rm --network=none --pull never {name}");
     assert_eq!(docker.script(&run).code(0).stdout, "hello from docker\n");
+    // Docker's own containerd imports it as Kubernetes would.
+    let containerd = docker.folder.path().join("exec/containerd/containerd.sock");
+    let ctr = format!(
+        "ctr --address {} --namespace k8s.io images",
+        containerd.display()
+    );
+    docker
+        .script(&format!("{ctr} import {}", archive.display()))
+        .code(0);
+    let images = docker.script(&format!("{ctr} list --quiet")).code(0).stdout;
+    assert_eq!(images.trim(), name);
     // The archive is what the stream writes, and skopeo reads it too.
     let same = format!("{} | cmp - {}", stream.display(), archive.display());
     docker.script(&same).code(0);
     let inspect = format!("skopeo inspect oci-archive:{}", archive.display());
     let inspected: Value = serde_json::from_str(&docker.script(&inspect).code(0).stdout).unwrap();
     assert_eq!(inspected["Digest"], json!(digest));
+}
+
+#[test]
+fn an_archive_goes_into_podman_and_a_layout_to_another_registry() {
+    for format in [Format::Oci, Format::Docker] {
+        let store = Store::new();
+        let digest = store.push(format, "hello again\n");
+        let stream = store.build("stream", "");
+        let layout = store.build("layout", "");
+        let own = Registry::start();
+        let podman = Podman::new();
+        let copy = format!(
+            "skopeo --insecure-policy copy --quiet --preserve-digests --dest-tls-verify=false \
+             oci:{} docker://{}/copy:1",
+            layout.display(),
+            own.address
+        );
+        podman.script(&copy).code(0);
+        let copied = format!("{}/copy:1", own.address);
+        let resolved = store.workspace.run(&["resolve", &copied]).code(0).stdout;
+        assert_eq!(resolved.trim(), format!("{copied}@{digest}"));
+        podman
+            .script(&format!("{} | podman load --quiet", stream.display()))
+            .code(0);
+        let name = format!(
+            "{}/{REPOSITORY}:sha256-{}",
+            store.registry.address,
+            hex(&digest)
+        );
+        assert_eq!(podman.images(), [name.as_str()]);
+        assert_eq!(podman.run(&name), "hello again\n");
+    }
 }
 
 #[test]

@@ -126,9 +126,26 @@ impl BlockEnvironment {
             "let
                flake = builtins.getFlake \"{url}\";
                scope = {{
-                 nix-oci-hashes = flake // {{ packages.x86_64-linux.default = \"the command\"; }};
+                 nix-oci-hashes = flake // {{
+                   packages.x86_64-linux.default = \"the command\";
+                   # The image of the tests, whose manifest is recorded.
+                   lib = flake.lib // {{
+                     image = arguments: flake.lib.image (arguments // {{
+                       image = \"registry.example/app:1\";
+                       digests = {clone}/tests/nix/store/digests.json;
+                       recorded = true;
+                     }});
+                   }};
+                 }};
                  pkgs = {{
                    stdenv.hostPlatform.system = \"x86_64-linux\";
+                   stdenv.buildPlatform.system = \"x86_64-linux\";
+                   runtimeShell = \"/bin/bash\";
+                   coreutils = \"/usr\";
+                   gnutar = \"/usr\";
+                   cacert = \"/cacert\";
+                   skopeo = \"/skopeo\";
+                   callPackage = _: _: \"/nix-oci-hashes\";
                    dockerTools.pullImage = {{ imageName, imageDigest, hash, os, arch, finalImageTag }}@arguments: arguments;
                    git = \"git\";
                    openssh = \"openssh\";

@@ -42,7 +42,7 @@ test-nix26: plugin-nix26 test-tools ## Run the tests of the builtin on Nix 2.26.
 	$(env) && export NIX_OCI_HASHES_OTHER_NIX="$$(command -v nix)" && \
 	  export NIX_OCI_HASHES_NIX=2.26 && $(env) && \
 	  $(tests) --features nix26-tests --test system -- docs:: docs_shell:: flake:: loader:: loader_versions:: \
-	    nix:: plain:: resolve:: robust:: settings:: tables::
+	    nix:: plain:: resolve:: robust:: settings:: store:: tables::
 
 test-valgrind: plugin ## Run the tests of the builtin under valgrind (a quarter of an hour)
 	scripts/test-valgrind

@@ -25,6 +25,8 @@ pub mod registry;
 pub mod server;
 #[cfg(feature = "system-tests")]
 pub mod shell;
+#[cfg(feature = "system-tests")]
+pub mod store;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -102,10 +104,7 @@ impl Workspace {
     /// `nix-oci-hashes` here, with a home that does not exist, and without the
     /// environment variables for certificates, credentials and proxies.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        // Benchmarks set this to the release build.
-        let program = std::env::var_os("NIX_OCI_HASHES_COMMAND");
-        let built = env!("CARGO_BIN_EXE_nix-oci-hashes");
-        let mut command = Command::new(program.unwrap_or_else(|| built.into()));
+        let mut command = Command::new(program());
         command.args(arguments).current_dir(self.0.path());
         command.env("HOME", "/nonexistent");
         for name in [
@@ -179,6 +178,15 @@ impl Outcome {
         assert_eq!(self.stdout, "", "{self:#?}");
         self
     }
+}
+
+/// The command `nix-oci-hashes`. Benchmarks set the variable to the release build.
+pub fn program() -> PathBuf {
+    let program = std::env::var_os("NIX_OCI_HASHES_COMMAND");
+    program.map_or_else(
+        || env!("CARGO_BIN_EXE_nix-oci-hashes").into(),
+        PathBuf::from,
+    )
 }
 
 /// The folder of the project.

@@ -17,6 +17,7 @@ mod measure;
 mod page;
 mod refresh;
 mod scale;
+mod store;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 #[path = "../support/tables.rs"]
@@ -41,12 +42,13 @@ fn main() {
         names.peek().is_none() || names.any(|chosen| chosen == name)
     };
     let mut page = Page::new();
-    let sections: [(&str, Measure); 5] = [
+    let sections: [(&str, Measure); 6] = [
         ("loading", loading::measure),
         ("lookups", lookups::measure),
         ("refresh", refresh::measure),
         ("faults", faults::measure),
         ("scale", scale::measure),
+        ("store", store::measure),
     ];
     for (name, measure) in sections {
         if chosen(name) {

@@ -119,11 +119,16 @@ pub struct Podman {
 }
 
 impl Podman {
+    /// With the storage driver that works everywhere.
     pub fn new() -> Self {
+        Self::with_driver("vfs")
+    }
+
+    pub fn with_driver(driver: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().display();
         let config = format!(
-            "[storage]\ndriver = \"vfs\"\ngraphroot = \"{path}/root\"\nrunroot = \"{path}/run\"\n"
+            "[storage]\ndriver = \"{driver}\"\ngraphroot = \"{path}/root\"\nrunroot = \"{path}/run\"\n"
         );
         std::fs::write(folder.path().join("storage.conf"), config).unwrap();
         // What works for root within a container, and apart from other podmans.

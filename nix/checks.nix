@@ -85,7 +85,7 @@ let
 
   # An image in the store. Its blobs do not exist: nothing of it is built.
   stored =
-    backend:
+    backend: user:
     (nixos [
       {
         nix.ociHashes = {
@@ -95,29 +95,56 @@ let
         };
         virtualisation.oci-containers = {
           inherit backend;
-          containers = lib.mkForce { app.pin = "registry.example/app:1"; };
+          containers = lib.mkForce {
+            app = {
+              pin = "registry.example/app:1";
+            }
+            // lib.optionalAttrs (user != null) { podman = { inherit user; }; };
+          };
         };
+        users.users = lib.optionalAttrs (user != null) { ${user}.isNormalUser = true; };
+        systemd.services."${backend}-app".after = [ "mine.service" ];
       }
     ]).config.systemd.services;
   wrongUnits =
     lib.concatMap
       (
-        backend:
+        { backend, user }:
         let
-          units = stored backend;
+          units = stored backend user;
           script = builtins.unsafeDiscardStringContext units."${backend}-app-image".script;
           unit = units."${backend}-app";
         in
-        lib.optional (
-          !lib.hasInfix "app:sha256-" script
-          || lib.elem "network-online.target" (unit.after ++ unit.wants)
-          || !lib.elem "${backend}-app-image.service" unit.requires
-          || !units ? oci-image-prune
-        ) { inherit backend script unit; }
+        lib.optional
+          (
+            !lib.hasInfix "app:sha256-" script
+            || lib.elem "network-online.target" (unit.after ++ unit.wants)
+            || !lib.elem "${backend}-app-image.service" unit.requires
+            || !lib.elem "mine.service" unit.after
+            || !units ? oci-image-prune
+          )
+          {
+            inherit
+              backend
+              user
+              script
+              unit
+              ;
+          }
       )
       [
-        "podman"
-        "docker"
+        {
+          backend = "podman";
+          user = null;
+        }
+        {
+          backend = "podman";
+          user = "me";
+        }
+        {
+          backend = "docker";
+          user = null;
+        }
       ];
 in
 {

@@ -15,9 +15,9 @@ let
   inherit (lib)
     escapeShellArg
     filterAttrs
-    mkForce
     mkIf
     mkMerge
+    mkOption
     optional
     optionals
     ;
@@ -25,10 +25,16 @@ let
     attrNames
     attrValues
     concatStringsSep
+    elem
+    filter
     listToAttrs
     mapAttrs
     ;
-  inherit (config.virtualisation.oci-containers) backend containers;
+  inherit (config.virtualisation.oci-containers) backend;
+
+  # The repository whose tags mark the images that load units have loaded.
+  marks = "localhost/nix-oci-hashes";
+  tagOf = image: builtins.head (builtins.match ".*:(.*)" image.loadedName);
 
   serviceOf = name: container: container.serviceName or "${backend}-${name}";
   userOf = container: if backend == "podman" then container.podman.user or "root" else "root";
@@ -41,7 +47,10 @@ let
         pkgs.skopeo
         # newuidmap and newgidmap, for containers of other users than root.
         "/run/wrappers"
-      ];
+      ]
+      # What a storage driver needs.
+      ++ (config.virtualisation.podman.extraPackages or [ ])
+      ++ optional (config.boot.supportedFilesystems.zfs or false) config.boot.zfs.package;
   dockerUnits = optionals (backend == "docker") [
     "docker.service"
     "docker.socket"
@@ -61,40 +70,37 @@ let
     let
       image = imageOf container.pin;
       loadedName = escapeShellArg image.loadedName;
+      mark = escapeShellArg "${marks}:${tagOf image}";
     in
     if backend == "docker" then
       ''
         if ! docker image inspect ${loadedName} >/dev/null 2>&1; then
           ${image.stream} | docker load --quiet
+          docker tag ${loadedName} ${mark}
         fi
       ''
     else
       ''
         if ! podman image exists ${escapeShellArg (referenceOf name container.pin)}; then
           skopeo --insecure-policy copy --quiet oci:${image.layout} containers-storage:${loadedName}
+          podman tag ${loadedName} ${mark}
         fi
       '';
 
-  # The unit that loads the image of a container, and the changes of the container's own
-  # unit, which otherwise waits for the network.
+  # The unit that loads the image of a container, which the container's own unit requires.
   unitsOf =
     name: container:
     let
       service = serviceOf name container;
       load = "${service}-image";
       user = userOf container;
-      account = config.users.users.${user};
-      lingers = optional (user != "root" && (account.linger or false)) "linger-users.service";
-      userUnits = optional (
-        user != "root" && (container.podman.sdnotify or "conmon") == "healthy"
-      ) "user@${toString account.uid}.service";
-      dependencies = map (other: "${serviceOf other containers.${other}}.service") container.dependsOn;
+      lingers = user != "root" && (config.users.users.${user}.linger or null) == true;
     in
     {
       ${load} = mkMerge [
         {
           description = "Image of the container ${name}, from the Nix store";
-          after = dockerUnits ++ lingers;
+          after = dockerUnits ++ optional lingers "linger-users.service";
           requires = dockerUnits;
           path = tools;
           script = loadScript name container;
@@ -103,8 +109,7 @@ let
         (asUser user)
       ];
       ${service} = {
-        wants = mkForce lingers;
-        after = mkForce (dockerUnits ++ dependencies ++ lingers ++ userUnits ++ [ "${load}.service" ]);
+        after = [ "${load}.service" ];
         requires = [ "${load}.service" ];
       };
     };
@@ -115,7 +120,7 @@ let
     user:
     let
       own = attrNames (filterAttrs (_: container: userOf container == user) stored);
-      tagOf = name: builtins.head (builtins.match ".*:(.*)" (imageOf stored.${name}.pin).loadedName);
+      tags = map (name: tagOf (imageOf stored.${name}.pin)) own;
     in
     {
       name = "oci-image-prune${if user == "root" then "" else "-${user}"}";
@@ -124,17 +129,23 @@ let
           description = "Removal of images that no container of this configuration runs";
           wantedBy = [ "multi-user.target" ];
           after = dockerUnits ++ map (name: "${serviceOf name stored.${name}}.service") own;
-          path = tools ++ [ pkgs.gnugrep ];
+          path = tools;
+          # The mark goes last: what could not be removed is tried again.
           script = ''
-            tags=${escapeShellArg (concatStringsSep " " (map tagOf own))}
-            ${backend} images --format '{{.Repository}}:{{.Tag}}' |
-              { grep -E ':sha(256-[0-9a-f]{64}|512-[0-9a-f]{128})$' || true; } |
-              while read -r image; do
-                case " $tags " in
-                  *" ''${image##*:} "*) ;;
-                  *) ${backend} rmi "$image" || true ;;
-                esac
+            tags=${escapeShellArg (concatStringsSep " " tags)}
+            images=$(${backend} images --format '{{.Repository}}:{{.Tag}}')
+            for mark in $images; do
+              tag=''${mark##*:}
+              if [ "$mark" != "${marks}:$tag" ] || [[ " $tags " = *" $tag "* ]]; then
+                continue
+              fi
+              for image in $images; do
+                if [ "$image" != "$mark" ] && [ "''${image##*:}" = "$tag" ]; then
+                  ${backend} rmi "$image" || true
+                fi
               done
+              ${backend} rmi "$mark" || true
+            done
           '';
           serviceConfig.Type = "oneshot";
         }
@@ -151,6 +162,19 @@ let
   );
 in
 {
+  # The module of a systemd service. The real module lets a container wait for the network,
+  # unless its image is a file.
+  withoutNetwork =
+    { name, ... }:
+    let
+      isStored = elem name (attrValues (mapAttrs serviceOf stored));
+      apply = units: if isStored then filter (unit: unit != "network-online.target") units else units;
+    in
+    {
+      options.after = mkOption { inherit apply; };
+      options.wants = mkOption { inherit apply; };
+    };
+
   # For each container, its load unit and the changes of its own.
   load = attrValues (mapAttrs unitsOf stored);
   # For each user, a unit that removes images.

@@ -106,7 +106,7 @@ let
     in
     optionals (pin != null) [
       {
-        # Where the registry is asked, its error is thrown by `image`.
+        # If a registry may answer, evaluating `image` throws its error.
         assertion = found ? value || mayResolve && !isStored pin;
         message = "${option}.pin: ${found.error}${hint pin}";
       }
@@ -189,7 +189,12 @@ let
   );
 
   containerModule =
-    { name, config, ... }:
+    {
+      name,
+      config,
+      options,
+      ...
+    }:
     {
       options.pin = mkOption {
         type = types.nullOr pinType;
@@ -205,7 +210,9 @@ let
       config = mkIf (config.pin != null) (mkMerge [
         # Weaker than `mkDefault`, so that a second image is the assertion's.
         { image = mkOverride 1100 (runOf name config.pin); }
-        (mkIf (isStored config.pin) { pull = mkDefault "never"; })
+        (mkIf (isStored config.pin) (
+          if options ? pull then { pull = mkDefault "never"; } else { extraOptions = [ "--pull=never" ]; }
+        ))
       ]);
     };
 in
@@ -253,13 +260,13 @@ in
         type = types.listOf types.str;
         default = [ ];
         example = [ "mirror.example:5000" ];
-        description = "Registries that builds of images ask first, for the same repository.";
+        description = "Mirrors that builds of images try first, for the same repository.";
       };
 
       fetcher = mkOption {
         type = types.package;
-        default = pkgs.callPackage ./package.nix { };
-        defaultText = literalExpression "pkgs.callPackage \"\${nix-oci-hashes}/nix/package.nix\" { }";
+        default = pkgs.buildPackages.callPackage ./package.nix { };
+        defaultText = literalExpression "pkgs.buildPackages.callPackage \"\${nix-oci-hashes}/nix/package.nix\" { }";
         example = literalExpression "inputs.nix-oci-hashes.packages.\${pkgs.stdenv.hostPlatform.system}.default";
         description = "The command nix-oci-hashes, which fetches images into the Nix store.";
       };
@@ -267,6 +274,10 @@ in
 
     virtualisation.oci-containers.containers = mkOption {
       type = types.attrsOf (types.submodule containerModule);
+    };
+
+    systemd.services = mkOption {
+      type = types.attrsOf (types.submodule units.withoutNetwork);
     };
   };
 

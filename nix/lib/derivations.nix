@@ -1,12 +1,12 @@
 # Derivations of an image: each manifest and blob by its digest, and what is made of
-# them. `pkgs` is used for a shell and a few tools.
+# them. `pkgs` provides a shell and a few tools.
 {
   pkgs,
   # The command nix-oci-hashes.
   fetcher,
   # The certificates of a registry's TLS, as a file.
   certificates,
-  # Registries that are asked first, as `--mirror` takes them.
+  # Mirrors to try first, as `--mirror` takes them.
   mirrors,
   # Registries without TLS.
   insecureRegistries,
@@ -14,6 +14,7 @@
 let
   inherit (builtins) concatMap concatStringsSep toJSON;
   inherit (pkgs.stdenv.buildPlatform) system;
+  buildPkgs = pkgs.buildPackages or pkgs;
 
   flags =
     flag: values:
@@ -28,20 +29,28 @@ let
     derivation (
       {
         inherit name system;
-        builder = pkgs.runtimeShell;
+        builder = buildPkgs.runtimeShell;
         args = [
           "-euc"
           # Nix kills a builder that has closed its output. The shell would execute a last
           # command in its own place, and that may close its output before it ends.
           "${text}\n:"
         ];
-        PATH = "${pkgs.coreutils}/bin";
+        PATH = "${buildPkgs.coreutils}/bin";
         # Links and copies: not worth a request to another machine.
         preferLocalBuild = true;
         allowSubstitutes = false;
       }
       // attributes
     );
+
+  # The command that writes the files of `layout` as an archive to standard output, with
+  # the tools of `packages`.
+  archiving =
+    packages: layout:
+    "${packages.gnutar}/bin/tar --create --directory=${layout} --dereference --hard-dereference "
+    + "--sort=name --format=gnu --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=0755 "
+    + "blobs index.json manifest.json oci-layout";
 in
 rec {
   # The name of the store path of a digest.
@@ -155,16 +164,14 @@ rec {
         done <<<"$links"
       '';
 
-  # A program that writes the files of `layout` as an archive to standard output.
+  # A program that writes the layout as an archive to standard output.
   stream =
     layout:
     script "stream-oci-archive"
       {
         program = ''
           #!${pkgs.runtimeShell}
-          exec ${pkgs.gnutar}/bin/tar --create --directory=${layout} --dereference --hard-dereference \
-            --sort=name --format=gnu --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=0755 \
-            blobs index.json manifest.json oci-layout
+          exec ${archiving pkgs layout}
         '';
       }
       ''
@@ -173,5 +180,5 @@ rec {
       '';
 
   # The archive as a file, which is a second copy of the layers in the store.
-  archive = stream: script "oci-archive.tar" { } ''${stream} >"$out"'';
+  archive = layout: script "oci-archive.tar" { } ''${archiving buildPkgs layout} >"$out"'';
 }

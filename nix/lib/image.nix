@@ -5,6 +5,7 @@ let
   manifestFormat = import ./manifest.nix;
   names = import ./name.nix;
   tables = import ./table.nix;
+  tags = import ./tag.nix;
   text = import ./text.nix;
   inherit (import ./lookup.nix) lookup;
   inherit (import ./result.nix) unwrap;
@@ -134,8 +135,8 @@ let
       path = elemAt layers i;
     }) (builtins.length layers);
   };
-  loadedName = "${name}:${storeName}";
-  stream = derivations.stream layout;
+  # A tag has at most 128 characters, which is less than SHA-512 needs.
+  loadedName = "${name}:${builtins.substring 0 tags.longest storeName}";
 in
 {
   inherit
@@ -145,7 +146,7 @@ in
     loadedName
     manifest
     reference
-    stream
     ;
-  archive = derivations.archive stream;
+  archive = derivations.archive layout;
+  stream = derivations.stream layout;
 }

@@ -96,9 +96,9 @@ let
     runtimeShell = "/bin/bash";
     coreutils = "/usr";
     gnutar = "/usr";
-    gnugrep = "/grep";
     skopeo = "/skopeo";
     cacert = "/cacert";
+    buildPackages = pkgs;
     callPackage = _: _: {
       outPath = "/nix-oci-hashes";
       override =
@@ -156,6 +156,7 @@ let
       own = options.virtualisation.oci-containers.containers.type {
         inherit name;
         config = { inherit pin; };
+        options.pull = { };
       };
     in
     {
@@ -187,13 +188,37 @@ let
   };
   # What the modules set.
   parts = concatMap (module: flatten (module.config or { })) declaring;
-  services = concatMap (part: flatten (part.systemd.services or { })) parts;
+  unitsOfModules = mergeAll (
+    map (mapAttrs (_: unit: mergeAll (flatten unit))) (
+      concatMap (part: flatten (part.systemd.services or { })) parts
+    )
+  );
+  # The units of the containers, which wait for the network but for what the module does.
+  unitsOfContainers = listToAttrs (
+    map (
+      container:
+      let
+        inherit (config.virtualisation.oci-containers) backend;
+        name = "${backend}-${container}";
+        own = unitsOfModules.${name} or { };
+        unitOptions = (options.systemd.services.type { inherit name; }).options;
+        dependencies = map (other: "${backend}-${other}.service") containers.${container}.dependsOn;
+      in
+      {
+        inherit name;
+        value = own // {
+          wants = unitOptions.wants.apply [ "network-online.target" ];
+          after = unitOptions.after.apply ([ "network-online.target" ] ++ dependencies ++ own.after or [ ]);
+        };
+      }
+    ) (attrNames containers)
+  );
 in
 {
   inherit config;
   inherit (config.nix) settings;
   images = mapAttrs (_: container: container.image) containers;
-  services = mergeAll (map (mapAttrs (_: unit: mergeAll (flatten unit))) services);
+  services = unitsOfModules // unitsOfContainers;
   warnings = concatMap (part: part.warnings or [ ]) parts;
   failed = map (a: a.message) (
     filter (a: !a.assertion) (concatMap (part: part.assertions or [ ]) parts)

@@ -41,6 +41,18 @@ pub fn write_with(
     file.commit_synced()
 }
 
+/// As [`write`], through a temporary file of `locked`, whose lock the caller has: the next
+/// run that takes the lock removes what a killed one left. Both have to be on one file
+/// system.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_under_lock(path: &Path, locked: &Path, content: &[u8]) -> Result<(), FileError> {
+    let mut file = NewFile::through(path, locked)?;
+    file.append(content)?;
+    file.commit_synced()
+}
+
 /// A new file that replaces the one at a path when it is committed. If it is dropped
 /// before that, nothing is left behind.
 pub struct NewFile {
@@ -65,9 +77,23 @@ impl NewFile {
     /// # Errors
     /// If it cannot be created beside `path`.
     pub fn create(path: &Path) -> Result<Self, FileError> {
-        let out = open_out(path).map_err(|error| not_written(path, &error))?;
+        Self::through(path, path)
+    }
+
+    /// A new file for `path`, which is a temporary file of `owner` until then.
+    fn through(path: &Path, owner: &Path) -> Result<Self, FileError> {
+        let out = open_out(path, owner).map_err(|error| not_written(path, &error))?;
         let path = path.to_owned();
         Ok(Self { path, out })
+    }
+
+    /// Writes `part` at its end.
+    ///
+    /// # Errors
+    /// If that fails, as on a full disk.
+    pub fn append(&mut self, part: &[u8]) -> Result<(), FileError> {
+        self.write_all(part)
+            .map_err(|error| not_written(&self.path, &error))
     }
 
     /// Moves the file to its path.
@@ -166,7 +192,7 @@ fn not_written(path: &Path, error: &io::Error) -> FileError {
     FileError::new(path.display(), message, remedy)
 }
 
-fn open_out(path: &Path) -> io::Result<Out> {
+fn open_out(path: &Path, owner: &Path) -> io::Result<Out> {
     if is_special(path) {
         let file = File::options().write(true).open(path)?;
         return Ok(Out::Special(BufWriter::new(file)));
@@ -175,7 +201,7 @@ fn open_out(path: &Path) -> io::Result<Out> {
     // Opened first, so that a folder that cannot be synced is an error before
     // anything has changed.
     let folder = File::open(folder_of(&target))?;
-    let file = new_file(&target, 0o666)?;
+    let file = new_file(&real_path(owner)?, 0o666)?;
     if let Ok(old) = fs::metadata(&target) {
         file.as_file().set_permissions(old.permissions())?;
     }
@@ -187,7 +213,7 @@ fn open_out(path: &Path) -> io::Result<Out> {
 }
 
 /// Whether something other than a file or a folder, such as a pipe, is at `path`.
-fn is_special(path: &Path) -> bool {
+pub fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
 }
 
@@ -378,26 +404,6 @@ fn remove_leftovers(target: &Path) {
         });
         if is_ours && entry.file_type().is_ok_and(|there| there.is_file()) {
             // A leftover does no harm.
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-}
-
-/// Removes the temporary files that killed runs have left in `folder`, whose files the
-/// caller has locked.
-#[cfg(feature = "refresh")]
-pub(crate) fn remove_all_leftovers(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let name = name.to_str().unwrap_or_default();
-        let end = name.split(TEMPORARY_MARK).nth(1);
-        let is_temporary =
-            name.starts_with('.') && end.is_some_and(|end| end.len() == RANDOM_CHARACTERS);
-        if is_temporary && entry.file_type().is_ok_and(|there| there.is_file()) {
-            // A file that stays does no harm.
             let _ = fs::remove_file(entry.path());
         }
     }

@@ -9,7 +9,7 @@ use nix_oci_hashes::table::Table;
 use nix_oci_hashes::table::manifests::Manifests;
 
 use super::files::Files;
-use super::manifests::needed;
+use super::manifests::{needed, unneeded};
 use super::output;
 use super::remedy;
 
@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     }
     let mut waiting = waiting(&tracked, &table);
     let manifests = Manifests::beside(digests);
-    faults.extend(manifest_faults(&manifests, &needed(&tracked, &table))?);
+    faults.extend(manifest_faults(&manifests, &tracked, &table)?);
     let unrecorded = unrecorded(&tracked, &table, &manifests);
     waiting.extend(unrecorded.iter().map(|(image, count)| {
         format!("{image}: {count} of its manifests are not recorded; {REFRESH}")
@@ -118,14 +118,20 @@ fn unrecorded<'a>(
     counts
 }
 
-/// Recorded manifests with another digest than their name says, or that no pin names.
-fn manifest_faults(manifests: &Manifests, needed: &BTreeSet<&Digest>) -> Result<Vec<String>> {
+/// Recorded manifests whose content has another digest, and those that only pins of images
+/// without `store` name.
+fn manifest_faults(
+    manifests: &Manifests,
+    tracked: &[TrackedImage],
+    table: &Table,
+) -> Result<Vec<String>> {
+    let unneeded = unneeded(tracked, table, table);
     let mut faults = Vec::new();
     for digest in manifests.digests()? {
         let file = output::name_of(&manifests.file(&digest));
-        if !needed.contains(&digest) {
+        if unneeded.contains(&digest) {
             faults.push(format!(
-                "{file}: no pin of an image with 'store' names it; {REFRESH}"
+                "{file}: only pins of images without 'store' name it; {REFRESH}"
             ));
         } else if manifests.read(&digest).is_none() {
             faults.push(format!("{file}: its content has another digest; {REFRESH}"));

@@ -1,12 +1,13 @@
 //! `nix-oci-hashes fetch`: a manifest or a blob, by its digest.
 
-use std::io::Write as _;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::str::FromStr;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
+use futures_util::future::{Either, pending, select};
 use indicatif::{ProgressBar, ProgressStyle};
-use nix_oci_hashes::file::NewFile;
+use nix_oci_hashes::file::{self, NewFile, is_special};
 use nix_oci_hashes::reference::{Digest, ImageName, Reference};
 use nix_oci_hashes::registry::{Client, RegistryError};
 
@@ -36,7 +37,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "BYTES", requires = "blob")]
     size: Option<u64>,
 
-    /// Ask this registry first, for the same repository; may be repeated
+    /// Try this mirror of the registry first, for the same repository; may be repeated
     #[arg(long, value_name = "HOST[/PATH]")]
     mirror: Vec<Mirror>,
 
@@ -83,12 +84,28 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         );
     };
     check_folder(&arguments.output)?;
+    if !arguments.mirror.is_empty() && is_special(&arguments.output) {
+        bail!(
+            "{}: it is not a file, so the part that a failing mirror sent could not be taken back; \
+             leave --mirror out, or write to a file",
+            output::name_of(&arguments.output)
+        );
+    }
     let mirrors = arguments.mirror.iter().map(|mirror| mirror.of(image));
     let mirrors: Vec<ImageName> = mirrors.collect::<Result<_>>()?;
     let client = arguments.network.client()?;
     let runtime = network::runtime()?;
+    let fetch = |image: &ImageName| {
+        let work = pin!(fetch(&client, image, digest, arguments));
+        let interrupt = pin!(interrupt());
+        match runtime.block_on(select(work, interrupt)) {
+            Either::Left((result, _)) => result,
+            // Dropping the work removes the temporary file.
+            Either::Right(_) => bail!("interrupted; nothing was written"),
+        }
+    };
     for mirror in &mirrors {
-        match runtime.block_on(fetch(&client, mirror, digest, arguments)) {
+        match fetch(mirror) {
             Ok(()) => return Ok(output::DONE),
             // Another mirror does not help if the file cannot be written.
             Err(error) if !error.is::<RegistryError>() => return Err(error),
@@ -100,8 +117,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             }
         }
     }
-    runtime.block_on(fetch(&client, image, digest, arguments))?;
+    fetch(image)?;
     Ok(output::DONE)
+}
+
+/// Waits for Ctrl-C, for ever if the system does not report it.
+async fn interrupt() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        pending::<()>().await;
+    }
 }
 
 async fn fetch(
@@ -113,7 +137,7 @@ async fn fetch(
     let Arguments { output, blob, .. } = arguments;
     if !blob {
         let manifest = client.manifest(image, digest).await?;
-        return write_all(NewFile::create(output)?, &manifest, output);
+        return Ok(file::write(output, &manifest)?);
     }
     let mut blob = client.blob(image, digest, arguments.size).await?;
     let mut file = NewFile::create(output)?;
@@ -123,22 +147,11 @@ async fn fetch(
         bar(image, digest, blob.size())
     };
     while let Some(chunk) = blob.chunk().await? {
-        file.write_all(&chunk)
-            .with_context(|| cannot_write(output))?;
+        file.append(&chunk)?;
         bar.inc(chunk.len() as u64);
     }
     bar.finish_and_clear();
     Ok(file.commit()?)
-}
-
-fn write_all(mut file: NewFile, content: &[u8], output: &PathBuf) -> Result<()> {
-    file.write_all(content)
-        .with_context(|| cannot_write(output))?;
-    Ok(file.commit()?)
-}
-
-fn cannot_write(output: &PathBuf) -> String {
-    format!("{}: cannot be written", output::name_of(output))
 }
 
 /// A progress bar on a terminal; nothing in a pipe.

@@ -1,15 +1,15 @@
 //! The recorded manifests beside the table that a verb writes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::Result;
-use nix_oci_hashes::file::FileError;
+use nix_oci_hashes::file::{FileError, is_special};
 use nix_oci_hashes::images::TrackedImage;
-use nix_oci_hashes::reference::Digest;
+use nix_oci_hashes::reference::{Digest, ImageName};
 use nix_oci_hashes::refresh::Recorder;
-use nix_oci_hashes::table::Table;
 use nix_oci_hashes::table::manifests::Manifests;
+use nix_oci_hashes::table::{Pins, Table};
 
 /// Records manifests beside a new table. Those beside the old one need no request.
 pub(super) struct ManifestRecorder {
@@ -20,12 +20,12 @@ pub(super) struct ManifestRecorder {
 
 impl ManifestRecorder {
     /// `new` is the path of the table to write, and `old` that of the table to start from.
-    /// A dry run writes nothing.
+    /// A dry run writes nothing, and neither does a run whose table goes into a pipe.
     pub(super) fn new(new: &Path, old: &Path, is_dry_run: bool) -> Self {
         Self {
             new: Manifests::beside(new),
             old: Manifests::beside(old),
-            is_dry_run,
+            is_dry_run: is_dry_run || is_special(new),
         }
     }
 
@@ -38,17 +38,21 @@ impl ManifestRecorder {
         Ok(copy(std::slice::from_ref(&self.old), &self.new, needed)?)
     }
 
-    /// How many manifests beside the new table are not in `needed`.
-    pub(super) fn count_others(&self, needed: &BTreeSet<&Digest>) -> Result<usize> {
-        let there = self.new.digests()?;
-        Ok(there.iter().filter(|one| !needed.contains(one)).count())
+    /// Whether a manifest in `needed` is beside the old table only.
+    pub(super) fn has_to_copy(&self, needed: &BTreeSet<&Digest>) -> bool {
+        let is_left =
+            |digest: &Digest| self.new.read(digest).is_none() && self.old.read(digest).is_some();
+        self.new != self.old && needed.iter().any(|digest| is_left(digest))
     }
 
-    /// Removes the manifests beside the new table that are not in `needed`. To be called
-    /// after the new table is written.
-    pub(super) fn remove_others(&self, needed: &BTreeSet<&Digest>) -> Result<()> {
-        self.new.remove_others(needed)?;
-        Ok(())
+    /// Whether a manifest in `unneeded` is beside the new table.
+    pub(super) fn has_to_remove(&self, unneeded: &BTreeSet<&Digest>) -> bool {
+        unneeded.iter().any(|digest| self.new.has_file(digest))
+    }
+
+    /// Removes these manifests. To be called after the new table is written.
+    pub(super) fn remove(&self, unneeded: &BTreeSet<&Digest>) -> Result<()> {
+        Ok(self.new.remove(unneeded)?)
     }
 }
 
@@ -83,8 +87,30 @@ pub(super) fn copy(
 /// The manifests that the pins of images with `store` name.
 pub(super) fn needed<'a>(images: &[TrackedImage], table: &'a Table) -> BTreeSet<&'a Digest> {
     let stored = images.iter().filter(|tracked| tracked.store);
-    let pins = stored.filter_map(|tracked| table.images.get(&tracked.image));
-    pins.flat_map(|pins| pins.values())
+    manifests_of(stored.filter_map(|tracked| table.images.get(&tracked.image)))
+}
+
+/// The manifests that pins of `old` name and that `new` does not need: no pin of it names
+/// them, or only those of images that are tracked without `store`. Other tables may share
+/// the folder, so what `old` does not name is not for this table to remove.
+pub(super) fn unneeded<'a>(
+    images: &[TrackedImage],
+    old: &'a Table,
+    new: &Table,
+) -> BTreeSet<&'a Digest> {
+    let without = images.iter().filter(|tracked| !tracked.store);
+    let without: BTreeSet<&ImageName> = without.map(|tracked| &tracked.image).collect();
+    let kept = new.images.iter();
+    let kept = kept.filter(|(image, _)| !without.contains(image));
+    let kept = manifests_of(kept.map(|(_, pins)| pins));
+    let mut named = manifests_of(old.images.values());
+    named.retain(|digest| !kept.contains(digest));
+    named
+}
+
+/// The manifests that these pins name.
+pub(super) fn manifests_of<'a>(pins: impl Iterator<Item = &'a Pins>) -> BTreeSet<&'a Digest> {
+    pins.flat_map(BTreeMap::values)
         .flat_map(|pin| pin.platforms.values())
         .collect()
 }

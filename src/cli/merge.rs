@@ -1,18 +1,16 @@
 //! `nix-oci-hashes merge`: joins the tables of several runs.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use nix_oci_hashes::file::{self, Lock};
-use nix_oci_hashes::images;
-use nix_oci_hashes::reference::Digest;
+use nix_oci_hashes::images::{self, TrackedImage};
 use nix_oci_hashes::table::Table;
 use nix_oci_hashes::table::manifests::Manifests;
 use nix_oci_hashes::table::merge::Merge;
 
-use super::files::{check_apart, check_folder};
-use super::manifests::{copy, needed};
+use super::files::{check_apart, check_folder, read_table};
+use super::manifests::{copy, manifests_of, needed, unneeded};
 use super::output;
 use super::remedy;
 
@@ -71,29 +69,53 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             bail!("{first}{others} in none of the parts; is a part missing?");
         }
     }
-    match &arguments.output {
-        None => output::print(&table.to_json())?,
-        Some(path) => {
-            let needed = match &tracked {
-                Some(tracked) => needed(tracked, &table),
-                None => all_manifests(&table),
-            };
-            let parts: Vec<Manifests> = arguments
-                .file
-                .iter()
-                .map(|part| Manifests::beside(part))
-                .collect();
-            let manifests = Manifests::beside(path);
-            copy(&parts, &manifests, &needed)?;
-            file::write(path, table.to_json().as_bytes())?;
-            manifests.remove_others(&needed)?;
-        }
+    let Some(path) = arguments.output.as_deref() else {
+        output::print(&table.to_json())?;
+        return Ok(output::DONE);
+    };
+    if file::is_special(path) {
+        // A pipe has nothing beside it.
+        file::write(path, table.to_json().as_bytes())?;
+        return Ok(output::DONE);
     }
+    let old = read_table(path).map_or_else(|_| Table::default(), |(old, _)| old);
+    let manifests = Manifests::beside(path);
+    let needed = match &tracked {
+        Some(tracked) => needed(tracked, &table),
+        None => manifests_of(table.images.values()),
+    };
+    let parts = arguments.file.iter().map(|part| Manifests::beside(part));
+    copy(&parts.collect::<Vec<_>>(), &manifests, &needed)?;
+    let tracked = tracked.unwrap_or_default();
+    check_recorded(&tracked, &old, &table, &manifests)?;
+    file::write(path, table.to_json().as_bytes())?;
+    manifests.remove(&unneeded(&tracked, &old, &table))?;
     Ok(output::DONE)
 }
 
-/// The manifests that any pin names.
-fn all_manifests(table: &Table) -> BTreeSet<&Digest> {
-    let pins = table.images.values().flat_map(BTreeMap::values);
-    pins.flat_map(|pin| pin.platforms.values()).collect()
+/// Fails if a pin of an image with `store` is new and a manifest of it is not recorded:
+/// it was recorded beside a part.
+fn check_recorded(
+    tracked: &[TrackedImage],
+    old: &Table,
+    table: &Table,
+    manifests: &Manifests,
+) -> Result<()> {
+    for TrackedImage { image, .. } in tracked.iter().filter(|tracked| tracked.store) {
+        // Without its old pins, no pin is known to be new.
+        let Some(old_pins) = old.images.get(image) else {
+            continue;
+        };
+        for (tag, pin) in table.images.get(image).into_iter().flatten() {
+            let is_new = old_pins.get(tag).is_none_or(|old| old.digest != pin.digest);
+            let mut digests = pin.platforms.values();
+            if is_new && digests.any(|digest| manifests.read(digest).is_none()) {
+                bail!(
+                    "{image}:{tag} is new, and a manifest of it is beside none of the parts; \
+                     pass on the folder 'manifests' with each part"
+                );
+            }
+        }
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! `nix-oci-hashes refresh`: follow the registries and rewrite the table.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use nix_oci_hashes::file::{self, Lock};
@@ -9,7 +10,7 @@ use nix_oci_hashes::reference::{Algorithm, Digest, ImageName};
 use nix_oci_hashes::refresh::{Options, Scope, Shard, refresh};
 
 use super::files::{Files, check_apart, check_folder, read_table};
-use super::manifests::{ManifestRecorder, needed};
+use super::manifests::{ManifestRecorder, needed, unneeded};
 use super::network::{self, Network};
 use super::output;
 use super::progress::Bars;
@@ -106,16 +107,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     bars.finish();
 
     let current = match &arguments.output {
-        Some(output) => std::fs::read(output).ok().map(|text| digest_of(&text)),
+        Some(output) => digest_of_file(output),
         None => old_digest,
     };
     let needed = needed(&images, &table);
-    // A shard, or another output file, does not tell which manifests other tables need.
-    let removes = arguments.output.is_none() && arguments.shard.is_none();
+    // A shard or another output does not replace the old table.
+    let unneeded = if arguments.output.is_none() && arguments.shard.is_none() {
+        unneeded(&images, &old, &table)
+    } else {
+        BTreeSet::new()
+    };
     let has_new_pins = current != Some(Digest::of_written(|out| table.write(out))?);
     let stale = has_new_pins
         || report.manifests_recorded > 0
-        || removes && recorder.count_others(&needed)? > 0;
+        || recorder.has_to_copy(&needed)
+        || recorder.has_to_remove(&unneeded);
     let mut written = Ok(());
     let outcome = match (stale, arguments.check) {
         (false, _) => Outcome::UpToDate,
@@ -126,10 +132,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             if has_new_pins {
                 written = file::write_with(target, |out| table.write(out));
             }
-            if written.is_ok() && removes {
-                recorder.remove_others(&needed)?;
-            }
             if written.is_ok() {
+                recorder.remove(&unneeded)?;
                 Outcome::Written
             } else {
                 Outcome::NotWritten
@@ -138,7 +142,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     };
     drop(lock);
     // Frees memory for the report, which can be as large as the tables.
-    drop(needed);
+    drop((needed, unneeded));
     drop((old, table, images));
     let name = output::name_of(&target);
     let summarized = match &arguments.summary {
@@ -171,8 +175,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     })
 }
 
-fn digest_of(text: &[u8]) -> Digest {
-    Digest::of(Algorithm::Sha256, text)
+/// The digest of a file's content; `None` if there is no file.
+fn digest_of_file(path: &Path) -> Option<Digest> {
+    // Reading a pipe would wait for ever.
+    let is_file = !file::is_special(path);
+    let text = is_file.then(|| std::fs::read(path).ok())??;
+    Some(Digest::of(Algorithm::Sha256, &text))
 }
 
 fn scope(arguments: &Arguments, images: &[TrackedImage]) -> Result<Scope> {

@@ -2,10 +2,11 @@
 
 use anyhow::{Result, bail};
 use nix_oci_hashes::reference::ImageName;
+use nix_oci_hashes::table::manifests::Manifests;
 use nix_oci_hashes::{file, images};
 
 use super::files::{Files, read_table};
-use super::manifests::{ManifestRecorder, needed};
+use super::manifests::unneeded;
 use super::output;
 
 /// Take an image and its pins out of both files
@@ -22,7 +23,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let Arguments { image, files } = arguments;
     let locks = files.lock()?;
     let mut editor = files.editor()?;
-    let (mut table, _) = read_table(&files.digests)?;
+    let (old, _) = read_table(&files.digests)?;
+    let mut table = old.clone();
     let was_tracked = editor.remove(image);
     let pins = table.images.remove(image);
     if !was_tracked && pins.is_none() {
@@ -35,8 +37,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         file::write(&files.digests, table.to_json().as_bytes())?;
     }
     let images = images::parse(editor.text().as_bytes(), &output::name_of(&files.images))?;
-    let recorder = ManifestRecorder::new(&files.digests, &files.digests, false);
-    recorder.remove_others(&needed(&images, &table))?;
+    Manifests::beside(&files.digests).remove(&unneeded(&images, &old, &table))?;
     drop(locks);
     let pins = pins.map_or(0, |pins| pins.len());
     output::print(&format!("{image}: removed, with {pins} pins\n"))?;

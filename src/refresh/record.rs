@@ -39,7 +39,7 @@ impl RecordError {
 }
 
 /// What became of the manifests of an image.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Recorded {
     /// How many are recorded that were not.
     pub(super) new: usize,
@@ -79,24 +79,29 @@ impl<R: Recorder> Recording<'_, R> {
         // New pins come first, while the pull quota lasts.
         let order = of_new.iter().chain(of_old.difference(&of_new)).cloned();
         let results = fetch::each(order, |digest| self.record(digest)).await;
+        let mut new = BTreeSet::new();
         let mut failed = BTreeMap::new();
-        let mut recorded = Recorded::default();
         for (digest, result) in results {
             match result {
-                Ok(()) => recorded.new += 1,
+                Ok(()) => {
+                    new.insert(digest);
+                }
                 Err(error) => {
                     failed.insert(digest, error);
                 }
             }
         }
-        self.take_back(pins, &failed, &mut recorded);
-        let mut missing = BTreeSet::new();
-        for pin in pins.values() {
-            let of_pin = pin.platforms.values();
-            missing.extend(of_pin.filter(|digest| failed.contains_key(*digest)));
+        let problems = self.take_back(pins, &failed);
+        let named = pins.values().flat_map(|pin| pin.platforms.values());
+        let named: BTreeSet<&Digest> = named.collect();
+        let count = |is_counted: &dyn Fn(&Digest) -> bool| {
+            named.iter().filter(|digest| is_counted(digest)).count()
+        };
+        Recorded {
+            new: count(&|digest| new.contains(digest)),
+            missing: count(&|digest| failed.contains_key(digest)),
+            problems,
         }
-        recorded.missing = missing.len();
-        recorded
     }
 
     /// Whether the pin of `tag` is added or moved by this refresh.
@@ -118,13 +123,9 @@ impl<R: Recorder> Recording<'_, R> {
         (digest, result.map_err(RecordError::File))
     }
 
-    /// Takes back the new pins that name a manifest in `failed`, and reports why.
-    fn take_back(
-        &self,
-        pins: &mut Pins,
-        failed: &BTreeMap<Digest, RecordError>,
-        recorded: &mut Recorded,
-    ) {
+    /// Takes back the new pins that name a manifest in `failed`, and returns why.
+    fn take_back(&self, pins: &mut Pins, failed: &BTreeMap<Digest, RecordError>) -> Vec<Problem> {
+        let mut problems = Vec::new();
         let mut reported = BTreeSet::new();
         let tags: Vec<Tag> = pins.keys().cloned().collect();
         for tag in tags {
@@ -142,7 +143,8 @@ impl<R: Recorder> Recording<'_, R> {
             } else if error.may_wait() || !reported.insert(digest) {
                 continue;
             }
-            recorded.problems.push(error.clone().of(&tag));
+            problems.push(error.clone().of(&tag));
         }
+        problems
     }
 }

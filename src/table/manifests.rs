@@ -18,14 +18,17 @@ const LARGEST: u64 = 4 << 20;
 /// The recorded manifests of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifests {
+    table: PathBuf,
     folder: PathBuf,
 }
 
 impl Manifests {
     /// The folder beside the table at `path`.
     pub fn beside(path: &Path) -> Self {
-        let folder = path.with_file_name(FOLDER);
-        Self { folder }
+        Self {
+            table: path.to_owned(),
+            folder: path.with_file_name(FOLDER),
+        }
     }
 
     /// The file of the manifest of `digest`.
@@ -48,7 +51,8 @@ impl Manifests {
         digest.matches(&bytes).then_some(bytes)
     }
 
-    /// Records the manifest of `digest`, whole or not at all.
+    /// Records the manifest of `digest`, whole or not at all. The caller has the lock of
+    /// the table.
     ///
     /// # Errors
     /// If the folder or the file cannot be written.
@@ -58,7 +62,7 @@ impl Manifests {
             let remedy = "see that its folder is writable and not full";
             FileError::new(self.folder.display(), message, remedy)
         })?;
-        file::write(&self.file(digest), manifest)
+        file::write_under_lock(&self.file(digest), &self.table, manifest)
     }
 
     /// The digests in the names of the files. Other files are ignored.
@@ -80,28 +84,21 @@ impl Manifests {
         Ok(digests)
     }
 
-    /// Removes all manifests whose digests are not in `needed`, and the folder if it
-    /// is empty then. Returns how many it removed.
+    /// Removes the manifests of these digests, and the folder if it is empty then.
     ///
     /// # Errors
-    /// If the folder cannot be read, or a file not removed.
-    pub fn remove_others(&self, needed: &BTreeSet<&Digest>) -> Result<usize, FileError> {
-        let mut removed = 0;
-        for digest in self.digests()? {
-            if needed.contains(&digest) {
-                continue;
-            }
-            let path = self.file(&digest);
+    /// If a file cannot be removed.
+    pub fn remove(&self, digests: &BTreeSet<&Digest>) -> Result<(), FileError> {
+        for digest in digests.iter().filter(|digest| self.has_file(digest)) {
+            let path = self.file(digest);
             fs::remove_file(&path).map_err(|error| {
                 let message = format!("cannot be removed: {}", json::plain(&error));
-                FileError::new(path.display(), message, "remove it: no pin names it")
+                FileError::new(path.display(), message, "remove it: no pin needs it")
             })?;
-            removed += 1;
         }
-        file::remove_all_leftovers(&self.folder);
         // This fails if the folder has other files, which are kept.
         let _ = fs::remove_dir(&self.folder);
-        Ok(removed)
+        Ok(())
     }
 
     fn unreadable(&self, error: &std::io::Error) -> FileError {
@@ -132,27 +129,21 @@ mod tests {
     }
 
     #[test]
-    fn removes_only_manifests_that_are_not_needed() {
+    fn removes_what_it_is_told_to_and_an_empty_folder() {
         let folder = tempfile::tempdir().unwrap();
         let manifests = Manifests::beside(&folder.path().join("digests.json"));
-        assert_eq!(manifests.remove_others(&BTreeSet::new()).unwrap(), 0);
-        let [kept, other] = [b"a", b"b"].map(|text| Digest::of(Algorithm::Sha256, text));
-        manifests.write(&kept, b"a").unwrap();
-        manifests.write(&other, b"b").unwrap();
-        // What a run that was killed while it wrote has left.
-        let half = folder
-            .path()
-            .join("manifests/.sha256-a.json.nix-oci-hashes-a1B2c3");
-        fs::write(&half, "{").unwrap();
+        let [a, b] = [b"a", b"b"].map(|text| Digest::of(Algorithm::Sha256, text));
+        manifests.remove(&[&a].into()).unwrap();
+        manifests.write(&a, b"a").unwrap();
+        manifests.write(&b, b"b").unwrap();
         let note = folder.path().join("manifests/README.md");
         fs::write(&note, "mine").unwrap();
-        assert_eq!(manifests.remove_others(&[&kept].into()).unwrap(), 1);
-        assert_eq!(manifests.digests().unwrap(), [kept].into());
-        assert!(!half.exists());
-        assert_eq!(manifests.remove_others(&BTreeSet::new()).unwrap(), 1);
+        manifests.remove(&[&a].into()).unwrap();
+        assert_eq!(manifests.digests().unwrap(), [b.clone()].into());
+        manifests.remove(&[&a, &b].into()).unwrap();
         assert!(note.exists());
         fs::remove_file(note).unwrap();
-        manifests.remove_others(&BTreeSet::new()).unwrap();
+        manifests.remove(&[&b].into()).unwrap();
         assert!(!folder.path().join("manifests").exists());
     }
 }

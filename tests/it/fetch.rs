@@ -1,6 +1,7 @@
 //! `fetch`: manifests and blobs by their digests, from registries that work and from
 //! ones that do not.
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::support::fake::{Fake, digest_of, free_address};
 use crate::support::server::{FakeResponse, serve};
@@ -216,4 +217,49 @@ fn a_large_blob_takes_little_memory() {
     let length = workspace.path("blob").metadata().unwrap().len();
     assert_eq!(length, SIZE);
     assert!(peak > 0 && peak < 32 << 10, "{peak} KiB");
+}
+
+#[test]
+fn ctrl_c_leaves_nothing_behind() {
+    let fake = Fake::start();
+    blob(&fake, "layer", whole("layer").cut_off());
+    let workspace = Workspace::new();
+    let reference = format!("{}@{}", fake.image(), digest_of("layer"));
+    let arguments = [
+        "fetch", &reference, "--output", "blob", "--blob", "--size", "5",
+    ];
+    let mut command = workspace.command(&arguments);
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    // It waits to resume the download, and has a temporary file.
+    while workspace.files().is_empty() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let id = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let message = "error: interrupted; nothing was written\n";
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), message);
+    assert_eq!(workspace.files(), [""; 0]);
+}
+
+#[test]
+fn a_pipe_takes_no_mirror() {
+    let fake = Fake::start();
+    blob(&fake, "layer", whole("layer"));
+    let workspace = Workspace::new();
+    let reference = format!("{}@{}", fake.image(), digest_of("layer"));
+    let arguments = [
+        "fetch",
+        &reference,
+        "--blob",
+        "--size",
+        "5",
+        "--output",
+        "/dev/stdout",
+    ];
+    assert_eq!(workspace.run(&arguments).code(0).stdout, "layer");
+    let mirror = ["--mirror", "mirror.example"];
+    let outcome = workspace.run(&[&arguments[..], &mirror].concat());
+    outcome.code(1).error("/dev/stdout: it is not a file");
 }

@@ -1,5 +1,4 @@
 //! Images with `store`: the manifests beside the table.
-use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::support::fake::{Fake, INDEX, digest_of, index};
@@ -79,7 +78,9 @@ fn a_refresh_records_manifests_and_removes_them_with_their_pins() {
 
     // Without 'store', nothing needs them.
     workspace.write("images.json", entry(&fake, false));
-    workspace.run(&["check"]).code(1);
+    let outcome = workspace.run(&["check"]).code(1);
+    let message = "only pins of images without 'store' name it; run 'nix-oci-hashes refresh'";
+    assert!(outcome.stdout.contains(message), "{outcome:#?}");
     workspace.run(&["refresh", "--check"]).code(3);
     assert_eq!(recorded(&workspace, "manifests"), expected());
     workspace.run(&["refresh"]).code(0);
@@ -106,19 +107,17 @@ fn check_names_what_is_wrong_and_refresh_mends_it() {
     let (fake, workspace) = refreshed();
     let file = format!("manifests/{}", file_of("amd64"));
     workspace.write(&file, "amd64\r\n");
+    // Another table may need it.
     let other = format!("manifests/{}", file_of("other"));
     workspace.write(&other, "other");
     let outcome = workspace.run(&["check"]).code(1);
-    for message in [
-        format!("{file}: its content has another digest; run 'nix-oci-hashes refresh'"),
-        format!("{other}: no pin of an image with 'store' names it"),
-    ] {
-        assert!(outcome.stdout.contains(&message), "{outcome:#?}");
-    }
+    let message = format!("{file}: its content has another digest; run 'nix-oci-hashes refresh'");
+    assert!(outcome.stdout.contains(&message), "{outcome:#?}");
+    assert!(!outcome.stdout.contains(&other), "{outcome:#?}");
     workspace.run(&["refresh"]).code(0);
     workspace.run(&["check"]).code(0);
-    assert_eq!(recorded(&workspace, "manifests"), expected());
     assert_eq!(workspace.read(&file), "amd64");
+    assert_eq!(workspace.read(&other), "other");
     assert_eq!(pulls(&fake), 4);
 }
 
@@ -164,14 +163,28 @@ fn an_output_has_its_manifests_beside_it() {
     with_other.push(file_of("other"));
     with_other.sort();
     assert_eq!(recorded(&workspace, "out/manifests"), with_other);
-    workspace.run(&["merge", "out/digests.json"]).code(0);
+    // An output that has the table and not the manifests gets them.
+    std::fs::remove_dir_all(workspace.path("out/manifests")).unwrap();
+    workspace
+        .run(&["refresh", "--output", "out/digests.json"])
+        .code(0);
+    assert_eq!(recorded(&workspace, "out/manifests"), expected());
+    // A pipe has nothing beside it.
+    let outcome = workspace
+        .run(&["refresh", "--output", "/dev/stdout"])
+        .code(0);
+    assert!(outcome.stdout.starts_with('{'), "{outcome:#?}");
+    for to in [&[][..], &["--output", "/dev/stdout"]] {
+        let merged = workspace.run(&[&["merge", "out/digests.json"], to].concat());
+        assert_eq!(merged.code(0).stdout, workspace.read("digests.json"));
+    }
     assert_eq!(recorded(&workspace, "manifests"), expected());
 }
 
 #[test]
 fn shards_are_merged_with_their_manifests() {
     let server = serve(uniform);
-    let workspace = Workspace::tracking(&tracking(&server.to_string(), 6));
+    let workspace = Workspace::tracking(&tracking(&server.to_string(), 30));
     for shard in ["1/2", "2/2"] {
         let part = format!("parts/{}", &shard[..1]);
         std::fs::create_dir_all(workspace.path(&part)).unwrap();
@@ -184,18 +197,75 @@ fn shards_are_merged_with_their_manifests() {
             expected()
         );
     }
-    let stale = format!("manifests/{}", file_of("stale"));
-    workspace.write(&stale, "stale");
+    // The old table names a manifest that the new one does not, and another is foreign.
+    let old_digest = digest_of("old");
+    let pin = json!({ "digest": old_digest, "platforms": { "linux/amd64": old_digest } });
+    let images = json!({ format!("{server}/shelf/i0"): { "1.0.0": pin } });
+    let old = json!({ "version": 1, "images": images }).to_string();
+    workspace.write("digests.json", &old);
+    let (old_file, foreign) = (file_of("old"), file_of("foreign"));
+    workspace.write(&format!("manifests/{old_file}"), "old");
+    workspace.write(&format!("manifests/{foreign}"), "foreign");
     let parts = ["parts/1/digests.json", "parts/2/digests.json"];
     let more = ["--images", "images.json", "--output", "digests.json"];
     let arguments = [&["merge"][..], &parts, &more].concat();
+    // A part without its manifests.
+    for part in ["parts/1", "parts/2"] {
+        let folder = workspace.path(part);
+        std::fs::rename(folder.join("manifests"), folder.join("lost")).unwrap();
+    }
+    let outcome = workspace.run(&arguments).code(1);
+    outcome.error("shelf/i0:1.0.0 is new, and a manifest of it is beside none of the parts");
+    assert_eq!(workspace.read("digests.json"), old);
+    for part in ["parts/1", "parts/2"] {
+        let folder = workspace.path(part);
+        std::fs::rename(folder.join("lost"), folder.join("manifests")).unwrap();
+    }
     workspace.run(&arguments).code(0);
-    assert_eq!(recorded(&workspace, "manifests"), expected());
+    let mut with_foreign = expected();
+    with_foreign.push(foreign);
+    with_foreign.sort();
+    assert_eq!(recorded(&workspace, "manifests"), with_foreign);
     workspace.run(&["check"]).code(0);
-    // A shard alone does not know what the others need.
-    workspace.write(&stale, "stale");
+    // A shard does not replace the whole table.
     workspace.run(&["refresh", "--shard", "1/2"]).code(0);
-    assert!(workspace.path(&stale).exists());
+    assert_eq!(recorded(&workspace, "manifests"), with_foreign);
+}
+
+#[test]
+fn parts_beside_each_other_keep_their_manifests() {
+    let (fake, workspace) = refreshed();
+    let digest = digest_of("other");
+    let pin = json!({ "digest": digest, "platforms": { "linux/amd64": digest } });
+    let images = json!({ "docker.io/other": { "1": pin } });
+    let table = json!({ "version": 1, "images": images }).to_string();
+    workspace.write("part.json", table);
+    workspace.write(&format!("manifests/{}", file_of("other")), "other");
+    // Neither a merge nor a refresh of one table removes what the other needs.
+    workspace
+        .run(&["merge", "part.json", "--output", "half.json"])
+        .code(0);
+    workspace.run(&["refresh"]).code(0);
+    workspace.run(&["remove", &fake.image()]).code(0);
+    assert_eq!(recorded(&workspace, "manifests"), [file_of("other")]);
+}
+
+#[test]
+fn a_manifest_that_stays_missing_is_no_change() {
+    let fake = Fake::start();
+    fake.serve(&index(&[("linux", "amd64"), ("linux", "arm64")]));
+    fake.manifest(&digest_of("amd64"), "amd64");
+    let workspace = Workspace::tracking(&entry(&fake, true));
+    workspace.run(&["refresh"]).code(2);
+    for arguments in [&["refresh"][..], &["refresh", "--check"]] {
+        let outcome = workspace.run(arguments).code(2);
+        let end = "digests.json is up to date\n";
+        assert!(outcome.stdout.ends_with(end), "{outcome:#?}");
+    }
+    let path = format!("/v2/app/manifests/{}", digest_of("amd64"));
+    let requests = fake.requests();
+    let pulls = requests.iter().filter(|request| request.path == path);
+    assert_eq!(pulls.count(), 1);
 }
 
 /// The index for every tag, and the two manifests.
@@ -235,17 +305,9 @@ fn killed_at_any_moment_the_table_names_no_missing_manifest() {
             let _ = std::fs::remove_file(&path);
             let _ = std::fs::remove_dir_all(&path);
         }
-        let mut child = Command::new(env!("CARGO_BIN_EXE_nix-oci-hashes"))
-            .arg("refresh")
-            .current_dir(workspace.path(""))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
         // 23 and 60 have no common divisor, so each moment comes once.
-        std::thread::sleep(whole.mul_f64(f64::from(n * 23 % 60) / 60.0 * 1.3));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        let moment = whole.mul_f64(f64::from(n * 23 % 60) / 60.0 * 1.3);
+        workspace.run_and_kill(&["refresh"], moment);
         if workspace.path("digests.json").exists() {
             with += 1;
             for manifest in MANIFESTS {

@@ -1,6 +1,6 @@
 //! Unattended refreshes: killed, run twice, split, and on a full disk.
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::fake::{Fake, INDEX, digest_of, free_address, two_platform_index};
@@ -50,19 +50,10 @@ fn killed_at_any_moment_the_table_is_the_old_or_the_new_one() {
     let (mut kept, mut replaced) = (0, 0);
     for n in 0..200_u32 {
         workspace.write("digests.json", OLD);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_nix-oci-hashes"))
-            .arg("refresh")
-            .current_dir(workspace.path(""))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
         // The moments cover 1.3 times the duration of a run. 83 and 200 have no common
         // divisor, so each moment comes once.
         let moment = whole.mul_f64(f64::from(n * 83 % 200) / 200.0 * 1.3);
-        std::thread::sleep(moment);
-        child.kill().unwrap();
-        child.wait().unwrap();
+        workspace.run_and_kill(&["refresh"], moment);
         match workspace.read("digests.json") {
             table if table == OLD => kept += 1,
             table if table == new => replaced += 1,

@@ -29,7 +29,8 @@ pub mod shell;
 pub mod store;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -99,6 +100,16 @@ impl Workspace {
     /// Runs `nix-oci-hashes` here.
     pub fn run(&self, arguments: &[&str]) -> Outcome {
         Outcome::of(&mut self.command(arguments))
+    }
+
+    /// Runs `nix-oci-hashes` here and kills it after this time.
+    pub fn run_and_kill(&self, arguments: &[&str], after: Duration) {
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        std::thread::sleep(after);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// `nix-oci-hashes` here, with a home that does not exist, and without the

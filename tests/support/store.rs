@@ -46,18 +46,29 @@ impl Store {
 
     /// Pushes the version of the image that says `text`, and refreshes the table.
     pub fn push(&self, format: Format, text: &str) -> String {
-        let (first, last) = match format {
-            Format::Oci => (Compression::Gzip, Compression::Zstd),
-            Format::Docker => (Compression::Gzip, Compression::Gzip),
+        let last = match format {
+            Format::Oci => Compression::Zstd,
+            Format::Docker => Compression::Gzip,
         };
+        self.push_with(format, last, text)
+    }
+
+    /// As [`push`](Self::push), with this compression of the last layer.
+    pub fn push_with(&self, format: Format, last: Compression, text: &str) -> String {
         let layers = [
-            Layer::busybox(first),
+            Layer::busybox(Compression::Gzip),
             Layer::new("about.txt", b"an image of the tests", Compression::None),
             Layer::new("hello.txt", text.as_bytes(), last),
         ];
         let digest = push(&self.registry, (REPOSITORY, "1"), format, &layers, SHOW);
         self.workspace.run(&["refresh"]).code(0);
         digest
+    }
+
+    /// The name that a loaded image has.
+    pub fn loaded_name(&self, digest: &str) -> String {
+        let tag = digest.replace(':', "-");
+        format!("{}/{REPOSITORY}:{tag}", self.registry.address)
     }
 
     pub fn reference(&self) -> String {
@@ -170,7 +181,9 @@ impl Podman {
     pub fn images(&self) -> Vec<String> {
         let format = "{{.Repository}}:{{.Tag}}";
         let images = self.outcome(&["images", "--format", format]).code(0).stdout;
-        images.lines().map(str::to_owned).collect()
+        let mut images: Vec<String> = images.lines().map(str::to_owned).collect();
+        images.sort();
+        images
     }
 }
 

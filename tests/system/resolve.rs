@@ -604,18 +604,15 @@ fn time_to_interrupt(mut command: Command) -> Duration {
     took
 }
 
+/// The arguments of an evaluation without a store, before the expression.
+const EVALUATION: [&str; 4] = ["--store", "dummy://", "--impure", "--expr"];
+
 fn evaluation(nix: &Nix, program: &str, reference: &str) -> Command {
     let mut command = nix.command_of(program);
     if program == "nix" {
         command.arg("eval");
     }
-    command.args([
-        "--store",
-        "dummy://",
-        "--impure",
-        "--expr",
-        &oci_hash_call(reference),
-    ]);
+    command.args(EVALUATION).arg(oci_hash_call(reference));
     command
 }
 
@@ -646,13 +643,7 @@ fn ctrl_c_ends_a_lookup_at_every_stage() {
             &script,
             "sh",
         ]);
-        command.args([
-            "--store",
-            "dummy://",
-            "--impure",
-            "--expr",
-            &oci_hash_call(reference),
-        ]);
+        command.args(EVALUATION).arg(oci_hash_call(reference));
         command
     };
     let (silent_server, unresponsive_server, half) = (

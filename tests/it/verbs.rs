@@ -376,18 +376,6 @@ fn check_names_every_fault_and_its_remedy() {
 }
 
 #[test]
-fn the_committed_files_are_canonical_and_tracked() {
-    let command = std::process::Command::new(env!("CARGO_BIN_EXE_nix-oci-hashes"))
-        .arg("check")
-        .current_dir(crate::support::project())
-        .output()
-        .unwrap();
-    let out = String::from_utf8(command.stdout).unwrap();
-    assert!(!out.contains("canonical"), "{out}");
-    assert!(!out.contains("not tracked"), "{out}");
-}
-
-#[test]
 fn merge_joins_parts_and_names_a_conflict() {
     let workspace = Workspace::new();
     let part = |image: &str, tag: &str, digest: &str| {

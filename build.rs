@@ -1,4 +1,5 @@
-//! Compiles `cpp/` against the machine's Nix, for the cargo feature `plugin`.
+//! Compiles `cpp/` against the machine's Nix, for the cargo features `plugin` and
+//! `c-api`.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -8,40 +9,147 @@ fn main() {
 
 #[cfg(feature = "plugin")]
 mod plugin {
-    use std::path::PathBuf;
+    use std::fmt;
     use std::process::exit;
 
-    /// The versions that the plugin can be built for.
-    const VERSIONS: &str = include_str!("nix/versions.txt");
+    use pkg_config::Library;
 
-    /// A row of the table of versions.
+    /// The builds that there are.
+    const VERSIONS: &str = include_str!("nix/versions.txt");
+    /// Determinate Nix has the version of Nix in its headers. This variable has its own.
+    const DETERMINATE_VERSION: &str = "NIX_OCI_HASHES_DETERMINATE";
+    /// The headers of Nix are compiled, or only those of its C API.
+    const IS_C_API: bool = cfg!(feature = "c-api");
+
+    /// A version, of up to three numbers.
+    type Version = [u32; 3];
+
+    /// A row of the table of builds.
     struct Row {
         flavour: &'static str,
-        first: (u32, u32),
-        last: (u32, u32),
+        first: &'static str,
+        /// The last series, or `-`.
+        last: &'static str,
+        headers: &'static str,
         standard: &'static str,
     }
 
+    impl Row {
+        fn is_for(&self, nix: &Nix) -> bool {
+            let version = numbers(&nix.version);
+            self.flavour == nix.flavour
+                && numbers(self.first) <= version
+                && (self.last == "-" || version[..2] <= numbers(self.last)[..2])
+        }
+    }
+
+    impl fmt::Display for Row {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let Self { flavour, first, .. } = self;
+            match self.last {
+                "-" => write!(f, "{flavour} from {first} on"),
+                last if last == *first => write!(f, "{flavour} {first}"),
+                last => write!(f, "{flavour} {first} to {last}"),
+            }
+        }
+    }
+
+    /// The rows for this build.
     fn rows() -> impl Iterator<Item = Row> {
         let lines = VERSIONS.lines().filter(|line| !line.starts_with('#'));
-        lines.filter_map(|line| {
+        let rows = lines.filter_map(|line| {
             let mut words = line.split_whitespace();
             Some(Row {
                 flavour: words.next()?,
-                first: series(words.next()?)?,
-                last: series(words.next()?)?,
+                first: words.next()?,
+                last: words.next()?,
+                headers: words.next()?,
                 standard: words.next()?,
             })
-        })
+        });
+        rows.filter(|row| (row.flavour == "c-api") == IS_C_API)
     }
 
-    /// The supported versions as text: `nix 2.8 to 2.8, nix 2.18 to 2.30`.
+    /// What can be built, as text: `nix 2.8 to 2.8, nix 2.18 to 2.25`.
     fn supported() -> String {
-        let ranges = rows().map(|row| {
-            let ((major, minor), (_, last)) = (row.first, row.last);
-            format!("{} {major}.{minor} to {major}.{last}", row.flavour)
-        });
-        ranges.collect::<Vec<_>>().join(", ")
+        rows()
+            .map(|row| row.to_string())
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    /// The Nix that pkg-config finds.
+    struct Nix {
+        flavour: &'static str,
+        /// In the flavour's own numbers.
+        version: String,
+        library: Library,
+    }
+
+    impl Nix {
+        fn find() -> Self {
+            let mut modules: Vec<&str> = rows().map(|row| row.headers).collect();
+            modules.dedup();
+            let mut errors = Vec::new();
+            for module in &modules {
+                match probe(module) {
+                    Ok(library) => return Self::of(module, library),
+                    Err(error) => errors.push(error.to_string()),
+                }
+            }
+            eprintln!(
+                "The plugin needs Nix with its development files, and pkg-config does not find \
+                 '{}'.\n\
+                 Debian 12: run scripts/setup, then build through the Makefile ('make plugin').\n\
+                 Elsewhere: install Nix with its headers ({}), and put the folder of its .pc \
+                 files into PKG_CONFIG_PATH.\n\n{}",
+                modules.join("' or '"),
+                supported(),
+                errors.join("\n")
+            );
+            exit(1)
+        }
+
+        fn of(module: &str, library: Library) -> Self {
+            let mut version = library.version.clone();
+            let flavour = match module {
+                "lix-expr" => "lix",
+                "nix-expr-c" => "c-api",
+                _ if is_determinate(&library) => {
+                    version = std::env::var(DETERMINATE_VERSION).unwrap_or_else(|_| {
+                        eprintln!(
+                            "The headers are those of Determinate Nix, which do not say its \
+                             version: set {DETERMINATE_VERSION} to it, such as 3.22.2."
+                        );
+                        exit(1)
+                    });
+                    "determinate"
+                }
+                _ => "nix",
+            };
+            Self {
+                flavour,
+                version,
+                library,
+            }
+        }
+    }
+
+    /// Only the headers: the process that loads the plugin already contains Nix's
+    /// libraries, so they must not be linked a second time.
+    fn probe(module: &str) -> Result<Library, pkg_config::Error> {
+        pkg_config::Config::new()
+            .cargo_metadata(false)
+            // `-isystem /usr/include` would hide the compiler's own headers.
+            .print_system_cflags(false)
+            .probe(module)
+    }
+
+    fn is_determinate(library: &Library) -> bool {
+        library.include_paths.iter().any(|folder| {
+            let globals = std::fs::read_to_string(folder.join("nix/store/globals.hh"));
+            globals.is_ok_and(|text| text.contains("determinateNixVersion"))
+        })
     }
 
     pub(crate) fn build() {
@@ -49,42 +157,27 @@ mod plugin {
         println!("cargo:rerun-if-changed=nix/versions.txt");
         println!("cargo:rerun-if-env-changed=PKG_CONFIG_PATH");
         println!("cargo:rerun-if-env-changed=PKG_CONFIG_LIBDIR");
+        println!("cargo:rerun-if-env-changed={DETERMINATE_VERSION}");
         // The linker must accept undefined symbols: Nix provides them when it loads the plugin.
         if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "macos") {
             println!("cargo:rustc-cdylib-link-arg=-Wl,-undefined,dynamic_lookup");
         }
-        // Use only the headers: the process that loads the plugin already contains
-        // Nix's libraries, so they must not be linked a second time.
-        let nix = pkg_config::Config::new()
-            .cargo_metadata(false)
-            // `-isystem /usr/include` would hide the compiler's own headers.
-            .print_system_cflags(false)
-            .probe("nix-expr")
-            .unwrap_or_else(|error| {
-                eprintln!(
-                    "The feature 'plugin' needs Nix with its development files, and pkg-config \
-                     does not find 'nix-expr'.\n\
-                     Debian 12: run scripts/setup, then build through the Makefile ('make plugin').\n\
-                     Elsewhere: install Nix with its headers ({}), and put the folder of \
-                     its nix-expr.pc into PKG_CONFIG_PATH.\n\n{error}",
-                    supported()
-                );
-                exit(1)
-            });
-        let flavour = flavour(&nix.include_paths);
-        let version = series(&nix.version).unwrap_or_default();
-        let fits = |row: &Row| row.flavour == flavour && (row.first..=row.last).contains(&version);
-        let Some(row) = rows().find(fits) else {
+        let nix = Nix::find();
+        let Some(row) = rows().find(|row| row.is_for(&nix)) else {
             eprintln!(
-                "pkg-config finds {flavour} {}, and the plugin can be built for {}.\n\
-                 Put the folder of such a version's nix-expr.pc first in PKG_CONFIG_PATH; on \
+                "pkg-config finds {} {}, and the plugin can be built for {}.\n\
+                 Put the folder of such a version's .pc files first in PKG_CONFIG_PATH; on \
                  Debian 12, scripts/setup makes one.",
+                nix.flavour,
                 nix.version,
                 supported()
             );
             exit(1)
         };
-        let (major, minor) = (version.0.to_string(), version.1.to_string());
+        compile(&nix, row.standard);
+    }
+
+    fn compile(nix: &Nix, standard: &str) {
         let configure = |build: &mut cc::Build| {
             build
                 .include("cpp")
@@ -99,40 +192,42 @@ mod plugin {
         let mut bridge = cxx_build::bridge("src/plugin/bridge.rs");
         configure(&mut bridge);
         // As system headers: the compiler does not report warnings in them.
-        for folder in &nix.include_paths {
+        for folder in &nix.library.include_paths {
             bridge.flag("-isystem").flag(folder);
         }
+        if IS_C_API {
+            bridge.file("cpp/c_api.cc");
+        } else {
+            bridge
+                .file("cpp/oci_hash.cc")
+                .file("cpp/settings.cc")
+                .file("cpp/tables.cc");
+        }
+        let [major, minor, _] = numbers(&nix.library.version);
+        let is = |flavour: &str| if nix.flavour == flavour { "1" } else { "0" };
         bridge
-            .file("cpp/oci_hash.cc")
-            .file("cpp/settings.cc")
-            .file("cpp/tables.cc")
-            .define("OCI_HASH_NIX_MAJOR", &*major)
-            .define("OCI_HASH_NIX_MINOR", &*minor)
+            .define("OCI_HASH_LIX", is("lix"))
+            .define("OCI_HASH_DETERMINATE", is("determinate"))
+            .define("OCI_HASH_MAJOR", &*major.to_string())
+            .define("OCI_HASH_MINOR", &*minor.to_string())
             .define("OCI_HASH_NIX_VERSION", &*format!("\"{}\"", nix.version))
-            .define("OCI_HASH_NIX_FLAVOUR", &*format!("\"{flavour}\""))
-            .std(row.standard)
+            .define("OCI_HASH_NIX_FLAVOUR", &*format!("\"{}\"", nix.flavour))
+            .std(standard)
             // Nix's structures are made for designated initialisers of some members.
             .flag_if_supported("-Wno-missing-field-initializers")
             .flag_if_supported("-Wno-unused-parameter")
             .compile("oci_hash");
     }
 
-    /// The first two numbers of a version such as `2.26.3` or `2.36.0pre`.
-    fn series(version: &str) -> Option<(u32, u32)> {
-        let mut numbers = version.split('.');
-        let major = numbers.next()?.parse().ok()?;
-        let minor = numbers.next()?;
-        let digits = minor.find(|c: char| !c.is_ascii_digit());
-        Some((major, minor[..digits.unwrap_or(minor.len())].parse().ok()?))
-    }
-
-    /// Determinate Nix has the version of `CppNix` and a version of its own, which only
-    /// its headers declare.
-    fn flavour(headers: &[PathBuf]) -> &'static str {
-        let is_determinate = headers.iter().any(|folder| {
-            let globals = std::fs::read_to_string(folder.join("nix/store/globals.hh"));
-            globals.is_ok_and(|text| text.contains("determinateNixVersion"))
+    /// The first three numbers of a version such as `2.26.3` or `2.36.0pre`; a number
+    /// that is not there is 0.
+    fn numbers(version: &str) -> Version {
+        let mut numbers = version.split('.').map(|number| {
+            let digits = number.find(|c: char| !c.is_ascii_digit());
+            number[..digits.unwrap_or(number.len())]
+                .parse()
+                .unwrap_or(0)
         });
-        if is_determinate { "determinate" } else { "nix" }
+        std::array::from_fn(|_| numbers.next().unwrap_or(0))
     }
 }

@@ -1,60 +1,8 @@
-// The differences between releases of Nix, each with the release that made it.
-// build.rs defines OCI_HASH_NIX_MAJOR and OCI_HASH_NIX_MINOR from the headers
-// that it compiles against. nix/versions.txt lists the versions.
+// The differences between the flavours and releases of Nix: a function for
+// each, with the release that made it.
 #pragma once
 
-#define NIX_AT_LEAST(major, minor)                                             \
-  (OCI_HASH_NIX_MAJOR > (major) ||                                             \
-   (OCI_HASH_NIX_MAJOR == (major) && OCI_HASH_NIX_MINOR >= (minor)))
-
-// 2.28: headers in a folder a library, each with the configuration it needs.
-#if NIX_AT_LEAST(2, 28)
-#include "nix/expr/eval-inline.hh"
-#include "nix/expr/eval-settings.hh"
-#include "nix/expr/eval.hh"
-#include "nix/expr/primops.hh"
-#include "nix/store/globals.hh"
-#include "nix/store/store-api.hh"
-#include "nix/util/config-global.hh"
-#include "nix/util/logging.hh"
-#include "nix/util/signals.hh"
-#include "nix/util/terminal.hh"
-#else
-// The configuration must come first. Builds with Meson (2.24, and from 2.26 on)
-// have one file for each library, builds with make have one for all.
-#if __has_include("config-expr.hh")
-#include "config-util.hh"
-
-#include "config-store.hh"
-
-#include "config-expr.hh"
-#else
-#include "config.h"
-#endif
-#include "eval-inline.hh"
-#include "globals.hh"
-#include "logging.hh"
-#include "primops.hh"
-#include "store-api.hh"
-#include "util.hh"
-// 2.18: own headers for evaluation's settings.
-#if NIX_AT_LEAST(2, 18)
-#include "eval-settings.hh"
-#endif
-// 2.19: own headers for parts of util.hh.
-#if NIX_AT_LEAST(2, 19)
-#include "signals.hh"
-#include "terminal.hh"
-#endif
-// 2.22: the definitions for signals.hh.
-#if NIX_AT_LEAST(2, 22)
-#include "signals-impl.hh"
-#endif
-// 2.24: own header for the settings of everything together.
-#if NIX_AT_LEAST(2, 24)
-#include "config-global.hh"
-#endif
-#endif
+#include "nix_headers.h"
 
 #include <cstdint>
 #include <cstdlib>
@@ -66,16 +14,30 @@
 namespace oci_hash {
 
 // The position of a call: an index from 2.9 on.
-#if NIX_AT_LEAST(2, 9)
+#if OCI_HASH_LIX || NIX_AT_LEAST(2, 9)
 using Position = const nix::PosIdx;
 #else
 using Position = const nix::Pos &;
 #endif
 
+// What holds the symbols, the builtins and the store of an evaluation. Lix 2.92
+// has put it beside the state.
+inline auto &evaluator_of(nix::EvalState &state) {
+#if OCI_HASH_LIX
+  return state.ctx;
+#else
+  return state;
+#endif
+}
+
 // Throws `message` as `builtins.throw` does, so that `tryEval` catches it.
 [[noreturn]] inline void throw_error([[maybe_unused]] nix::EvalState &state,
                                      Position pos, const std::string &message) {
-#if NIX_AT_LEAST(2, 21) // error() takes the kind of the error
+#if OCI_HASH_LIX
+  state.ctx.errors.make<nix::ThrownError>("%1%", nix::Uncolored(message))
+      .atPos(pos)
+      .debugThrow();
+#elif NIX_AT_LEAST(2, 21) // error() takes the kind of the error
   state.error<nix::ThrownError>("%1%", nix::Uncolored(message))
       .atPos(pos)
       .debugThrow();
@@ -95,21 +57,63 @@ inline std::string message_of(const nix::BaseError &error) {
   return nix::filterANSIEscapes(error.info().msg.str(), true);
 }
 
-inline void warn(const std::string &message) { nix::logger->warn(message); }
+inline void warn(const std::string &message) {
+#if LIX_AT_LEAST(2, 94)
+  printTaggedWarning("%s", message);
+#else
+  nix::logger->warn(message);
+#endif
+}
 
 // Whether the user has pressed Ctrl-C. Not checkInterrupt(), which before 2.33
 // throws once in the life of a thread.
 inline bool is_interrupted() {
-#if NIX_AT_LEAST(2, 22)
+#if LIX_AT_LEAST(2, 94)
+  return nix::isInterrupted();
+#elif NIX_AT_LEAST(2, 22)
   return nix::getInterrupted();
 #else
   return nix::_isInterrupted;
 #endif
 }
 
+// A value of Lix from 2.94 on is one word, and a path there is a string with a
+// mark for its context. Lix knows the mark by its address. A plugin has a mark
+// of its own at another address, so that only the content tells.
+#if LIX_AT_LEAST(2, 94)
+inline bool has_path_mark(const nix::Value &value) {
+  const auto *const *context = value.string().context;
+  return context && *context &&
+         *context == std::string_view(*nix::Value::String::path);
+}
+#endif
+
+inline bool is_string(const nix::Value &value) {
+#if LIX_AT_LEAST(2, 94)
+  return value.type() == nix::nString && !has_path_mark(value);
+#else
+  return value.type() == nix::nString;
+#endif
+}
+
+inline bool is_path(const nix::Value &value) {
+#if LIX_AT_LEAST(2, 94)
+  return value.type() == nix::nPath ||
+         (value.type() == nix::nString && has_path_mark(value));
+#else
+  return value.type() == nix::nPath;
+#endif
+}
+
+inline bool is_set(const nix::Value &value) {
+  return value.type() == nix::nAttrs;
+}
+
 // 2.19: accessors for what is in a value; for sets, 2.22; for paths, 2.16.
 inline bool has_context(const nix::Value &value) {
-#if NIX_AT_LEAST(2, 19)
+#if LIX_AT_LEAST(2, 94)
+  return value.string().context != nullptr;
+#elif NIX_AT_LEAST(2, 19)
   return value.context() != nullptr;
 #else
   return value.string.context != nullptr;
@@ -118,7 +122,9 @@ inline bool has_context(const nix::Value &value) {
 
 // The text of a forced string.
 inline std::string_view text_of(const nix::Value &value) {
-#if NIX_AT_LEAST(2, 19)
+#if OCI_HASH_LIX
+  return value.str();
+#elif NIX_AT_LEAST(2, 19)
   return value.string_view();
 #else
   return value.string.s;
@@ -127,7 +133,7 @@ inline std::string_view text_of(const nix::Value &value) {
 
 // Whether a forced boolean is true.
 inline bool is_true(const nix::Value &value) {
-#if NIX_AT_LEAST(2, 22)
+#if LIX_AT_LEAST(2, 94) || NIX_AT_LEAST(2, 22)
   return value.boolean();
 #else
   return value.boolean;
@@ -136,7 +142,11 @@ inline bool is_true(const nix::Value &value) {
 
 // The text of a forced path.
 inline std::string path_of(const nix::Value &value) {
-#if NIX_AT_LEAST(2, 16)
+#if LIX_AT_LEAST(2, 94)
+  return std::string(value.string().content->str());
+#elif OCI_HASH_LIX
+  return value.path().to_string();
+#elif NIX_AT_LEAST(2, 16)
   return value.path().path.abs();
 #else
   return value.path;
@@ -145,10 +155,19 @@ inline std::string path_of(const nix::Value &value) {
 
 // The attributes of a forced set; const where Nix has accessors.
 inline auto *attributes_of(const nix::Value &set) {
-#if NIX_AT_LEAST(2, 22)
+#if LIX_AT_LEAST(2, 94) || NIX_AT_LEAST(2, 22)
   return set.attrs();
 #else
   return set.attrs;
+#endif
+}
+
+// The value of an attribute. Lix 2.94 has values in place of pointers to them.
+inline nix::Value &value_of(const nix::Attr &attr) {
+#if LIX_AT_LEAST(2, 94)
+  return attr.value;
+#else
+  return *attr.value;
 #endif
 }
 
@@ -157,10 +176,11 @@ template <typename F>
 void each_attribute([[maybe_unused]] nix::EvalState &state, nix::Value &set,
                     F f) {
   for (const nix::Attr &attr : *attributes_of(set)) {
-#if NIX_AT_LEAST(2, 9) // symbols are indices into a table of the evaluation
-    f(std::string(std::string_view(state.symbols[attr.name])), *attr.value);
+#if OCI_HASH_LIX || NIX_AT_LEAST(2, 9) // symbols are indices into a table
+    auto &symbols = evaluator_of(state).symbols;
+    f(std::string(std::string_view(symbols[attr.name])), value_of(attr));
 #else
-    f(static_cast<const std::string &>(attr.name), *attr.value);
+    f(static_cast<const std::string &>(attr.name), value_of(attr));
 #endif
   }
 }
@@ -168,24 +188,64 @@ void each_attribute([[maybe_unused]] nix::EvalState &state, nix::Value &set,
 // The value of an attribute of a forced set, or null.
 inline nix::Value *attribute(nix::EvalState &state, nix::Value &set,
                              const char *name) {
-  auto *attr = attributes_of(set)->get(state.symbols.create(name));
-  return attr ? attr->value : nullptr;
+  auto symbol = evaluator_of(state).symbols.create(name);
+  auto *attr = attributes_of(set)->get(symbol);
+  return attr ? &value_of(*attr) : nullptr;
+}
+
+// A new value that is not set yet.
+inline nix::Value &new_value(nix::EvalState &state) {
+#if LIX_AT_LEAST(2, 94)
+  return *state.ctx.mem.allocType<nix::Value>();
+#elif OCI_HASH_LIX
+  return *state.ctx.mem.allocValue();
+#else
+  return *state.allocValue();
+#endif
 }
 
 inline void make_string([[maybe_unused]] nix::EvalState &state,
                         nix::Value &value, std::string_view text) {
-#if NIX_AT_LEAST(2, 33) // strings are allocated in the evaluation's memory
+#if OCI_HASH_LIX
+  value = nix::Value(nix::NewValueAs::string, text);
+#elif NIX_AT_LEAST(2, 33) // strings are allocated in the evaluation's memory
   value.mkString(text, state.mem);
 #else
   value.mkString(text);
 #endif
 }
 
+// Keeps a set from the garbage collector. Determinate Nix 3.21.6 has a class
+// for it that cannot be copied.
+inline nix::RootValue root_of([[maybe_unused]] nix::EvalState &state,
+                              nix::Value &set) {
+#if LIX_AT_LEAST(2, 94)
+  return nix::allocRootValue(set);
+#else
+  auto &copy = new_value(state);
+  copy = set;
+#if OCI_HASH_DETERMINATE
+  return nix::RootValue(&copy);
+#else
+  return nix::allocRootValue(&copy);
+#endif
+#endif
+}
+
 // The forced result of one of Nix's builtins.
 inline nix::Value &call_builtin(nix::EvalState &state, Position pos,
                                 const char *name, nix::Value &argument) {
-  nix::Value &result = *state.allocValue();
-  state.callFunction(state.getBuiltin(name), argument, result, pos);
+  nix::Value &result = new_value(state);
+#if OCI_HASH_LIX
+  auto &builtin = state.ctx.builtins.get(name);
+#else
+  auto &builtin = state.getBuiltin(name);
+#endif
+#if LIX_AT_LEAST(2, 95) // the result is returned
+  result = state.callFunction(builtin, argument, pos);
+#else
+  state.callFunction(builtin, argument, result, pos);
+#endif
   state.forceValue(result, pos);
   return result;
 }
@@ -213,17 +273,27 @@ inline bool is_restricted([[maybe_unused]] nix::EvalState &state) {
 #endif
 }
 
+// Fails where restricted evaluation may not fetch `uri`.
+inline void check_uri_allowed(nix::EvalState &state, const std::string &uri) {
+#if OCI_HASH_LIX
+  state.ctx.paths.checkURI(uri);
+#else
+  state.checkURI(uri);
+#endif
+}
+
 // Whether `path` is within the store, where nothing changes.
 inline bool is_in_store(nix::EvalState &state, std::string_view path) {
   // `..` may lead out of it again.
   return path.find("/..") == std::string_view::npos &&
-         state.store->isInStore(std::string(path));
+         evaluator_of(state).store->isInStore(std::string(path));
 }
 
 // Whether Nix works without a network, because of `--offline` or because it
 // finds none. Nix does not record this. It changes the settings below that the
 // user has not set. From 2.35 on, `filetransfer-retry-attempts` replaces
-// `download-attempts`. `narinfo-cache-meta-ttl` is among them from 2.34 on.
+// `download-attempts`. `narinfo-cache-meta-ttl` is among them from 2.34 on. Lix
+// tries once instead of never.
 inline bool is_offline() {
   std::map<std::string, nix::AbstractConfig::SettingInfo> all, by_user;
   nix::globalConfig.getSettings(all);
@@ -235,8 +305,9 @@ inline bool is_offline() {
   };
   auto forever = std::to_string(std::numeric_limits<unsigned int>::max());
   return is("substitute", "false") || is("filetransfer-retry-attempts", "0") ||
-         is("download-attempts", "0") || is("connect-timeout", "1") ||
-         is("tarball-ttl", forever) || is("narinfo-cache-meta-ttl", forever);
+         is("download-attempts", OCI_HASH_LIX ? "1" : "0") ||
+         is("connect-timeout", "1") || is("tarball-ttl", forever) ||
+         is("narinfo-cache-meta-ttl", forever);
 }
 
 // How long fetched content is fresh, in seconds.
@@ -252,7 +323,19 @@ using Builtin = void(nix::EvalState &, Position, nix::Value &argument,
                      nix::Value &result);
 
 // The function that Nix calls for `builtin`.
-#if NIX_AT_LEAST(2, 36) // the position is in a structure
+#if LIX_AT_LEAST(2, 96) // the result is returned
+template <Builtin builtin>
+nix::Value call(nix::EvalState &state, nix::Value **args) {
+  auto &result = new_value(state);
+  builtin(state, nix::noPos, *args[0], result);
+  return result;
+}
+#elif OCI_HASH_LIX        // there is no position
+template <Builtin builtin>
+void call(nix::EvalState &state, nix::Value **args, nix::Value &result) {
+  builtin(state, nix::noPos, *args[0], result);
+}
+#elif NIX_AT_LEAST(2, 36) // the position is in a structure
 template <Builtin builtin>
 void call(nix::EvalState &state, nix::CallSite site, nix::Value *const *args,
           nix::Value &result) {
@@ -270,14 +353,28 @@ void call(nix::EvalState &state, Position pos, nix::Value **args,
 // underscores appears without them only in the set `builtins`.
 template <Builtin builtin>
 void register_builtin(const char *name, const char *argument, const char *doc) {
-  nix::RegisterPrimOp({
-    .name = name, .args = {argument}, .arity = 1, .doc = doc,
-#if NIX_AT_LEAST(2, 34)
-    .impl = call<builtin>,
+#if LIX_AT_LEAST(2, 95)
+  nix::PluginPrimOps::add(
 #else
-    .fun = call<builtin>,
+  nix::RegisterPrimOp(
 #endif
-  });
+      {
+        .name = name, .args = {argument}, .arity = 1, .doc = doc,
+#if NIX_AT_LEAST(2, 34)
+        .impl = call<builtin>,
+#else
+        .fun = call<builtin>,
+#endif
+      });
+}
+
+// Shows the settings in `config` to Nix.
+inline void register_settings(nix::Config &config) {
+#if LIX_AT_LEAST(2, 95)
+  nix::GlobalConfig::registerGlobalConfig(config);
+#else
+  nix::GlobalConfig::Register registration(&config);
+#endif
 }
 
 } // namespace oci_hash

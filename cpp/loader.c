@@ -4,7 +4,8 @@
    open it.
 
    The builds are in ../../nix-oci-hashes, seen from the folder of this file:
-   lib/nix/plugins/libnix_oci_hashes.so and lib/nix-oci-hashes/nix-2.26.3.so.
+   lib/nix/plugins/libnix_oci_hashes.so and lib/nix-oci-hashes/nix-2.26.3.so,
+   or nix-c-api.so there for a Nix that has no build of its own.
    Nothing else is in the loader's folder, because plugin-files may name that.
  */
 #define _GNU_SOURCE
@@ -26,6 +27,9 @@
 
 #define BUILDS "/../../nix-oci-hashes"
 #define SUFFIX ".so"
+/* The first release of Nix whose program exports the C API. */
+#define C_API_MAJOR 2
+#define C_API_MINOR 35
 /* How many builds are looked at, at most. */
 #define MOST_BUILDS 256
 
@@ -48,6 +52,7 @@ static int parse_build(const char *name, struct build *build) {
   const char *dash = strchr(name, '-');
   size_t length = strlen(name), suffix = strlen(SUFFIX);
   size_t flavour, version;
+  unsigned long series[2];
   if (!dash || length < suffix || strcmp(name + length - suffix, SUFFIX) != 0)
     return 0;
   flavour = (size_t)(dash - name);
@@ -58,7 +63,7 @@ static int parse_build(const char *name, struct build *build) {
   build->flavour[flavour] = '\0';
   memcpy(build->version, dash + 1, version);
   build->version[version] = '\0';
-  return oci_hash_series(build->version) > 0;
+  return oci_hash_read_series(build->version, series);
 }
 
 /* Later versions first. */
@@ -165,31 +170,36 @@ static int open_build(const char *folder, const struct build *build) {
   return 0;
 }
 
-/* Opens the build for exactly this version. */
-static int open_exact(const struct builds *builds,
-                      const struct running_nix *nix) {
-  struct build build;
-  struct stat status;
+/* Whether the build for this version exists; a broken one does, too. */
+static int exists(const char *folder, const struct build *build) {
   char path[PATH_MAX + 128];
-  strcpy(build.flavour, nix->flavour);
-  strcpy(build.version, nix->version);
-  build_path(path, sizeof path, builds->folder, &build);
-  /* A missing build is not an error. */
-  return lstat(path, &status) == 0 && open_build(builds->folder, &build);
+  struct stat status;
+  build_path(path, sizeof path, folder, build);
+  return lstat(path, &status) == 0;
 }
 
-/* Opens the latest other build of the same series that can be opened. */
-static int open_sibling(const struct builds *builds,
+/* Whether the running Nix has the C API that the build for it needs. */
+static int has_c_api(const struct running_nix *nix) {
+  unsigned long series[2];
+  return strcmp(nix->flavour, "nix") == 0 &&
+         oci_hash_read_series(nix->version, series) &&
+         (series[0] > C_API_MAJOR ||
+          (series[0] == C_API_MAJOR && series[1] >= C_API_MINOR)) &&
+         dlsym(RTLD_DEFAULT, "nix_register_primop");
+}
+
+/* Opens the build for exactly this version: releases of one series have broken
+   each other. Without one, opens the build for the C API. */
+static int open_fitting(const struct builds *builds,
                         const struct running_nix *nix) {
-  for (int i = 0; i < builds->count; i++) {
-    const struct build *build = &builds->found[i];
-    if (strcmp(build->flavour, nix->flavour) == 0 &&
-        strcmp(build->version, nix->version) != 0 &&
-        oci_hash_same_series(build->version, nix->version) &&
-        open_build(builds->folder, build))
-      return 1;
-  }
-  return 0;
+  static const struct build c_api = {"nix", "c-api"};
+  struct build exact;
+  strcpy(exact.flavour, nix->flavour);
+  strcpy(exact.version, nix->version);
+  if (exists(builds->folder, &exact))
+    return open_build(builds->folder, &exact);
+  return has_c_api(nix) && exists(builds->folder, &c_api) &&
+         open_build(builds->folder, &c_api);
 }
 
 /* Writes the list of all builds into `text`, for the warning. */
@@ -212,11 +222,9 @@ __attribute__((constructor)) static void load(void) {
   char there[256];
   int is_known = oci_hash_running_nix(&nix);
   find_folder(&builds);
-  if (is_known && open_exact(&builds, &nix))
+  if (is_known && open_fitting(&builds, &nix))
     return;
   list_builds(&builds);
-  if (is_known && open_sibling(&builds, &nix))
-    return;
   describe(&builds, there, sizeof there);
   if (is_known)
     oci_hash_warn("the running %s %s has no fitting build of the plugin "

@@ -4,13 +4,13 @@
 #include "oci_hash.h"
 
 #include "compat.h"
+#include "messages.h"
 #include "running_nix.h"
 #include "settings.h"
 #include "tables.h"
 
 #include <exception>
 #include <set>
-#include <utility>
 #include <vector>
 
 namespace oci_hash {
@@ -49,28 +49,22 @@ const char *documentation = R"(
 std::string_view plain_string(nix::EvalState &state, Position pos,
                               nix::Value &value, const std::string &what) {
   state.forceValue(value, pos);
-  if (value.type() != nix::nString)
-    throw_error(state, pos,
-                "builtins.ociHash: " + what + " is " + type_of(value) +
-                    "; write a string");
+  if (!is_string(value))
+    fail(state, pos, not_a_string(what, type_of(value)));
   if (has_context(value))
-    throw_error(state, pos,
-                "builtins.ociHash: " + what +
-                    " refers to a store path; a reference is a plain string "
-                    "such as \"docker.io/nextcloud:34\"");
+    fail(state, pos, refers_to_a_store_path(what));
   return text_of(value);
 }
 
 // Fails where restricted evaluation may not fetch the URL of the registry.
 void check_uri(nix::EvalState &state, Position pos, const Answer &answer) {
   try {
-    state.checkURI(std::string(answer.registry_url()));
+    check_uri_allowed(state, std::string(answer.registry_url()));
   } catch (nix::Error &error) {
-    throw_error(state, pos,
-                "builtins.ociHash: " + std::string(answer.text()) +
-                    ". Its registry was not asked: " +
-                    std::string(one_line(bytes(message_of(error)))) +
-                    "; the setting 'allowed-uris' allows it");
+    fail(state, pos,
+         std::string(answer.text()) + ". Its registry was not asked: " +
+             std::string(one_line(bytes(message_of(error)))) +
+             "; the setting 'allowed-uris' allows it");
   }
 }
 
@@ -97,52 +91,33 @@ std::string resolve_miss(nix::EvalState &state, Position pos,
   }
 }
 
-// The attributes that a lookup takes, with the names that users write.
-constexpr std::pair<AttributeName, const char *> attribute_names[] = {
-    {AttributeName::Image, "image"},
-    {AttributeName::Version, "version"},
-    {AttributeName::Variant, "variant"},
-    {AttributeName::Platform, "platform"},
-};
-
 // Fails for the first attribute, by name, that the set does not take.
 void check_names(nix::EvalState &state, Position pos, nix::Value &set) {
   std::set<std::string> unknown;
   each_attribute(state, set, [&](const std::string &name, nix::Value &) {
-    for (const auto &known : attribute_names)
-      if (name == known.second)
-        return;
-    if (name != "digests")
+    if (!is_taken(name))
       unknown.insert(name);
   });
   if (!unknown.empty())
-    throw_error(state, pos,
-                "builtins.ociHash: " +
-                    std::string(unknown_attribute(bytes(*unknown.begin()))));
+    fail(state, pos, std::string(unknown_attribute(bytes(*unknown.begin()))));
 }
 
 std::string answer(nix::EvalState &state, Position pos, nix::Value &argument) {
   state.forceValue(argument, pos);
   std::vector<Attribute> attributes;
   nix::Value *digests = nullptr;
-  if (argument.type() == nix::nString) {
+  if (is_string(argument)) {
     auto reference = plain_string(state, pos, argument, "the argument");
     attributes.push_back({AttributeName::Image, bytes(reference)});
-  } else if (argument.type() == nix::nAttrs) {
+  } else if (is_set(argument)) {
     check_names(state, pos, argument);
     digests = attribute(state, argument, "digests");
     for (const auto &[name, text] : attribute_names)
       if (auto *value = attribute(state, argument, text))
-        attributes.push_back(
-            {name,
-             bytes(plain_string(state, pos, *value,
-                                std::string("the attribute '") + text + "'"))});
+        attributes.push_back({name, bytes(plain_string(state, pos, *value,
+                                                       the_attribute(text)))});
   } else {
-    throw_error(state, pos,
-                "builtins.ociHash: the argument is " + type_of(argument) +
-                    "; write a reference such as \"docker.io/nextcloud:34\", "
-                    "or a set such as { image = \"docker.io/nextcloud\"; "
-                    "version = \"34\"; }");
+    fail(state, pos, wrong_argument(type_of(argument)));
   }
   auto table =
       digests ? table_of(state, pos, *digests) : default_table(state, pos);
@@ -153,7 +128,7 @@ std::string answer(nix::EvalState &state, Position pos, nix::Value &argument) {
   if (outcome == Outcome::ResolvableMiss && settings().resolve &&
       !is_pure(state))
     return resolve_miss(state, pos, *answer);
-  throw_error(state, pos, "builtins.ociHash: " + std::string(answer->text()));
+  fail(state, pos, std::string(answer->text()));
 }
 
 void oci_hash(nix::EvalState &state, Position pos, nix::Value &argument,
@@ -165,7 +140,7 @@ void oci_hash(nix::EvalState &state, Position pos, nix::Value &argument,
   } catch (rust::Error &rust_error) {
     error = rust_error.what();
   }
-  throw_error(state, pos, "builtins.ociHash: " + error);
+  fail(state, pos, error);
 }
 
 // Whether the plugin is built for the running Nix. A build for another Nix may
@@ -181,12 +156,12 @@ bool is_fitting() {
     return false;
   }
   if (std::string_view(nix.flavour) == OCI_HASH_NIX_FLAVOUR &&
-      oci_hash_same_series(nix.cpp_nix_version, version))
+      std::string_view(nix.version) == version)
     return true;
   oci_hash_warn("this plugin is for %s %s, and the running %s is %s; "
                 "builtins.ociHash is left out; install the plugin for this "
                 "Nix, or take it out of 'plugin-files' in nix.conf",
-                OCI_HASH_NIX_FLAVOUR, version, nix.name, nix.cpp_nix_version);
+                OCI_HASH_NIX_FLAVOUR, version, nix.name, nix.version);
   return false;
 }
 

@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 static int read_version(const void *string, char version[64]) {
   const char *text;
   size_t length;
+  unsigned long series[2];
 #ifdef __APPLE__
   /* libc++ stores short strings in place. On arm64, the last byte is the length
      of a short string; its highest bit marks a long one. On x86_64, the first
@@ -44,7 +46,7 @@ static int read_version(const void *string, char version[64]) {
     return 0;
   memcpy(version, text, length);
   version[length] = '\0';
-  return oci_hash_series(version) > 0 &&
+  return oci_hash_read_series(version, series) &&
          strspn(version, "0123456789abcdefghijklmnopqrstuvwxyz"
                          "ABCDEFGHIJKLMNOPQRSTUVWXYZ.+_-") == length;
 }
@@ -76,11 +78,10 @@ int oci_hash_running_nix(struct running_nix *nix) {
   const void *variable;
   Dl_info library;
   if (!find_version("_ZN3nix10nixVersionB5cxx11E", "_ZN3nix10nixVersionE",
-                    nix->cpp_nix_version, &variable))
+                    nix->version, &variable))
     return 0;
   nix->flavour = "nix";
   nix->name = "Nix";
-  strcpy(nix->version, nix->cpp_nix_version);
   /* Lix has the same variable, but other names for its libraries. */
   if (dladdr(variable, &library) && library.dli_fname) {
     const char *file = strrchr(library.dli_fname, '/');
@@ -101,21 +102,14 @@ int oci_hash_running_nix(struct running_nix *nix) {
   return 1;
 }
 
-unsigned oci_hash_series(const char *version) {
+int oci_hash_read_series(const char *version, unsigned long series[2]) {
   size_t major = strspn(version, "0123456789");
-  size_t minor;
-  if (major == 0 || version[major] != '.')
+  const char *minor = version + major + 1;
+  if (major == 0 || version[major] != '.' || *minor < '0' || *minor > '9')
     return 0;
-  minor = strspn(version + major + 1, "0123456789");
-  return minor == 0 ? 0 : (unsigned)(major + 1 + minor);
-}
-
-int oci_hash_same_series(const char *one, const char *other) {
-  unsigned length = oci_hash_series(one);
-  if (strstr(one, "pre") || strstr(other, "pre"))
-    return strcmp(one, other) == 0;
-  return length > 0 && length == oci_hash_series(other) &&
-         strncmp(one, other, length) == 0;
+  series[0] = strtoul(version, NULL, 10);
+  series[1] = strtoul(minor, NULL, 10);
+  return 1;
 }
 
 void oci_hash_warn(const char *format, ...) {

@@ -4,8 +4,11 @@ namespace oci_hash {
 
 Settings &settings() {
   // Never destroyed: Nix may read its settings until the very end.
-  static Settings &instance = *new Settings;
-  static nix::GlobalConfig::Register registration(&instance);
+  static Settings &instance = [&]() -> Settings & {
+    auto &made = *new Settings;
+    register_settings(made);
+    return made;
+  }();
   return instance;
 }
 

@@ -1,5 +1,6 @@
 #include "tables.h"
 
+#include "messages.h"
 #include "settings.h"
 
 #include <memory>
@@ -21,10 +22,7 @@ nix::Value &try_builtin(nix::EvalState &state, Position pos,
   } catch (nix::Abort &) {
     throw;
   } catch (nix::Error &error) {
-    throw_error(state, pos,
-                "builtins.ociHash: " + what + " cannot be read: " +
-                    std::string(one_line(bytes(message_of(error)))) + "; " +
-                    remedy);
+    fail(state, pos, cannot_be_read(what, message_of(error), remedy));
   }
 }
 
@@ -48,7 +46,7 @@ table_of_path(nix::EvalState &state, Position pos, std::string_view path,
   // Without its context, a string builds nothing: it is allowed if it was
   // built.
   auto is_built = [&]() {
-    auto &text = *state.allocValue();
+    auto &text = new_value(state);
     make_string(state, text, std::string(path));
     return is_true(try_builtin(state, pos, "pathExists", text, what, remedy));
   };
@@ -73,9 +71,6 @@ struct ValueRoot : Root {
   explicit ValueRoot(nix::RootValue value) : value(std::move(value)) {}
 };
 
-// How deeply sets with an outPath may be nested.
-constexpr int deepest_path = 32;
-
 // The table of a parsed set. Its cache key is the address of the attributes.
 rust::Box<Table> table_of_attributes(nix::EvalState &state, Position pos,
                                      nix::Value &set,
@@ -85,32 +80,23 @@ rust::Box<Table> table_of_attributes(nix::EvalState &state, Position pos,
     return table_of_set(*parsed);
   // What the user's own expressions throw is thrown here, unchanged.
   state.forceValueDeep(set);
-  auto &json =
-      try_builtin(state, pos, "toJSON", set, "the attribute 'digests'", remedy);
-  auto *copy = state.allocValue();
-  *copy = set;
+  auto &json = try_builtin(state, pos, "toJSON", set, the_digests, remedy);
   set_json(*parsed, bytes(text_of(json)),
-           std::make_unique<ValueRoot>(nix::allocRootValue(copy)));
+           std::make_unique<ValueRoot>(root_of(state, set)));
   return table_of_set(*parsed);
 }
 
 } // namespace
 
-rust::Slice<const uint8_t> bytes(std::string_view text) {
-  return {reinterpret_cast<const uint8_t *>(text.data()), text.size()};
-}
-
 rust::Box<Table> table_of(nix::EvalState &state, Position pos,
                           nix::Value &digests) {
-  static const std::string what = "the attribute 'digests'";
+  static const std::string what = the_digests;
   static const std::string remedy =
-      "write the path of a digests.json or the set that builtins.fromJSON "
-      "makes of it, or leave 'digests' out for the built-in table";
+      remedy_of_digests(", or leave 'digests' out for the built-in table");
   // A derivation or a flake input stands for its path, as everywhere in Nix.
   auto *path = &digests;
   state.forceValue(*path, pos);
-  for (int depth = 0; depth < deepest_path && path->type() == nix::nAttrs;
-       depth++) {
+  for (int depth = 0; depth < deepest_path && is_set(*path); depth++) {
     auto *inner = attribute(state, *path, "outPath");
     if (!inner && depth == 0)
       return table_of_attributes(state, pos, digests, remedy);
@@ -120,15 +106,11 @@ rust::Box<Table> table_of(nix::EvalState &state, Position pos,
     state.forceValue(*path, pos);
   }
   auto value = [&]() -> nix::Value & { return *path; };
-  if (path->type() == nix::nPath)
+  if (is_path(*path))
     return table_of_path(state, pos, path_of(*path), value, what, remedy);
-  if (path->type() == nix::nString)
+  if (is_string(*path))
     return table_of_path(state, pos, text_of(*path), value, what, remedy);
-  throw_error(state, pos,
-              "builtins.ociHash: " + what +
-                  (path == &digests ? " is " : " has an outPath that is ") +
-                  type_of(*path) +
-                  "; write the path of a digests.json, or its parsed set");
+  fail(state, pos, not_a_table(path != &digests, type_of(*path)));
 }
 
 rust::Box<Table> default_table(nix::EvalState &state, Position pos) {
@@ -140,7 +122,7 @@ rust::Box<Table> default_table(nix::EvalState &state, Position pos) {
       "write the absolute path of a digests.json into nix.conf, or take the "
       "setting out for the built-in table";
   auto value = [&]() -> nix::Value & {
-    auto &text = *state.allocValue();
+    auto &text = new_value(state);
     make_string(state, text, path);
     return text;
   };

@@ -8,8 +8,11 @@
 
 namespace oci_hash {
 
-// Text for Rust.
-rust::Slice<const uint8_t> bytes(std::string_view text);
+// Throws an error of the builtin.
+[[noreturn]] inline void fail(nix::EvalState &state, Position pos,
+                              const std::string &message) {
+  throw_error(state, pos, "builtins.ociHash: " + message);
+}
 
 // The table that `digests`, the argument's attribute, names: a path, a string
 // or a derivation, or a parsed table.

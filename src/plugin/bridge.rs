@@ -75,6 +75,8 @@ mod ffi {
         fn table_file(path: &[u8], is_in_store: bool, is_restricted: bool) -> Box<TableFile>;
         /// The table in the text of the file at `path`, not to be cached.
         fn table_of_text(path: &[u8], text: &[u8]) -> Box<Table>;
+        /// The table in a parsed set, as JSON. It is cached by its text.
+        fn table_of_json(json: &[u8]) -> Result<Box<Table>>;
         /// Whether the table is there.
         fn is_read(self: &TableFile) -> bool;
         /// Opens a large file, to read it in parts as lookups need them. Nix must
@@ -163,6 +165,10 @@ fn table_file(path: &[u8], is_in_store: bool, is_restricted: bool) -> Box<TableF
 
 fn table_of_text(path: &[u8], text: &[u8]) -> Box<Table> {
     Box::new(Table(tables::uncached(path, text)))
+}
+
+fn table_of_json(json: &[u8]) -> Result<Box<Table>, PluginError> {
+    guarded(|| Ok(Box::new(Table(tables::of_json(json)?))))
 }
 
 fn table_of_file(file: &TableFile) -> Result<Box<Table>, PluginError> {

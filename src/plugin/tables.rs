@@ -45,6 +45,8 @@ enum Key {
     },
     /// The address of the set's attributes.
     Set(usize),
+    /// A set whose address is not known, as JSON.
+    Json(Vec<u8>),
 }
 
 /// What a file was when its table was read.
@@ -218,9 +220,7 @@ impl TableSet {
 
     /// Takes the set as JSON; `root` keeps it from the garbage collector.
     pub(super) fn set_json(&mut self, json: &[u8], root: Root) -> Result<(), PluginError> {
-        let remedy = "pass the set that builtins.fromJSON makes of a digests.json";
-        let table = Table::parse_with_remedy(json, "the attribute 'digests'", remedy)?;
-        let table = Arc::new(LazyTable::from(table));
+        let table = parse_set(json)?;
         self.table = Some(Arc::clone(&table));
         insert(self.key.clone(), table, Some(root));
         Ok(())
@@ -229,6 +229,24 @@ impl TableSet {
     pub(super) fn table(&self) -> Option<&Arc<LazyTable>> {
         self.table.as_ref()
     }
+}
+
+/// The table in a set, as JSON.
+fn parse_set(json: &[u8]) -> Result<Arc<LazyTable>, PluginError> {
+    let remedy = "pass the set that builtins.fromJSON makes of a digests.json";
+    let table = Table::parse_with_remedy(json, "the attribute 'digests'", remedy)?;
+    Ok(Arc::new(LazyTable::from(table)))
+}
+
+/// The table in a set whose address is not known.
+pub(super) fn of_json(json: &[u8]) -> Result<Arc<LazyTable>, PluginError> {
+    let key = Key::Json(json.to_owned());
+    if let Some(table) = cached(&key) {
+        return Ok(table);
+    }
+    let table = parse_set(json)?;
+    insert(key, Arc::clone(&table), None);
+    Ok(table)
 }
 
 /// The table in the text of the file at `path`, which the cache does not keep.

@@ -17,20 +17,32 @@ nix::EvalSettings &settings_of([[maybe_unused]] nix::EvalState &state) {
 #endif
 }
 
-std::unique_ptr<nix::EvalState> new_evaluation(nix::EvalState &state) {
-#if NIX_AT_LEAST(2, 24)
-  return std::make_unique<nix::EvalState>(nix::LookupPath{}, state.store,
-                                          state.fetchSettings, state.settings);
-#elif NIX_AT_LEAST(2, 18)
-  return std::make_unique<nix::EvalState>(nix::SearchPath{}, state.store);
+// A new evaluation, which calls `f` with its state.
+template <typename F> void in_evaluation(nix::EvalState &state, F f) {
+#if OCI_HASH_LIX
+  nix::Evaluator evaluation(state.aio, nix::SearchPath{}, state.ctx.store);
+  f(*evaluation.begin(state.aio));
 #else
-  return std::make_unique<nix::EvalState>(nix::Strings{}, state.store);
+#if NIX_AT_LEAST(2, 24)
+  nix::EvalState evaluation(nix::LookupPath{}, state.store, state.fetchSettings,
+                            state.settings);
+#elif NIX_AT_LEAST(2, 18)
+  nix::EvalState evaluation(nix::SearchPath{}, state.store);
+#else
+  nix::EvalState evaluation(nix::Strings{}, state.store);
+#endif
+  f(evaluation);
 #endif
 }
 
 std::string evaluate(nix::EvalState &state, const std::string &expression) {
   try {
-    nix::Value result;
+    auto &result = new_value(state);
+#if OCI_HASH_LIX
+    auto &parsed = state.ctx.parseExprFromString(
+        expression, nix::CanonPath(std::string_view("/")));
+    result = state.eval(parsed);
+#else
 #if NIX_AT_LEAST(2, 18)
     auto *parsed = state.parseExprFromString(
         expression, state.rootPath(nix::CanonPath::root));
@@ -38,6 +50,7 @@ std::string evaluate(nix::EvalState &state, const std::string &expression) {
     auto *parsed = state.parseExprFromString(expression, "/");
 #endif
     state.eval(parsed, result);
+#endif
     state.forceValue(result, nix::noPos);
     return std::string(text_of(result));
   } catch (nix::Error &error) {
@@ -54,14 +67,14 @@ void in_new_evaluation(nix::EvalState &state, Position pos,
   state.forceValue(expression, pos);
   auto &settings = settings_of(state);
   bool before = settings.restrictEval;
-  settings.restrictEval = is_true(restrict);
+  settings.restrictEval.override(is_true(restrict));
   std::string answer;
-  {
-    auto evaluation = new_evaluation(state);
-    answer = std::to_string(reinterpret_cast<size_t>(evaluation.get())) + " " +
-             evaluate(*evaluation, std::string(text_of(expression)));
-  }
-  settings.restrictEval = before;
+  in_evaluation(state, [&](nix::EvalState &evaluation) {
+    answer =
+        std::to_string(reinterpret_cast<size_t>(&evaluator_of(evaluation))) +
+        " " + evaluate(evaluation, std::string(text_of(expression)));
+  });
+  settings.restrictEval.override(before);
   make_string(state, result, answer);
 }
 

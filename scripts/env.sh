@@ -16,17 +16,33 @@ registry_bin="$cache/docker-registry/usr/bin"
 docker="$cache/docker/usr"
 lint="$cache/lint"
 
+# Prints the pkg-config module of the Nix whose headers there are.
+nix_module() {
+  local module
+  command -v pkg-config >/dev/null || return 1
+  for module in nix-expr lix-expr; do
+    if pkg-config --exists "$module"; then
+      echo "$module"
+      return
+    fi
+  done
+  return 1
+}
+
 # Succeeds if the headers of the Nix that pkg-config finds exist.
 nix_headers_found() {
-  local flag header
-  command -v pkg-config >/dev/null && pkg-config --exists nix-expr || return 1
-  for flag in $(pkg-config --cflags-only-I nix-expr) -I/usr/include; do
-    for header in eval.hh nix/eval.hh nix/expr/eval.hh; do
+  local module flag header
+  module=$(nix_module) || return 1
+  for flag in $(pkg-config --cflags-only-I "$module") -I/usr/include; do
+    for header in eval.hh nix/eval.hh nix/expr/eval.hh lix/libexpr/eval.hh; do
       [ -e "${flag#-I}/$header" ] && return 0
     done
   done
   return 1
 }
+
+# What `nix --version` says of the nix on PATH. Lix adds lines with details.
+nix_version() { nix --version | head -n 1; }
 
 if [ "${NIX_OCI_HASHES_NIX:-}" = 2.26 ]; then
   export PKG_CONFIG_PATH="$nix26/share/pkgconfig" PATH="$nix26/bin:$PATH"

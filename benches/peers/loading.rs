@@ -10,8 +10,7 @@ const ROUNDS: usize = 200;
 
 pub fn measure(page: &mut Page) {
     let without = Nix::without_plugin();
-    let version = without.version();
-    let single = Nix::with_plugin_files(&builds().join(format!("nix-{version}.so")));
+    let single = Nix::with_plugin_files(&builds().join(without.release().build()));
     let both = Nix::with_plugin_files(&loader());
     let command = |nix: &Nix| {
         let mut command = nix.command();

@@ -27,6 +27,7 @@ pub mod server;
 pub mod shell;
 #[cfg(feature = "system-tests")]
 pub mod store;
+pub mod versions;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

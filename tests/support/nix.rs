@@ -32,6 +32,49 @@ pub fn builds() -> PathBuf {
     loader().with_file_name("../../nix-oci-hashes")
 }
 
+/// A flavour of Nix. Its builds of the plugin have its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    Nix,
+    Lix,
+    Determinate,
+}
+
+/// A release of Nix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    pub flavour: Flavour,
+    /// In the flavour's own numbers, such as `2.8.0`.
+    pub version: String,
+}
+
+impl Release {
+    /// The file name of the build for it.
+    pub fn build(&self) -> String {
+        format!("{}-{}.so", self.flavour.id(), self.version)
+    }
+}
+
+impl Flavour {
+    /// Its name in the names of builds.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Nix => "nix",
+            Self::Lix => "lix",
+            Self::Determinate => "determinate",
+        }
+    }
+
+    /// Its name in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nix => "Nix",
+            Self::Lix => "Lix",
+            Self::Determinate => "Determinate Nix",
+        }
+    }
+}
+
 /// A Nix string literal.
 pub fn literal(text: &str) -> String {
     let escaped = text
@@ -61,6 +104,7 @@ impl Nix {
         };
         nix.set("experimental-features", "nix-command")
             .set("build-users-group", "")
+            .set("substituters", "")
     }
 
     /// Adds a setting.
@@ -77,22 +121,23 @@ impl Nix {
         self
     }
 
-    /// Its version, such as `2.8.0`.
-    pub fn version(&self) -> String {
-        let outcome = Outcome::of(
-            Self::without_plugin()
-                .running(&self.program)
-                .command()
-                .arg("--version"),
-        );
-        outcome
-            .code(0)
-            .stdout
-            .trim()
-            .rsplit(' ')
-            .next()
-            .unwrap()
-            .to_owned()
+    /// What the program is. `nix --version` prints `nix (Nix) 2.35.2`,
+    /// `nix (Determinate Nix 3.22.2) 2.35.2` or `nix (Lix, like Nix) 2.95.3`, and with Lix
+    /// lines with details.
+    pub fn release(&self) -> Release {
+        let nix = Self::without_plugin().running(&self.program);
+        let outcome = Outcome::of(nix.command().arg("--version")).code(0);
+        let line = outcome.stdout.lines().next().unwrap().trim();
+        let (product, cpp_nix) = line.rsplit_once(' ').unwrap();
+        let (flavour, version) = match product.split_once("(Determinate Nix ") {
+            Some((_, version)) => (Flavour::Determinate, version.trim_end_matches(')')),
+            None if product.contains("(Lix") => (Flavour::Lix, cpp_nix),
+            None => (Flavour::Nix, cpp_nix),
+        };
+        Release {
+            flavour,
+            version: version.to_owned(),
+        }
     }
 
     /// A folder that Nix may read from in the tests.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::Outcome;
-use crate::support::nix::{Nix, builds, loader};
+use crate::support::nix::{Flavour, Nix, Release, builds, loader};
 use tempfile::TempDir;
 
 /// A copy of the loader in a temporary tree, to which tests add builds.
@@ -28,9 +28,9 @@ impl Tree {
         self.0.path().join("lib/nix-oci-hashes")
     }
 
-    /// Adds the build for the running Nix under the file name for `version`.
-    fn add(&self, version: &str) -> PathBuf {
-        let to = self.builds().join(format!("nix-{version}.so"));
+    /// Adds the build for the running Nix under the name of the build for `release`.
+    fn add(&self, release: &Release) -> PathBuf {
+        let to = self.builds().join(release.build());
         fs::copy(fitting(), &to).unwrap();
         to
     }
@@ -64,19 +64,27 @@ impl Tree {
     }
 }
 
-fn running() -> String {
-    Nix::without_plugin().version()
+fn running() -> Release {
+    Nix::without_plugin().release()
 }
 
 fn fitting() -> PathBuf {
-    builds().join(format!("nix-{}.so", running()))
+    builds().join(running().build())
+}
+
+/// The running flavour in another version.
+fn another(version: &str) -> Release {
+    Release {
+        version: version.to_owned(),
+        ..running()
+    }
 }
 
 /// The same series with another last number.
-fn sibling(last: &str) -> String {
-    let running = running();
+fn sibling(last: &str) -> Release {
+    let running = running().version;
     let (series, _) = running.rsplit_once('.').unwrap();
-    format!("{series}.{last}")
+    another(&format!("{series}.{last}"))
 }
 
 fn truncate(file: &Path, to: u64) {
@@ -99,21 +107,20 @@ fn the_build_for_the_running_nix_is_opened() {
     tree.add(&running());
     tree.works();
     // Other files in the folder do not matter.
-    tree.add("1.99.0");
-    tree.add("99.1.0");
+    tree.add(&another("1.99.0"));
+    tree.add(&another("99.1.0"));
     fs::write(tree.builds().join("README"), "").unwrap();
     fs::create_dir(tree.builds().join("nix-.so")).unwrap();
     tree.works();
 }
 
+/// Releases of one series have broken each other.
 #[test]
-fn a_build_of_the_same_series_is_opened() {
+fn a_build_for_another_release_of_the_series_is_not_opened() {
     let tree = Tree::new();
     tree.add(&sibling("77"));
-    tree.works();
-    // A build that does not open is skipped.
-    fs::write(tree.builds().join(format!("nix-{}.so", running())), "x").unwrap();
-    fs::write(tree.builds().join(format!("nix-{}.so", sibling("78"))), "x").unwrap();
+    assert!(tree.warning().contains("has no fitting build"));
+    tree.add(&running());
     tree.works();
 }
 
@@ -121,19 +128,25 @@ fn a_build_of_the_same_series_is_opened() {
 fn without_a_fitting_build_the_loader_warns_and_omits_the_builtin() {
     let tree = Tree::new();
     let running = running();
-    assert!(tree.warning().contains(&format!("the running Nix {running} has no fitting build of the plugin (there: none at all); builtins.ociHash is left out; install")));
-    tree.add("2.7.0");
-    tree.add("99.1.0");
+    let name = running.flavour.name();
+    let version = &running.version;
+    assert!(tree.warning().contains(&format!("the running {name} {version} has no fitting build of the plugin (there: none at all); builtins.ociHash is left out; install")));
+    tree.add(&another("2.7.0"));
+    tree.add(&another("99.1.0"));
     // A build for another flavour does not fit, even with the same version.
-    fs::copy(fitting(), tree.builds().join(format!("lix-{running}.so"))).unwrap();
-    fs::copy(
-        fitting(),
-        tree.builds().join(format!("determinate-{running}.so")),
-    )
-    .unwrap();
+    for flavour in [Flavour::Nix, Flavour::Lix, Flavour::Determinate] {
+        if flavour != running.flavour {
+            let version = version.clone();
+            tree.add(&Release { flavour, version });
+        }
+    }
+    let id = running.flavour.id();
     let warning = tree.warning();
-    assert!(warning.contains("(there: nix 99.1.0, "), "{warning}");
-    assert!(warning.contains("nix 2.7.0"), "{warning}");
+    assert!(
+        warning.contains(&format!("(there: {id} 99.1.0, ")),
+        "{warning}"
+    );
+    assert!(warning.contains(&format!("{id} 2.7.0")), "{warning}");
     fs::remove_dir_all(tree.builds()).unwrap();
     assert!(tree.warning().contains("none at all"));
 }
@@ -208,7 +221,7 @@ fn a_build_with_an_undefined_symbol_only_causes_a_warning() {
         "extern void not_in_this_nix(void); void f(void) { not_in_this_nix(); }",
         "extern int not_in_this_nix; int f(void) { return not_in_this_nix; }",
     ] {
-        compile(source, &tree.builds().join(format!("nix-{}.so", running())));
+        compile(source, &tree.builds().join(running().build()));
         let warning = tree.warning();
         assert!(
             warning.contains("undefined symbol: not_in_this_nix"),

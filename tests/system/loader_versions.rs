@@ -3,7 +3,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::Outcome;
-use crate::support::nix::{Nix, builds, loader};
+use crate::support::nix::{Nix, Release, builds, loader};
 
 /// The programs of the two versions.
 fn both() -> [PathBuf; 2] {
@@ -13,8 +13,8 @@ fn both() -> [PathBuf; 2] {
     [PathBuf::from("nix"), PathBuf::from(other)]
 }
 
-fn version(program: &Path) -> String {
-    Nix::without_plugin().running(program).version()
+fn release(program: &Path) -> Release {
+    Nix::without_plugin().running(program).release()
 }
 
 fn eval(program: &Path, plugin: &Path, expression: &str) -> Outcome {
@@ -25,7 +25,7 @@ fn eval(program: &Path, plugin: &Path, expression: &str) -> Outcome {
 #[test]
 fn one_tree_serves_both() {
     let [here, other] = both();
-    assert_ne!(version(&here), version(&other));
+    assert_ne!(release(&here), release(&other));
     for program in [here, other] {
         let outcome = eval(&program, &loader(), "builtins.ociHash \"nextcloud:34\"");
         assert!(
@@ -40,27 +40,29 @@ fn one_tree_serves_both() {
 fn the_build_for_one_is_rejected_in_the_other() {
     let [here, other] = both();
     for (running, built) in [(&here, &other), (&other, &here)] {
-        let (running_version, built_version) = (version(running), version(built));
+        let (running_release, built_release) = (release(running), release(built));
+        let (name, running_version) = (running_release.flavour.name(), &running_release.version);
+        let (id, built_version) = (built_release.flavour.id(), &built_release.version);
         let tree = tempfile::tempdir().unwrap();
         let plugin = tree.path().join("lib/nix/plugins/libnix_oci_hashes.so");
         let folder = tree.path().join("lib/nix-oci-hashes");
         fs::create_dir_all(plugin.parent().unwrap()).unwrap();
         fs::create_dir_all(&folder).unwrap();
         fs::copy(loader(), &plugin).unwrap();
-        let build = builds().join(format!("nix-{built_version}.so"));
-        fs::copy(&build, folder.join(format!("nix-{built_version}.so"))).unwrap();
+        let build = builds().join(built_release.build());
+        fs::copy(&build, folder.join(built_release.build())).unwrap();
         let outcome = eval(running, &plugin, "1+1");
         assert_eq!(outcome.stdout.trim(), "2");
         assert_eq!(
             outcome.stderr,
             format!(
-                "warning: nix-oci-hashes: the running Nix {running_version} has no fitting build of the plugin \
-                 (there: nix {built_version}); builtins.ociHash is left out; install the plugin for this Nix, \
+                "warning: nix-oci-hashes: the running {name} {running_version} has no fitting build of the plugin \
+                 (there: {id} {built_version}); builtins.ociHash is left out; install the plugin for this Nix, \
                  or take it out of 'plugin-files' in nix.conf\n"
             )
         );
         // Even if the file name claims the running version.
-        fs::copy(&build, folder.join(format!("nix-{running_version}.so"))).unwrap();
+        fs::copy(&build, folder.join(running_release.build())).unwrap();
         let outcome = eval(running, &plugin, "1+1");
         assert_eq!(outcome.stdout.trim(), "2");
         assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:#?}");

@@ -11,6 +11,7 @@ mod docs_shell;
 mod faults_under_load;
 mod flake;
 mod loader;
+mod loader_hosts;
 #[cfg(feature = "nix26-tests")]
 mod loader_versions;
 mod nix;

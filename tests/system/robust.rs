@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::support::nix::{Nix, Repl};
+use crate::support::nix::{Nix, Repl, literal};
 use crate::support::{Outcome, project};
 
 /// Random numbers that are the same in every run.
@@ -169,25 +169,45 @@ fn ten_thousand_random_arguments_are_answers_or_errors_of_nix() {
 
 #[test]
 fn lookups_do_not_leak_memory() {
-    let nix = Nix::with_plugin();
-    let mut repl = Repl::of(&nix);
     let digests = project().join("digests.json");
-    let round = format!(
-        "builtins.foldl' (n: i: n + (if (builtins.tryEval (builtins.ociHash {{
-           image = if i - 2 * (i / 2) == 0 then \"nextcloud:34\" else \"nextclud:${{toString i}}\";
-           digests = {}; }})).success then 1 else 0)) 0 (builtins.genList (i: i) 4000)",
-        digests.display()
-    )
-    .replace('\n', " ");
-    let mut sizes = Vec::new();
-    for _ in 0..8 {
-        assert!(repl.value(&round).contains("2000"));
-        sizes.push(repl.resident());
-    }
+    let lookup = |image: &str| {
+        format!(
+            "builtins.ociHash {{ image = \"{image}\"; digests = {}; }}",
+            digests.display()
+        )
+    };
+    let lookups = sizes_of_rounds(&lookup("nextcloud:34"), &lookup("nextclud:${toString i}"));
+    // Determinate Nix leaks each error that is caught, text and all.
+    let text = Nix::with_plugin().error(&lookup("nextclud:1"));
+    let throws = sizes_of_rounds(
+        "toString i",
+        &format!("throw ({} + toString i)", literal(text.trim())),
+    );
+    let growth = |sizes: &[u64]| sizes[7].saturating_sub(sizes[3]);
     // The collector's heap grows at first; what leaks goes on growing: 64 bytes a
     // lookup would be 1000 KiB in the last four rounds.
-    let growth = sizes[7].saturating_sub(sizes[3]);
-    assert!(growth < 800, "KiB after each round: {sizes:?}");
+    assert!(
+        growth(&lookups) < growth(&throws) + 800,
+        "KiB after each round: {lookups:?}, and of plain errors: {throws:?}"
+    );
+}
+
+/// The memory in KiB after each of 8 rounds in one REPL, of 2000 values of `good` and
+/// 2000 caught errors of `bad` each.
+fn sizes_of_rounds(good: &str, bad: &str) -> Vec<u64> {
+    let nix = Nix::with_plugin();
+    let mut repl = Repl::of(&nix);
+    let round = format!(
+        "builtins.foldl' (n: i: n + (if (builtins.tryEval (
+           if i - 2 * (i / 2) == 0 then {good} else {bad})).success then 1 else 0))
+         0 (builtins.genList (i: i) 4000)"
+    )
+    .replace('\n', " ");
+    let rounds = (0..8).map(|_| {
+        assert!(repl.value(&round).contains("2000"));
+        repl.resident()
+    });
+    rounds.collect()
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 fn shown(nix: &Nix, options: &[&str]) -> Value {
     let mut command = nix.command();
     command.args(options);
-    match nix.version().as_str() {
+    match nix.release().version.as_str() {
         "2.8.0" => command.args(["show-config", "--json"]),
         _ => command.args(["config", "show", "--json"]),
     };

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::Outcome;
-use crate::support::nix::{Nix, Repl, literal, loader};
+use crate::support::nix::{Flavour, Nix, Release, Repl, literal, loader};
+use crate::support::versions;
 use serde_json::json;
 
 fn digest(digit: char) -> String {
@@ -108,8 +109,9 @@ fn a_file_is_read_once_an_evaluation() {
     );
     let trace = nix.home().join("trace");
     let mut command = nix.command_of("strace");
+    // From 2.35 on, Nix opens files by openat2, from folder to folder.
     command
-        .args(["-f", "-qq", "-e", "trace=openat", "-o"])
+        .args(["-f", "-qq", "-e", "trace=openat,openat2", "-o"])
         .arg(&trace);
     command.args([
         "nix", "eval", "--impure", "--store", "dummy://", "--expr", &call,
@@ -270,26 +272,35 @@ fn a_path_is_the_one_that_nix_reads() {
 /// Compiles tests/nix/evaluations.cc, a plugin that starts further evaluations in the
 /// same process.
 fn evaluations(nix: &Nix) -> PathBuf {
-    let version = nix.version();
-    let mut numbers = version.split('.');
+    let Release { flavour, version } = nix.release();
+    let rows = versions::rows().into_iter();
+    let row = rows
+        .filter(|row| row.flavour == flavour.id())
+        .find(|row| row.has(&version))
+        .unwrap();
+    let pkg_config =
+        |argument| Outcome::of(Command::new("pkg-config").args([argument, &*row.headers]));
+    // The headers of Determinate Nix have the version of Nix.
+    let headers = pkg_config("--modversion").code(0).stdout;
+    let mut numbers = headers.trim().split('.');
     let (major, minor) = (numbers.next().unwrap(), numbers.next().unwrap());
     let library = nix.home().join("evaluations.so");
-    let flags = Outcome::of(Command::new("pkg-config").args(["--cflags", "nix-expr"]));
     let outcome = Outcome::of(
-        Command::new("c++")
+        Command::new(std::env::var("CXX").unwrap_or("c++".to_owned()))
             .current_dir(crate::support::project())
-            .args(flags.code(0).stdout.split_whitespace())
-            .arg(match minor.parse::<u32>().unwrap() {
-                ..18 => "-std=c++17",
-                18..31 => "-std=c++20",
-                _ => "-std=c++23",
-            })
+            .args(pkg_config("--cflags").code(0).stdout.split_whitespace())
+            .arg(format!("-std={}", row.standard))
             .args(["-shared", "-fPIC", "-I", "cpp", "-o"])
             .arg(&library)
             .arg("tests/nix/evaluations.cc")
             .args([
-                format!("-DOCI_HASH_NIX_MAJOR={major}"),
-                format!("-DOCI_HASH_NIX_MINOR={minor}"),
+                format!("-DOCI_HASH_MAJOR={major}"),
+                format!("-DOCI_HASH_MINOR={minor}"),
+                format!("-DOCI_HASH_LIX={}", u8::from(flavour == Flavour::Lix)),
+                format!(
+                    "-DOCI_HASH_DETERMINATE={}",
+                    u8::from(flavour == Flavour::Determinate)
+                ),
             ]),
     );
     outcome.code(0);

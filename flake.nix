@@ -61,6 +61,10 @@
         imports = [ (import ./nix/module.nix { inherit self; }) ];
       };
 
+      # The plugin for the Nix of nix-darwin, and for that of home-manager.
+      darwinModules.default = ./nix/plugin-module.nix;
+      homeModules.default = ./nix/plugin-module.nix;
+
       templates.default = {
         path = ./nix/template;
         description = "A NixOS configuration with two pinned containers";

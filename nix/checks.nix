@@ -32,34 +32,36 @@ let
   # Runs every case with the builtin in a real Nix.
   answersOf =
     { nix, plugin }:
-    pkgs.runCommand "nix-oci-hashes-in-nix-${nix.version}" { nativeBuildInputs = [ nix ]; } ''
-      export HOME=$TMPDIR NIX_STATE_DIR=$TMPDIR/state
-      export NIX_CONFIG="
-        experimental-features = nix-command
-        plugin-files = ${plugin}/${plugin.pluginFile}
-      "
-      # A copy outside the Nix store, whose files the dummy store does not have.
-      cp ${../tests/cases/lookup.json} cases.json
-      nix eval --store dummy:// --impure --raw --expr '
-        let
-          file = builtins.fromJSON (builtins.readFile ./cases.json);
-          ask = argument: builtins.ociHash (
-            (if builtins.isString argument then { image = argument; } else argument)
-            // { inherit (file) digests; }
-          );
-          isRight = case:
-            if case ? answer then ask case.argument == case.answer
-            else !(builtins.tryEval (ask case.argument)).success;
-          wrong = builtins.filter (case: !isRight case) file.cases;
-        in
-        if wrong == [ ] then "right" else throw (builtins.toJSON wrong)
-      ' 2>errors | tee answer
-      cat errors
-      # The loader must not print a warning.
-      if grep nix-oci-hashes errors; then exit 1; fi
-      test "$(cat answer)" = right
-      touch $out
-    '';
+    pkgs.runCommand "nix-oci-hashes-in-${lib.getName nix}-${nix.version}"
+      { nativeBuildInputs = [ nix ]; }
+      ''
+        export HOME=$TMPDIR NIX_STATE_DIR=$TMPDIR/state
+        export NIX_CONFIG="
+          experimental-features = nix-command
+          plugin-files = ${plugin}/${plugin.pluginFile}
+        "
+        # A copy outside the Nix store, whose files the dummy store does not have.
+        cp ${../tests/cases/lookup.json} cases.json
+        nix eval --store dummy:// --impure --raw --expr '
+          let
+            file = builtins.fromJSON (builtins.readFile ./cases.json);
+            ask = argument: builtins.ociHash (
+              (if builtins.isString argument then { image = argument; } else argument)
+              // { inherit (file) digests; }
+            );
+            isRight = case:
+              if case ? answer then ask case.argument == case.answer
+              else !(builtins.tryEval (ask case.argument)).success;
+            wrong = builtins.filter (case: !isRight case) file.cases;
+          in
+          if wrong == [ ] then "right" else throw (builtins.toJSON wrong)
+        ' 2>errors | tee answer
+        cat errors
+        # The loader must not print a warning.
+        if grep nix-oci-hashes errors; then exit 1; fi
+        test "$(cat answer)" = right
+        touch $out
+      '';
 
   # A NixOS configuration with the module and the template.
   nixos =
@@ -167,7 +169,7 @@ in
     inherit nix;
     plugin = packages.plugin.override { inherit nix; };
   })
-) (if isLinux then support.supportedOf pkgs.nixVersions else { })
+) (if isLinux then support.supportedOf (support.nixesOf pkgs) else { })
 // lib.optionalAttrs isLinux {
   template = (nixos [ ]).config.system.build.toplevel;
   module = evaluates "nixos-module" (
@@ -179,12 +181,20 @@ in
         image = "nextcloud:33";
       })
     ] "has both 'pin' and 'image'"
-    ++ expectFailure "Lix" [
+    ++ failedIn [
       {
         nix.ociHashes.enable = true;
         nix.package = pkgs.lix;
       }
-    ] "the plugin cannot be built for lix"
+    ]
+    ++ expectFailure "an unknown flavour" [
+      {
+        nix.ociHashes.enable = true;
+        nix.package = pkgs.lix // {
+          pname = "another-nix";
+        };
+      }
+    ] "the plugin cannot be built for another-nix"
     ++ expectFailure "pin and a weaker image" [
       (container {
         pin = "nextcloud:34";

@@ -219,18 +219,6 @@ in
 {
   options = {
     nix.ociHashes = {
-      digests = mkOption {
-        type = types.nullOr types.path;
-        default = null;
-        example = literalExpression "./digests.json";
-        description = ''
-          The table of pins: of `pin` in `virtualisation.oci-containers`, and of
-          `builtins.ociHash` in impure evaluation (the setting
-          `oci-hash-digests`). Null stands for the one that comes with
-          nix-oci-hashes.
-        '';
-      };
-
       store = mkOption {
         type = types.bool;
         default = false;

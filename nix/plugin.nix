@@ -1,6 +1,7 @@
-# The plugin for one Nix, behind the loader:
+# The plugin for one Nix, of any flavour, behind the loader:
 #
 #   plugin.override { nix = pkgs.nixVersions.latest; }
+#   plugin.override { nix = pkgs.lixPackageSets.latest.lix; }
 #
 # `plugin-files` names lib/nix/plugins/libnix_oci_hashes.so in it.
 {
@@ -9,11 +10,23 @@
   rustPlatform,
   pkg-config,
   boost,
+  capnproto,
   nix,
+  # Whether to build for Nix's C API, which serves releases without a build of their own.
+  isForCApi ? false,
 }:
 let
   cargo = builtins.fromTOML (builtins.readFile ../Cargo.toml);
   support = import ./support.nix { inherit lib; };
+  build =
+    if isForCApi then
+      support.cApi
+    else
+      lib.defaultTo {
+        flavour = "nix";
+        name = "nix-${nix.version}";
+      } (support.buildOf nix);
+  feature = if build.flavour == "c-api" then "c-api" else "plugin";
   inherit (stdenv.hostPlatform) extensions;
   target = stdenv.hostPlatform.rust.rustcTarget;
   # The loader has this file name on every system, macOS included.
@@ -21,7 +34,7 @@ let
 in
 rustPlatform.buildRustPackage {
   pname = "nix-oci-hashes-plugin";
-  version = "${cargo.package.version}-nix-${nix.version}";
+  version = "${cargo.package.version}-${build.name}";
 
   src = import ./source.nix { inherit lib; };
   cargoLock.lockFile = ../Cargo.lock;
@@ -31,13 +44,18 @@ rustPlatform.buildRustPackage {
   buildInputs = [
     boost
     nix
-  ];
+  ]
+  ++ lib.optional (build.flavour == "lix") capnproto;
+
+  env = lib.optionalAttrs (build.flavour == "determinate") {
+    NIX_OCI_HASHES_DETERMINATE = nix.version;
+  };
 
   # `cargo build` has no flag to build the library as a cdylib.
   buildPhase = ''
     runHook preBuild
     cargo rustc --release --frozen --target ${target} -j "$NIX_BUILD_CORES" \
-      --lib --crate-type cdylib --no-default-features --features plugin
+      --lib --crate-type cdylib --no-default-features --features ${feature}
     $CC -std=c11 -O2 -fPIC -shared -fvisibility=hidden -o ${loader} cpp/loader.c cpp/running_nix.c
     runHook postBuild
   '';
@@ -46,7 +64,7 @@ rustPlatform.buildRustPackage {
     runHook preInstall
     install -Dm755 ${loader} $out/lib/nix/plugins/${loader}
     install -Dm755 target/${target}/release/libnix_oci_hashes${extensions.sharedLibrary} \
-      $out/lib/nix-oci-hashes/nix-${nix.version}.so
+      $out/lib/nix-oci-hashes/${build.name}.so
     runHook postInstall
   '';
 
@@ -55,11 +73,13 @@ rustPlatform.buildRustPackage {
 
   passthru = {
     inherit nix;
+    # Whether it is the build for Nix's C API, which has no settings.
+    isForCApi = build.flavour == "c-api";
     pluginFile = "lib/nix/plugins/${loader}";
   };
 
   meta = {
-    description = "builtins.ociHash, a builtin of Nix ${nix.version} that pins OCI images";
+    description = "builtins.ociHash, a builtin of ${lib.getName nix} ${nix.version} that pins OCI images";
     homepage = cargo.package.repository;
     license = lib.licenses.mit;
     platforms = lib.platforms.unix;

@@ -1,15 +1,35 @@
-# The plugin for a list of Nix versions behind one loader, for machines on which
+# The plugin for a list of packages of Nix behind one loader, for machines on which
 # several are used.
 {
   lib,
   runCommand,
   plugin,
-  nixVersions,
-  # The Nix packages to build for.
-  nixes ? builtins.attrValues ((import ./support.nix { inherit lib; }).supportedOf nixVersions),
+  pkgs,
+  # The packages of Nix to build for, of any flavour.
+  nixes ?
+    let
+      support = import ./support.nix { inherit lib; };
+    in
+    builtins.attrValues (support.supportedOf (support.nixesOf pkgs)),
 }:
 let
-  builds = map (nix: plugin.override { inherit nix; }) (lib.unique nixes);
+  support = import ./support.nix { inherit lib; };
+  # For releases that come later.
+  newest = lib.foldl' (
+    newest: nix:
+    if support.hasCApi nix && (newest == null || lib.versionOlder newest.version nix.version) then
+      nix
+    else
+      newest
+  ) null nixes;
+  builds =
+    map (nix: plugin.override { inherit nix; }) (lib.unique nixes)
+    ++ lib.optional (newest != null) (
+      plugin.override {
+        nix = newest;
+        isForCApi = true;
+      }
+    );
   first = builtins.head builds;
 in
 runCommand "nix-oci-hashes-plugins"
@@ -19,7 +39,7 @@ runCommand "nix-oci-hashes-plugins"
       inherit (first) pluginFile;
     };
     meta = first.meta // {
-      description = "builtins.ociHash, for several versions of Nix";
+      description = "builtins.ociHash, for several flavours and versions of Nix";
     };
   }
   ''

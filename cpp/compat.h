@@ -323,14 +323,7 @@ using Builtin = void(nix::EvalState &, Position, nix::Value &argument,
                      nix::Value &result);
 
 // The function that Nix calls for `builtin`.
-#if LIX_AT_LEAST(2, 96) // the result is returned
-template <Builtin builtin>
-nix::Value call(nix::EvalState &state, nix::Value **args) {
-  auto &result = new_value(state);
-  builtin(state, nix::noPos, *args[0], result);
-  return result;
-}
-#elif OCI_HASH_LIX        // there is no position
+#if OCI_HASH_LIX // there is no position
 template <Builtin builtin>
 void call(nix::EvalState &state, nix::Value **args, nix::Value &result) {
   builtin(state, nix::noPos, *args[0], result);

@@ -438,3 +438,28 @@ fn the_image_of_the_nixos_test_has_the_pinned_digests() {
         format!("{reference}@{}", image["manifestDigest"].as_str().unwrap())
     );
 }
+
+#[test]
+fn a_package_of_nix_gets_the_build_for_its_flavour_and_version() {
+    let cases = [
+        ("nix", "2.8.0", Some("nix-2.8.0")),
+        ("nix", "2.17.0", None),
+        ("nix", "2.34.8", Some("nix-2.34.8")),
+        ("nix", "2.37.1", Some("nix-c-api")),
+        ("lix", "2.95.3", Some("lix-2.95.3")),
+        ("lix", "2.92.0", None),
+        ("lix", "2.97.0", None),
+        ("determinate-nix", "3.21.2", None),
+        ("determinate-nix", "3.21.9", Some("determinate-3.21.9")),
+        ("determinate-nix", "3.22.2", Some("determinate-3.22.2")),
+        ("another-nix", "2.34.8", None),
+    ];
+    let packages: String = cases
+        .iter()
+        .map(|(name, version, _)| format!("{{ pname = \"{name}\"; version = \"{version}\"; }} "))
+        .collect();
+    let file = project().join("tests/nix/builds.nix");
+    let call = format!("import {} [ {packages} ]", file.display());
+    let expected: Vec<Option<&str>> = cases.iter().map(|(_, _, build)| *build).collect();
+    assert_eq!(Nix::without_plugin().value(&call), json!(expected));
+}

@@ -56,7 +56,7 @@ rec {
     let
       flavour = flavours.${lib.getName nix} or null;
       version = lib.getVersion nix;
-      has = flavour: lib.any (isFor version) (of flavour);
+      has = flavour: builtins.any (isFor version) (of flavour);
     in
     if flavour == null || nix.stdenv.hostPlatform.isStatic or false then
       null
@@ -71,7 +71,7 @@ rec {
       null;
 
   # Whether `nix` has the headers of the C API that the build for it needs.
-  hasCApi = nix: lib.getName nix == "nix" && lib.any (isFor (lib.getVersion nix)) (of "c-api");
+  hasCApi = nix: lib.getName nix == "nix" && builtins.any (isFor (lib.getVersion nix)) (of "c-api");
 
   isSupported = nix: buildOf nix != null;
 

@@ -4,7 +4,6 @@ packages:
 let
   inherit (builtins) compareVersions splitVersion;
   lib = {
-    inherit (builtins) any;
     getName = package: package.pname;
     getVersion = package: package.version;
     versionAtLeast = one: other: compareVersions one other >= 0;

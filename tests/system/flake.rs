@@ -350,8 +350,10 @@ fn a_nix_that_the_plugin_cannot_be_built_for_is_refused() {
         ("nix", "2.17.1", false),
         ("nix", "2.18.9", true),
         ("nix", "2.34.6", true),
-        ("lix", "2.94.0", false),
-        ("determinate-nix", "3.22.2", false),
+        ("lix", "2.94.0", true),
+        ("lix", "2.92.0", false),
+        ("determinate-nix", "3.22.2", true),
+        ("determinate-nix", "3.20.0", false),
     ] {
         let failed = nixos(
             "failed",

@@ -184,10 +184,11 @@ fn lookups_do_not_leak_memory() {
         &format!("throw ({} + toString i)", literal(text.trim())),
     );
     let growth = |sizes: &[u64]| sizes[7].saturating_sub(sizes[3]);
+    // A lookup's error has a longer trace than a plain one, hence the quarter.
     // The collector's heap grows at first; what leaks goes on growing: 64 bytes a
     // lookup would be 1000 KiB in the last four rounds.
     assert!(
-        growth(&lookups) < growth(&throws) + 800,
+        growth(&lookups) < growth(&throws) * 5 / 4 + 800,
         "KiB after each round: {lookups:?}, and of plain errors: {throws:?}"
     );
 }

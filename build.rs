@@ -70,7 +70,7 @@ mod plugin {
         rows.filter(|row| (row.flavour == "c-api") == IS_C_API)
     }
 
-    /// What can be built, as text: `nix 2.8 to 2.8, nix 2.18 to 2.25`.
+    /// What can be built, as text: `nix 2.8, nix 2.18 to 2.25`.
     fn supported() -> String {
         rows()
             .map(|row| row.to_string())

@@ -7,6 +7,7 @@
 #include "messages.h"
 #include "running_nix.h"
 
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <nix_api_expr.h>
@@ -274,8 +275,7 @@ void oci_hash(void *, nix_c_context *context, EvalState *state,
   } catch (std::exception &exception) {
     error = exception.what();
   }
-  nix_set_err_msg(context, NIX_ERR_UNKNOWN,
-                  ("builtins.ociHash: " + error).c_str());
+  nix_set_err_msg(context, NIX_ERR_UNKNOWN, (error_prefix + error).c_str());
 }
 
 } // namespace

@@ -52,7 +52,6 @@ static int parse_build(const char *name, struct build *build) {
   const char *dash = strchr(name, '-');
   size_t length = strlen(name), suffix = strlen(SUFFIX);
   size_t flavour, version;
-  unsigned long series[2];
   if (!dash || length < suffix || strcmp(name + length - suffix, SUFFIX) != 0)
     return 0;
   flavour = (size_t)(dash - name);
@@ -63,7 +62,7 @@ static int parse_build(const char *name, struct build *build) {
   build->flavour[flavour] = '\0';
   memcpy(build->version, dash + 1, version);
   build->version[version] = '\0';
-  return oci_hash_read_series(build->version, series);
+  return oci_hash_is_version(build->version);
 }
 
 /* Later versions first. */
@@ -180,11 +179,12 @@ static int exists(const char *folder, const struct build *build) {
 
 /* Whether the running Nix has the C API that the build for it needs. */
 static int has_c_api(const struct running_nix *nix) {
-  unsigned long series[2];
+  char *rest;
+  unsigned long major = strtoul(nix->version, &rest, 10);
+  unsigned long minor = strtoul(rest + 1, NULL, 10);
   return strcmp(nix->flavour, "nix") == 0 &&
-         oci_hash_read_series(nix->version, series) &&
-         (series[0] > C_API_MAJOR ||
-          (series[0] == C_API_MAJOR && series[1] >= C_API_MINOR)) &&
+         (major > C_API_MAJOR ||
+          (major == C_API_MAJOR && minor >= C_API_MINOR)) &&
          dlsym(RTLD_DEFAULT, "nix_register_primop");
 }
 

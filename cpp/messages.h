@@ -30,6 +30,9 @@ inline bool is_taken(std::string_view name) {
 // How deeply sets with an outPath may be nested.
 constexpr int deepest_path = 32;
 
+// What every error of the builtin begins with.
+constexpr const char *error_prefix = "builtins.ociHash: ";
+
 // What errors call the attribute `digests`.
 constexpr const char *the_digests = "the attribute 'digests'";
 

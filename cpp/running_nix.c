@@ -5,7 +5,6 @@
 #include <dlfcn.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,7 +13,6 @@
 static int read_version(const void *string, char version[64]) {
   const char *text;
   size_t length;
-  unsigned long series[2];
 #ifdef __APPLE__
   /* libc++ stores short strings in place. On arm64, the last byte is the length
      of a short string; its highest bit marks a long one. On x86_64, the first
@@ -46,7 +44,7 @@ static int read_version(const void *string, char version[64]) {
     return 0;
   memcpy(version, text, length);
   version[length] = '\0';
-  return oci_hash_read_series(version, series) &&
+  return oci_hash_is_version(version) &&
          strspn(version, "0123456789abcdefghijklmnopqrstuvwxyz"
                          "ABCDEFGHIJKLMNOPQRSTUVWXYZ.+_-") == length;
 }
@@ -102,14 +100,10 @@ int oci_hash_running_nix(struct running_nix *nix) {
   return 1;
 }
 
-int oci_hash_read_series(const char *version, unsigned long series[2]) {
-  size_t major = strspn(version, "0123456789");
-  const char *minor = version + major + 1;
-  if (major == 0 || version[major] != '.' || *minor < '0' || *minor > '9')
-    return 0;
-  series[0] = strtoul(version, NULL, 10);
-  series[1] = strtoul(minor, NULL, 10);
-  return 1;
+int oci_hash_is_version(const char *text) {
+  size_t major = strspn(text, "0123456789");
+  return major > 0 && text[major] == '.' && text[major + 1] >= '0' &&
+         text[major + 1] <= '9';
 }
 
 void oci_hash_warn(const char *format, ...) {

@@ -19,8 +19,8 @@ struct running_nix {
 int oci_hash_running_nix(struct running_nix *nix);
 
 /* Whether a text begins with two numbers and a dot between them, as a version
-   does. Writes the numbers. */
-int oci_hash_read_series(const char *version, unsigned long series[2]);
+   does. */
+int oci_hash_is_version(const char *text);
 
 /* Prints one line on standard error, as Nix prints its warnings. */
 void oci_hash_warn(const char *format, ...)

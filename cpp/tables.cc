@@ -1,6 +1,5 @@
 #include "tables.h"
 
-#include "messages.h"
 #include "settings.h"
 
 #include <memory>

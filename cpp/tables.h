@@ -3,6 +3,7 @@
 #pragma once
 
 #include "compat.h"
+#include "messages.h"
 #include "nix-oci-hashes/src/plugin/bridge.rs.h"
 #include "rust/cxx.h"
 
@@ -11,7 +12,7 @@ namespace oci_hash {
 // Throws an error of the builtin.
 [[noreturn]] inline void fail(nix::EvalState &state, Position pos,
                               const std::string &message) {
-  throw_error(state, pos, "builtins.ociHash: " + message);
+  throw_error(state, pos, error_prefix + message);
 }
 
 // The table that `digests`, the argument's attribute, names: a path, a string

@@ -18,9 +18,10 @@ let
   cfg = config.nix.ociHashes;
   inherit (config.nix) package;
   support = import ./support.nix { inherit lib; };
-  isFitting = package != null && support.isSupported package;
-  # Nix warns of settings that it does not know.
-  hasSettings = !(cfg.package.isForCApi or false);
+  build = if package == null then null else support.buildOf package;
+  isFitting = build != null;
+  # The build for Nix's C API has none, and Nix warns of settings that it does not know.
+  hasSettings = build != support.cApi;
 in
 {
   options = {

@@ -73,8 +73,6 @@ rustPlatform.buildRustPackage {
 
   passthru = {
     inherit nix;
-    # Whether it is the build for Nix's C API, which has no settings.
-    isForCApi = build.flavour == "c-api";
     pluginFile = "lib/nix/plugins/${loader}";
   };
 

@@ -5,15 +5,11 @@
   runCommand,
   plugin,
   pkgs,
+  support ? import ./support.nix { inherit lib; },
   # The packages of Nix to build for, of any flavour.
-  nixes ?
-    let
-      support = import ./support.nix { inherit lib; };
-    in
-    builtins.attrValues (support.supportedOf (support.nixesOf pkgs)),
+  nixes ? builtins.attrValues (support.supportedOf (support.nixesOf pkgs)),
 }:
 let
-  support = import ./support.nix { inherit lib; };
   # For releases that come later.
   newest = lib.foldl' (
     newest: nix:

@@ -75,7 +75,7 @@ rec {
 
   isSupported = nix: buildOf nix != null;
 
-  # What the builds are for, as text: `nix 2.8 to 2.8, nix 2.18 to 2.25`.
+  # What the builds are for, as text: `nix 2.8, nix 2.18 to 2.25`.
   supported = concatStringsSep ", " (
     map (
       row:

@@ -123,8 +123,8 @@ mod ffi {
     }
 }
 
-// SAFETY: a root is a shared pointer that Nix allocates. It is dropped by one
-// thread at a time, which holds the lock of the cache that owns it.
+// SAFETY: a root is a pointer that Nix allocates, and that any thread may free. It is
+// dropped by one thread at a time, which holds the lock of the cache that owns it.
 unsafe impl Send for ffi::Root {}
 
 /// Runs when the plugin is opened: a Nix plugin registers itself.

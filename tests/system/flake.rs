@@ -342,6 +342,18 @@ fn the_plugin_goes_into_nix_conf_with_its_settings() {
     assert!(digests.ends_with("-digests.json"), "{digests}");
 }
 
+/// Nix warns of settings that it does not know.
+#[test]
+fn the_build_for_the_c_api_gets_no_settings() {
+    let nix = "nix = { pname = \"nix\"; version = \"2.37.1\"; };";
+    let configuration = "{ nix.ociHashes = { enable = true; resolve = true; }; }";
+    assert_eq!(nixos("failed", configuration, nix), json!([]));
+    assert_eq!(
+        nixos("settings", configuration, nix),
+        json!({ "plugin-files": ["/plugin-for-2.37.1/lib/nix/plugins/libnix_oci_hashes.so"] })
+    );
+}
+
 #[test]
 fn a_nix_that_the_plugin_cannot_be_built_for_is_refused() {
     for (name, version, is_supported) in [

@@ -55,8 +55,9 @@ fn available_images_are_pinned_and_the_rest_is_reported() {
     }
     let [lists, heads, gets] = served.take_requests();
     let requests = lists + heads + gets;
+    // They are a sixth on average, give or take a fiftieth of that from seed to seed.
     assert!(
-        served.faults() * 6 > requests,
+        served.faults() * 7 > requests,
         "{} of {requests}",
         served.faults()
     );

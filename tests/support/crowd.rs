@@ -296,7 +296,8 @@ fn with_fault(fault: Fault, without_fault: FakeResponse, path: &str) -> FakeResp
         }
         Fault::Forbidden => FakeResponse::status(403),
         Fault::NotFound => FakeResponse::status(404),
-        Fault::WrongContent => FakeResponse::status(200).with_body(INDEX, content(usize::MAX, 0)),
+        // A request for a tag can notice it only by the header.
+        Fault::WrongContent => without_fault.with_body(INDEX, content(usize::MAX, 0)),
         Fault::WrongMediaType => FakeResponse::status(200).with_body("text/html", "<html>"),
         Fault::EndlessPages => {
             let list = serde_json::json!({ "name": "x", "tags": ["9.9.9"] });

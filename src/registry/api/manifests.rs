@@ -49,7 +49,11 @@ impl Api {
         let Some(mut response) = response else {
             return Ok(None);
         };
+        let stated = digest_header(&response);
         let bytes = response.read(Content::Manifest, LARGEST_MANIFEST).await?;
+        if let Some(stated) = stated {
+            check(&bytes, &stated)?;
+        }
         let digest = Digest::of(Algorithm::Sha256, &bytes);
         let key = (image.clone(), digest.clone());
         Manifest::parse(&bytes).map_err(malformed(Content::Manifest))?;
@@ -161,14 +165,20 @@ impl Api {
         let response = self.send(request).await?;
         let mut response = response.ok_or_else(|| Cause::NoSuchDigest(digest.clone()))?;
         let bytes = response.read(content, LARGEST_MANIFEST).await?;
-        if !digest.matches(&bytes) {
-            return Err(Cause::WrongDigest {
-                expected: digest.clone(),
-                found: Digest::of(digest.algorithm(), &bytes),
-            });
-        }
+        check(&bytes, digest)?;
         Ok(bytes)
     }
+}
+
+/// Fails unless `bytes` have this digest.
+fn check(bytes: &[u8], digest: &Digest) -> Result<(), Cause> {
+    if digest.matches(bytes) {
+        return Ok(());
+    }
+    Err(Cause::WrongDigest {
+        expected: digest.clone(),
+        found: Digest::of(digest.algorithm(), bytes),
+    })
 }
 
 /// What a HEAD for a tag says.

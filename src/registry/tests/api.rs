@@ -198,6 +198,30 @@ async fn a_refused_head_costs_one_get_and_no_second_one() {
     }
 }
 
+/// A cache that mixes up its contents says the digest of another one.
+#[tokio::test(start_paused = true)]
+async fn a_manifest_of_a_tag_has_the_digest_that_its_header_says() {
+    let manifest = index(&[("linux/amd64", &digest("amd64"))]);
+    for (stated, is_right) in [(digest(&manifest), true), (digest("another"), false)] {
+        let (manifest, stated) = (manifest.clone(), stated.to_string());
+        let fake = Fake::new(move |asked, _, _| match asked.method.as_str() {
+            "HEAD" => Answer::status(403),
+            _ => Answer::body(&manifest).header("docker-content-digest", &stated),
+        });
+        let found = fake
+            .client()
+            .digest(&image("r.example/app"), &tag("1"))
+            .await;
+        match found {
+            Ok(found) => assert!(is_right, "{found:?}"),
+            Err(error) => assert!(
+                !is_right && matches!(*error.cause, Cause::WrongDigest { .. }),
+                "{error}"
+            ),
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn indexes_within_an_index_are_read() {
     let (amd64, arm64, riscv64) = (digest("amd64"), digest("arm64"), digest("riscv64"));

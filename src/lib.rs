@@ -27,7 +27,7 @@ pub mod import;
 mod json;
 mod lock;
 pub mod lookup;
-#[cfg(feature = "plugin")]
+#[cfg(any(feature = "plugin", all(test, feature = "resolve")))]
 mod plugin;
 pub mod reference;
 #[cfg(feature = "refresh")]

@@ -145,8 +145,7 @@ fn ask(
         }
     })?;
     warnings.extend(resolved.cache_error.map(|error| not_kept(&error)));
-    remember(target, &resolved.found);
-    Ok(resolved.found)
+    Ok(remember(target, resolved.found, limits.ttl))
 }
 
 fn check_allowed(
@@ -184,13 +183,25 @@ static ANSWERS: Mutex<Option<HashMap<Target, (Instant, ResolvedPin)>>> = Mutex::
 fn remembered(target: &Target, ttl: Duration) -> Option<ResolvedPin> {
     let answers = lock(&ANSWERS);
     let (time, found) = answers.as_ref()?.get(target)?;
-    (time.elapsed() < ttl.max(MIN_TTL)).then(|| found.clone())
+    is_fresh(*time, ttl).then(|| found.clone())
 }
 
-fn remember(target: &Target, found: &ResolvedPin) {
+/// Keeps what the registry has answered, and returns what this process answers: of
+/// threads that ask at once, what the first was told.
+pub(super) fn remember(target: &Target, found: ResolvedPin, ttl: Duration) -> ResolvedPin {
     let mut answers = lock(&ANSWERS);
     let answers = answers.get_or_insert_default();
-    answers.insert(target.clone(), (Instant::now(), found.clone()));
+    match answers.get(target) {
+        Some((time, first)) if is_fresh(*time, ttl) => first.clone(),
+        _ => {
+            answers.insert(target.clone(), (Instant::now(), found.clone()));
+            found
+        }
+    }
+}
+
+fn is_fresh(time: Instant, ttl: Duration) -> bool {
+    time.elapsed() < ttl.max(MIN_TTL)
 }
 
 /// Whether this process has not given this answer before: it warns once.

@@ -13,6 +13,8 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::fs::OFlags;
+
 use super::error::PluginError;
 use crate::lock::lock;
 use crate::table::{LazyTable, Table};
@@ -164,8 +166,9 @@ impl TableFile {
             return;
         }
         // A symbolic link could lead to a file that Nix has not allowed.
+        let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
         let mut options = fs::OpenOptions::new();
-        let options = options.read(true).custom_flags(libc::O_NOFOLLOW);
+        let options = options.read(true).custom_flags(no_follow);
         let file = options.open(Path::new(OsStr::from_bytes(&self.path)));
         if let Ok(file) = file
             && let Ok(table) = LazyTable::from_file(file, &self.name())

@@ -323,7 +323,14 @@ using Builtin = void(nix::EvalState &, Position, nix::Value &argument,
                      nix::Value &result);
 
 // The function that Nix calls for `builtin`.
-#if OCI_HASH_LIX // there is no position
+#if LIX_AT_LEAST(2, 96) // it returns its result
+template <Builtin builtin>
+nix::Value call(nix::EvalState &state, nix::Value **args) {
+  nix::Value result{nix::Value::null_t{}};
+  builtin(state, nix::noPos, *args[0], result);
+  return result;
+}
+#elif OCI_HASH_LIX        // there is no position
 template <Builtin builtin>
 void call(nix::EvalState &state, nix::Value **args, nix::Value &result) {
   builtin(state, nix::noPos, *args[0], result);

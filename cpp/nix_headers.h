@@ -19,7 +19,16 @@
   (OCI_HASH_LIX && OCI_HASH_AT_LEAST(major, minor))
 
 #if OCI_HASH_LIX
-// The configuration must come first.
+#if LIX_AT_LEAST(2, 96)
+// Lix has a namespace `rust` of its own, whose names and `rust::std` collide
+// with those of cxx. The headers of cxx come first, and Lix's namespace is
+// renamed: the plugin uses nothing in it.
+#include "nix-oci-hashes/src/plugin/bridge.rs.h"
+#include "rust/cxx.h"
+#define rust lix_rust
+#endif
+
+// The first of Lix's headers must be its configuration.
 #include "lix/config.h"
 
 #include "lix/libexpr/eval-inline.hh"
@@ -31,6 +40,7 @@
 #include "lix/libutil/logging.hh"
 #include "lix/libutil/signals.hh"
 #include "lix/libutil/terminal.hh"
+#undef rust
 #elif NIX_AT_LEAST(2, 28) // headers in a folder a library
 #include "nix/expr/eval-inline.hh"
 #include "nix/expr/eval-settings.hh"

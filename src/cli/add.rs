@@ -10,7 +10,7 @@ use nix_oci_hashes::images::edit::Editor;
 use nix_oci_hashes::images::propose::{Listing, Proposal};
 use nix_oci_hashes::lookup::TagList;
 use nix_oci_hashes::reference::{Digest, ImageName, Platform, Tag};
-use nix_oci_hashes::refresh::{Options, Scope, refresh};
+use nix_oci_hashes::refresh::{Options, Scope, State, refresh};
 use nix_oci_hashes::registry::{Client, TagSet};
 
 use super::choice;
@@ -84,7 +84,11 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
     };
     let recorder = ManifestRecorder::new(&files.digests, &files.digests, false);
     let bars = Bars::default();
-    let (table, report) = runtime.block_on(refresh(
+    let old = State {
+        table: old,
+        ..State::default()
+    };
+    let (State { table, .. }, report) = runtime.block_on(refresh(
         std::slice::from_ref(&tracked),
         &old,
         &client,

@@ -10,6 +10,7 @@ use nix_oci_hashes::file::{self, Lock};
 use nix_oci_hashes::images::edit::Editor;
 use nix_oci_hashes::reference::{Algorithm, Digest};
 use nix_oci_hashes::table::Table;
+use nix_oci_hashes::table::pending::Pending;
 
 use super::output;
 
@@ -113,6 +114,22 @@ pub(super) fn read_table(path: &Path) -> Result<(Table, Option<Digest>)> {
     };
     let table = Table::parse(&text, &output::name_of(&path))?;
     Ok((table, Some(Digest::of(Algorithm::Sha256, &text))))
+}
+
+/// Writes the pending digests, or removes the file if there are none. To be called before
+/// the table is written: what it pins stays pending until the next run.
+pub(super) fn write_pending(path: &Path, pending: &Pending) -> Result<()> {
+    if !pending.images.is_empty() {
+        return Ok(file::write(path, pending.to_json().as_bytes())?);
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => bail!(
+            "{}: cannot be removed: {}; remove it: no digest is pending",
+            output::name_of(&path),
+            plain(&error)
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// The bytes of a file; `None` where there is none yet.

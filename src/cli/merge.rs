@@ -8,15 +8,16 @@ use nix_oci_hashes::images::{self, TrackedImage};
 use nix_oci_hashes::table::Table;
 use nix_oci_hashes::table::manifests::Manifests;
 use nix_oci_hashes::table::merge::Merge;
+use nix_oci_hashes::table::pending::Pending;
 
-use super::files::{check_apart, check_folder, read_table};
+use super::files::{check_apart, check_folder, read_table, write_pending};
 use super::manifests::{copy, manifests_of, needed, unneeded};
 use super::output;
 use super::remedy;
 
 /// Join the tables that several runs of 'refresh --shard' have written
 ///
-/// With --output, joins the manifests beside them too.
+/// With --output, joins the manifests and the pending digests beside them too.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The parts, in any order
@@ -88,9 +89,33 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     copy(&parts.collect::<Vec<_>>(), &manifests, &needed)?;
     let tracked = tracked.unwrap_or_default();
     check_recorded(&tracked, &old, &table, &manifests)?;
+    let pending = joined_pending(&arguments.file)?;
+    write_pending(&Pending::beside(path), &pending)?;
     file::write(path, table.to_json().as_bytes())?;
     manifests.remove(&unneeded(&tracked, &old, &table))?;
     Ok(output::DONE)
+}
+
+/// The pending digests beside the parts.
+fn joined_pending(parts: &[PathBuf]) -> Result<Pending> {
+    let mut joined = Pending::default();
+    for part in parts {
+        let path = Pending::beside(part);
+        for (image, tags) in Pending::read(&path)?.images {
+            if joined
+                .images
+                .get(&image)
+                .is_some_and(|other| *other != tags)
+            {
+                bail!(
+                    "{}: {image} has other candidates than in another part; each image is in one shard",
+                    output::name_of(&path)
+                );
+            }
+            joined.images.insert(image, tags);
+        }
+    }
+    Ok(joined)
 }
 
 /// Fails if a pin of an image with `store` is new and a manifest of it is not recorded:

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
 use nix_oci_hashes::file::{self, Lock};
-use nix_oci_hashes::images::{self, TrackedImage};
+use nix_oci_hashes::images::{self, MinimumAge, TrackedImage};
 use nix_oci_hashes::reference::{Algorithm, Digest, ImageName};
-use nix_oci_hashes::refresh::{Options, Scope, Shard, refresh};
+use nix_oci_hashes::refresh::{Options, Scope, Shard, State, refresh};
+use nix_oci_hashes::table::pending::Pending;
 
-use super::files::{Files, check_apart, check_folder, read_table};
+use super::files::{Files, check_apart, check_folder, read_table, write_pending};
 use super::manifests::{ManifestRecorder, needed, unneeded};
 use super::network::{self, Network};
 use super::output;
@@ -38,6 +40,14 @@ pub(super) struct Arguments {
     /// Request the digest of every pinned tag, also of full versions that no strategy selects any more
     #[arg(long)]
     all: bool,
+
+    /// Pin a new digest once runs have seen it for so long, such as 3d, for all entries without 'minimumAge'
+    #[arg(long, value_name = "AGE")]
+    minimum_age: Option<MinimumAge>,
+
+    /// Pin the new digests of --image at once, whatever 'minimumAge' and 'repushed' say
+    #[arg(long, requires = "image")]
+    now: bool,
 
     /// Only this image; may be repeated
     #[arg(long, value_name = "IMAGE", conflicts_with = "shard")]
@@ -96,14 +106,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         scope: scope(arguments, &images)?,
         all: arguments.all,
         explain: arguments.verbose,
+        time: seconds_since_1970(),
+        minimum_age: arguments.minimum_age,
+        is_overriding: arguments.now,
     };
-    let (old, old_digest) = read_table(&arguments.files.digests)?;
+    let (table, old_digest) = read_table(&arguments.files.digests)?;
+    let pending = Pending::read(&Pending::beside(&arguments.files.digests))?;
+    let old = State { table, pending };
     let client = arguments.network.client()?;
     let runtime = network::runtime()?;
     let recorder = ManifestRecorder::new(target, &arguments.files.digests, arguments.check);
     let bars = Bars::default();
     let work = refresh(&images, &old, &client, &options, &recorder, &bars);
-    let (table, report) = runtime.block_on(work);
+    let (State { table, pending }, report) = runtime.block_on(work);
+    let old = old.table;
     bars.finish();
 
     let current = match &arguments.output {
@@ -123,6 +139,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         || recorder.has_to_copy(&needed)
         || recorder.has_to_remove(&unneeded);
     let mut written = Ok(());
+    if !arguments.check {
+        write_pending(&Pending::beside(target), &pending)?;
+    }
     let outcome = match (stale, arguments.check) {
         (false, _) => Outcome::UpToDate,
         (true, true) => Outcome::NotUpToDate,
@@ -173,6 +192,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     } else {
         output::SOME_FAILED
     })
+}
+
+/// The system's time.
+fn seconds_since_1970() -> u64 {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH);
+    time.map_or(0, |time| time.as_secs())
 }
 
 /// The digest of a file's content; `None` if there is no file.

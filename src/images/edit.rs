@@ -6,7 +6,7 @@ use std::fmt::Display;
 
 use serde_json::value::RawValue;
 
-use super::{Strategy, TrackedImage, default_variants, parse};
+use super::{Repushed, Strategy, TrackedImage, default_variants, parse};
 use crate::json::FileError;
 use crate::reference::{ImageName, Precision};
 
@@ -278,6 +278,14 @@ fn fields(tracked: &TrackedImage) -> Vec<String> {
     if tracked.store {
         fields.push("\"store\": true".to_owned());
     }
+    if let Some(age) = tracked.minimum_age {
+        fields.push(format!("\"minimumAge\": \"{age}\""));
+    }
+    match tracked.repushed {
+        Repushed::Report => {}
+        Repushed::Expected => fields.push("\"repushed\": \"expected\"".to_owned()),
+        Repushed::Hold => fields.push("\"repushed\": \"hold\"".to_owned()),
+    }
     fields
 }
 
@@ -358,7 +366,7 @@ mod tests {
             r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"], "strategies": {}, "tags": ["latest"] }"#,
             "{\n    \"image\": \"docker.io/nextcloud\",\n    \"platforms\": [\"linux/amd64\", \"linux/arm64\"],\n    \"strategies\": { \"major\": \">=33\", \"major-minor\": true },\n    \"variants\": [\"\", \"-fpm\"],\n    \"keep\": 5\n  }",
             r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"], "keep": 3, "ignore": ["20*"] }"#,
-            r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"], "store": true }"#,
+            r#"{ "image": "docker.io/a", "store": true, "minimumAge": "3d", "repushed": "hold" }"#,
             r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"], "pattern": "{major}-{minor}" }"#,
             "{\n    \"image\": \"docker.io/a\",\n    \"platforms\": [\"linux/amd64\"],\n    \"strategies\": { \"major-minor-patch\": [\"^17\", \"^21\"] },\n    \"pattern\": [\"{major}-jdk\", \"{major}_{build}-jdk\"]\n  }",
         ] {

@@ -2,6 +2,7 @@
 
 pub mod edit;
 mod glob;
+mod policy;
 pub mod propose;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess};
 
 pub use glob::{GlobError, TagGlob};
+pub use policy::{AgeError, MinimumAge, Repushed};
 
 use crate::json::{self, FileError, Object};
 #[cfg(feature = "refresh")]
@@ -48,6 +50,10 @@ pub struct TrackedImage {
     /// Whether a refresh records the manifests of the pins, from which Nix builds the
     /// image.
     pub store: bool,
+    /// How old a new digest must be to be pinned.
+    pub minimum_age: Option<MinimumAge>,
+    /// What a full version that points to another digest means.
+    pub repushed: Repushed,
 }
 
 /// Which tags of one precision are tracked.
@@ -127,6 +133,9 @@ struct Entry {
     ignore: Vec<TagGlob>,
     #[serde(default)]
     store: bool,
+    minimum_age: Option<MinimumAge>,
+    #[serde(default)]
+    repushed: Repushed,
     initial_major: Option<Vec<Tag>>,
     initial_major_minor: Option<Vec<Tag>>,
     initial_major_minor_patch: Option<Vec<Tag>>,
@@ -252,6 +261,8 @@ impl TryFrom<Entry> for TrackedImage {
             tags: entry.tags,
             ignore: entry.ignore,
             store: entry.store,
+            minimum_age: entry.minimum_age,
+            repushed: entry.repushed,
         };
         let initial = [
             (Precision::Major, entry.initial_major),
@@ -313,6 +324,8 @@ impl TrackedImage {
             tags: BTreeSet::new(),
             ignore: Vec::new(),
             store: false,
+            minimum_age: None,
+            repushed: Repushed::Report,
         }
     }
 

@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::admission::{Admission, Admissions, Admitted, Hold, HoldReason};
 use super::backfill::Backfill;
 use super::decision::Decision;
 use super::fetch::{self, Indexes};
-use super::options::{Options, Progress, Recorder};
+use super::options::{Options, Progress, Recorder, State};
 use super::plan::plan;
 use super::record::{Recorded, Recording};
 use super::report::Problem;
-use crate::images::TrackedImage;
+use crate::images::{Repushed, TrackedImage};
 use crate::reference::{Digest, ImageName, Platform, Tag};
 use crate::registry::{Client, IndexPlatforms, RegistryError};
-use crate::table::{Pin, Pins, Table};
+use crate::table::pending::PendingTags;
+use crate::table::{Pin, Pins};
 
 /// The result of refreshing one image.
 pub(super) struct RefreshedImage {
@@ -21,8 +23,11 @@ pub(super) struct RefreshedImage {
     pub(super) pins: Pins,
     /// The platforms that images.json lists.
     pub(super) platforms: BTreeSet<Platform>,
-    /// Tags that are full versions.
-    pub(super) full: BTreeSet<Tag>,
+    /// Full versions whose digest is not expected to change.
+    pub(super) never_repushed: BTreeSet<Tag>,
+    /// The digests that are too young.
+    pub(super) candidates: PendingTags,
+    pub(super) holds: Vec<Hold>,
     pub(super) decisions: BTreeMap<Tag, Decision>,
     /// Tags that the registry no longer has.
     pub(super) gone: BTreeSet<Tag>,
@@ -42,7 +47,9 @@ impl RefreshedImage {
             image: tracked.image.clone(),
             pins: Pins::new(),
             platforms: tracked.platforms.clone(),
-            full: BTreeSet::new(),
+            never_repushed: BTreeSet::new(),
+            candidates: PendingTags::new(),
+            holds: Vec::new(),
             decisions: BTreeMap::new(),
             gone: BTreeSet::new(),
             missing_platforms: Vec::new(),
@@ -57,7 +64,7 @@ impl RefreshedImage {
 /// Refreshes one image. A tag whose request fails keeps its pin of the `old` table.
 pub(super) async fn refresh_image(
     tracked: &TrackedImage,
-    old: &Table,
+    old: &State,
     client: &Client,
     options: &Options,
     recorder: &impl Recorder,
@@ -66,16 +73,20 @@ pub(super) async fn refresh_image(
     let image = &tracked.image;
     let registry = image.registry();
     let old_pins = old
+        .table
         .images
         .get(image)
         .map(|pins| prune(pins, tracked))
         .unwrap_or_default();
+    let candidates = old.pending.images.get(image);
+    let candidates = candidates.cloned().unwrap_or_default();
     let mut refreshed = RefreshedImage::new(tracked);
     let listed = match client.tags(image).await {
         Ok(listed) => listed,
         Err(error) => {
             progress.listed(registry, 0);
             refreshed.pins = old_pins;
+            refreshed.candidates = candidates;
             record_versions(&mut refreshed.pins, tracked);
             refreshed.problems.push(Problem::Image(error));
             return refreshed;
@@ -94,18 +105,34 @@ pub(super) async fn refresh_image(
         .extend(kept.map(|(tag, pin)| (tag.clone(), pin.clone())));
 
     let digests = fetch::digests(client, image, requested, progress).await;
+    let admission = Admission {
+        tracked,
+        old_pins: &old_pins,
+        full: &plan.full,
+        options,
+    };
+    let Admissions {
+        tags: admitted,
+        holds,
+        candidates,
+    } = admission.run(digests, candidates);
+    refreshed.holds = holds;
+    refreshed.candidates = candidates;
     let update = PinUpdate {
         old_pins: &old_pins,
         tracked,
+        admission: &admission,
         all: options.all,
     };
-    let unknown = digests.iter().filter_map(|(tag, digest)| match digest {
-        Ok(Some(digest)) if update.needs_index(tag, digest) => Some(digest),
-        _ => None,
-    });
+    let unknown = admitted
+        .iter()
+        .filter_map(|(tag, admitted)| match admitted {
+            Admitted::Digest(digest) if update.needs_index(tag, digest) => Some(digest),
+            _ => None,
+        });
     let read = fetch::indexes(client, image, unknown.collect()).await;
-    for (tag, digest) in digests {
-        update.pin(tag, digest, &read, &mut refreshed);
+    for (tag, admitted) in admitted {
+        update.pin(tag, admitted, &read, &mut refreshed);
     }
     let backfill = Backfill {
         client,
@@ -135,7 +162,9 @@ pub(super) async fn refresh_image(
     }
     record_versions(&mut refreshed.pins, tracked);
     refreshed.missing_platforms = missing_platforms(&refreshed.pins, tracked);
-    refreshed.full = plan.full;
+    if tracked.repushed != Repushed::Expected {
+        refreshed.never_repushed = plan.full;
+    }
     if options.explain {
         refreshed.decisions = plan.decisions;
     }
@@ -146,6 +175,7 @@ pub(super) async fn refresh_image(
 struct PinUpdate<'a> {
     old_pins: &'a Pins,
     tracked: &'a TrackedImage,
+    admission: &'a Admission<'a>,
     all: bool,
 }
 
@@ -160,34 +190,28 @@ impl PinUpdate<'_> {
         pin.digest != *digest || !is_known
     }
 
-    /// Adds the pin of `tag` to `refreshed`. `digest` is the registry's response
-    /// for the tag, `read` has the fetched indexes.
-    fn pin(
-        &self,
-        tag: &Tag,
-        digest: Result<Option<Digest>, RegistryError>,
-        read: &Indexes,
-        refreshed: &mut RefreshedImage,
-    ) {
+    /// Adds the pin of `tag` to `refreshed`. `read` has the fetched indexes.
+    fn pin(&self, tag: &Tag, admitted: Admitted, read: &Indexes, refreshed: &mut RefreshedImage) {
         let tracked = self.tracked;
         let old_pin = self.old_pins.get(tag);
-        let pin = match digest {
-            Ok(Some(digest)) => match read.get(&digest) {
+        let kept = || old_pin.filter(|pin| has_tracked_platform(pin, tracked));
+        let pin = match admitted {
+            Admitted::Digest(digest) => match read.get(&digest) {
                 Some(index) if self.needs_index(tag, &digest) => {
-                    new_pin(tracked, tag, digest, index).map(|pin| Some(Arc::new(pin)))
+                    let pin = new_pin(tracked, tag, digest, index);
+                    pin.map(|pin| Some(self.unless_repushed(tag, pin, refreshed)))
                 }
                 _ => Ok(old_pin.cloned()),
             },
-            Ok(None) if old_pin.is_none() && tracked.tags.contains(tag) => {
+            Admitted::Nothing => Ok(kept().cloned()),
+            Admitted::Gone if old_pin.is_none() && tracked.tags.contains(tag) => {
                 Err(Problem::NoSuchTag(tag.clone()))
             }
-            Ok(None) => {
+            Admitted::Gone => {
                 refreshed.gone.insert(tag.clone());
-                Ok(old_pin
-                    .filter(|pin| has_tracked_platform(pin, tracked))
-                    .cloned())
+                Ok(kept().cloned())
             }
-            Err(error) => Err(Problem::Tag {
+            Admitted::Failed(error) => Err(Problem::Tag {
                 tag: tag.clone(),
                 error,
             }),
@@ -210,6 +234,23 @@ impl PinUpdate<'_> {
             }
         };
         refreshed.pins.extend(pin.map(|pin| (tag.clone(), pin)));
+    }
+
+    /// The `new` pin of `tag`, or the old one if the tag is held. An imported digest, which
+    /// has no platforms, may be that of a platform's manifest.
+    fn unless_repushed(&self, tag: &Tag, new: Pin, refreshed: &mut RefreshedImage) -> Arc<Pin> {
+        match self.old_pins.get(tag) {
+            Some(old)
+                if self.admission.holds(tag)
+                    && old.digest != new.digest
+                    && !new.platforms.values().any(|digest| *digest == old.digest) =>
+            {
+                let hold = (tag.clone(), new.digest, HoldReason::Repushed);
+                refreshed.holds.push(hold);
+                Arc::clone(old)
+            }
+            _ => Arc::new(new),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Refreshes the table: reads images.json, the old table and the registries, and
 //! returns a new table and a report.
 
+mod admission;
 mod backfill;
 mod choose;
 mod decision;
@@ -16,11 +17,12 @@ mod scope;
 #[cfg(test)]
 mod tests;
 
+pub use admission::HoldReason;
 pub use decision::{Decision, KeepReason, RequestReason, SkipReason};
-pub use options::{Options, Progress, Recorder};
+pub use options::{Options, Progress, Recorder, State};
 pub use plan::{Plan, plan};
 pub use report::{
-    Ambiguous, Change, ChangeKind, Gone, MissingManifests, MissingPlatform, Problem, Report,
+    Ambiguous, Change, ChangeKind, Gone, Held, MissingManifests, MissingPlatform, Problem, Report,
 };
 pub use run::refresh;
 pub use scope::{Scope, Shard, ShardError};

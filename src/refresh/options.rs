@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use super::scope::Scope;
 use crate::file::FileError;
+use crate::images::MinimumAge;
 use crate::reference::Digest;
+use crate::table::Table;
+use crate::table::pending::Pending;
 
 /// The options of a refresh.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +19,22 @@ pub struct Options {
     pub all: bool,
     /// Whether the report has the decision for every tag.
     pub explain: bool,
+    /// The time of this run, in seconds since 1970, from which ages follow.
+    pub time: u64,
+    /// The minimum age for images whose entry has none.
+    pub minimum_age: Option<MinimumAge>,
+    /// Whether to take new digests whatever their age, and full versions that were
+    /// pushed again.
+    pub is_overriding: bool,
+}
+
+/// What a refresh changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    /// The pins.
+    pub table: Table,
+    /// The digests that are too young to be pinned.
+    pub pending: Pending,
 }
 
 /// Keeps the manifests of images with `store`.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::admission::HoldReason;
 use super::decision::Decision;
 use crate::file::FileError;
 use crate::reference::{Digest, ImageName, Platform, PlatformList, Tag, by_version};
@@ -15,6 +16,8 @@ pub struct Report {
     pub changes: Vec<Change>,
     /// How many pins are unchanged.
     pub kept: usize,
+    /// Digests that are not pinned yet. The tags keep their pins.
+    pub held: Vec<Held>,
     /// Tags that their registry no longer has. Their pins are kept.
     pub gone: Vec<Gone>,
     /// Tracked platforms that pins do not have. While the newest pin of an image
@@ -108,6 +111,8 @@ impl Report {
         let order = |image: &ImageName, tag: &Tag| (image.clone(), by_version(tag));
         self.changes
             .sort_by_cached_key(|change| order(&change.image, &change.tag));
+        self.held
+            .sort_by_cached_key(|held| order(&held.image, &held.tag));
         self.gone
             .sort_by_cached_key(|gone| order(&gone.image, &gone.tag));
         self.missing_platforms
@@ -127,6 +132,19 @@ fn platforms_only_in(pin: &Pin, other: &Pin) -> Vec<Platform> {
         .filter(|platform| !other.platforms.contains_key(platform))
         .cloned()
         .collect()
+}
+
+/// A digest that a tag points to and that is not pinned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The image.
+    pub image: ImageName,
+    /// The tag.
+    pub tag: Tag,
+    /// What it points to.
+    pub digest: Digest,
+    /// Why that is not pinned.
+    pub reason: HoldReason,
 }
 
 /// A tag that its registry no longer has.
@@ -196,7 +214,8 @@ pub enum ChangeKind {
         old: Digest,
         /// What it points to now.
         new: Digest,
-        /// Whether the tag is a full version, which its publisher has pushed again.
+        /// Whether the tag is a full version that its publisher has pushed again
+        /// unexpectedly.
         repushed: bool,
         /// Tracked platforms that the new index no longer has.
         lost: Vec<Platform>,

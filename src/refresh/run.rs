@@ -9,8 +9,8 @@ use futures_util::future::{Either, join_all, select};
 use futures_util::stream::{self, StreamExt as _};
 
 use super::image::{RefreshedImage, refresh_image};
-use super::options::{Options, Progress, Recorder};
-use super::report::{Ambiguous, Gone, MissingManifests, MissingPlatform, Report};
+use super::options::{Options, Progress, Recorder, State};
+use super::report::{Ambiguous, Gone, Held, MissingManifests, MissingPlatform, Report};
 use crate::images::TrackedImage;
 use crate::registry::Client;
 use crate::table::Table;
@@ -22,17 +22,17 @@ const IMAGES_AT_ONCE: usize = 128;
 /// How often to report paused registries.
 const PAUSE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Refreshes every tracked image in the scope. Returns the new table, and a report
-/// of the differences from `old`. Images and tags whose requests fail keep their
+/// Refreshes every tracked image in the scope. Returns the new state, and a report
+/// of the differences from the `old` table. Images and tags whose requests fail keep their
 /// pins. The manifests that the new table needs are recorded when it returns.
 pub async fn refresh(
     images: &[TrackedImage],
-    old: &Table,
+    old: &State,
     client: &Client,
     options: &Options,
     recorder: &impl Recorder,
     progress: &impl Progress,
-) -> (Table, Report) {
+) -> (State, Report) {
     let scope = &options.scope;
     let mut by_registry: BTreeMap<&str, Vec<&TrackedImage>> = BTreeMap::new();
     for tracked in images
@@ -49,7 +49,7 @@ pub async fn refresh(
             .buffer_unordered(IMAGES_AT_ONCE)
             .collect::<Vec<_>>()
     });
-    let mut table = scope.others(old);
+    let mut new = scope.others(old);
     let mut report = Report::default();
     let work = pin!(join_all(registries));
     let pauses = pin!(report_pauses(client, progress));
@@ -58,20 +58,21 @@ pub async fn refresh(
         Either::Right((never, _)) => match never {},
     };
     for image in refreshed.into_iter().flatten() {
-        add(image, old, &mut table, &mut report);
+        add(image, &old.table, &mut new, &mut report);
     }
+    let (old, table) = (&old.table, &new.table);
     for image in old.images.keys().filter(|image| scope.contains(image)) {
         if !table.images.contains_key(image) {
-            report.compare(image, old, &table, &BTreeSet::new(), &BTreeSet::new());
+            report.compare(image, old, table, &BTreeSet::new(), &BTreeSet::new());
         }
     }
     report.quotas = client.quotas();
     report.sort();
-    (table, report)
+    (new, report)
 }
 
-/// Adds an image to the table and the report.
-fn add(refreshed: RefreshedImage, old: &Table, table: &mut Table, report: &mut Report) {
+/// Adds an image to the new state and the report.
+fn add(refreshed: RefreshedImage, old: &Table, new: &mut State, report: &mut Report) {
     let image = &refreshed.image;
     let missing = refreshed.missing_platforms.into_iter();
     report
@@ -96,6 +97,13 @@ fn add(refreshed: RefreshedImage, old: &Table, table: &mut Table, report: &mut R
             manifests: refreshed.manifests_missing,
         });
     }
+    let held = refreshed.holds.into_iter();
+    report.held.extend(held.map(|(tag, digest, reason)| Held {
+        image: image.clone(),
+        tag,
+        digest,
+        reason,
+    }));
     let gone = refreshed.gone.into_iter();
     report.gone.extend(gone.map(|tag| Gone {
         image: image.clone(),
@@ -106,8 +114,13 @@ fn add(refreshed: RefreshedImage, old: &Table, table: &mut Table, report: &mut R
     report
         .problems
         .extend(problems.map(|problem| (image.clone(), problem)));
-    table.images.insert(image.clone(), refreshed.pins);
-    report.compare(image, old, table, &refreshed.full, &refreshed.platforms);
+    if !refreshed.candidates.is_empty() {
+        let pending = &mut new.pending.images;
+        pending.insert(image.clone(), refreshed.candidates);
+    }
+    new.table.images.insert(image.clone(), refreshed.pins);
+    let unexpected = &refreshed.never_repushed;
+    report.compare(image, old, &new.table, unexpected, &refreshed.platforms);
     if !refreshed.decisions.is_empty() {
         report
             .decisions

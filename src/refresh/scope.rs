@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
+use super::options::State;
 use crate::reference::ImageName;
-use crate::table::Table;
 use crate::text::Quoted;
 
 /// Which tracked images to refresh.
@@ -33,20 +33,19 @@ impl Scope {
         }
     }
 
-    /// The part of the new table for images that are not in the scope.
-    pub(super) fn others(&self, old: &Table) -> Table {
+    /// The part of the new state for images that are not in the scope.
+    pub(super) fn others(&self, old: &State) -> State {
         match self {
-            Self::All | Self::Shard(_) => Table::default(),
+            Self::All | Self::Shard(_) => State::default(),
             Self::Images(images) => {
-                let others = old
+                let mut others = old.clone();
+                others
+                    .table
                     .images
-                    .iter()
-                    .filter(|(image, _)| !images.contains(*image));
-                Table {
-                    images: others
-                        .map(|(image, pins)| (image.clone(), pins.clone()))
-                        .collect(),
-                }
+                    .retain(|image, _| !images.contains(image));
+                let pending = &mut others.pending.images;
+                pending.retain(|image, _| !images.contains(image));
+                others
             }
         }
     }

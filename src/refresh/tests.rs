@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Options, Progress, Recorder, Report, Scope, refresh};
+use super::{Options, Progress, Recorder, Report, Scope, State, refresh};
 use crate::file::FileError;
 use crate::images::{self, TrackedImage};
 use crate::reference::Digest;
@@ -40,7 +40,12 @@ async fn refresh_with(
     clock: &Clock,
 ) -> (Table, Report) {
     let recorded = Recorded::default();
-    refresh(tracked, old, client, options, &recorded, clock).await
+    let old = State {
+        table: old.clone(),
+        ..State::default()
+    };
+    let (new, report) = refresh(tracked, &old, client, options, &recorded, clock).await;
+    (new.table, report)
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,15 +248,13 @@ async fn refresh_stored(
 ) -> (Table, Report) {
     let tracked = images::parse(entry.as_bytes(), "images.json").unwrap();
     let options = Options::default();
-    refresh(
-        &tracked,
-        old,
-        &fake.client(),
-        &options,
-        recorded,
-        &Clock::start(),
-    )
-    .await
+    let old = State {
+        table: old.clone(),
+        ..State::default()
+    };
+    let clock = Clock::start();
+    let (new, report) = refresh(&tracked, &old, &fake.client(), &options, recorded, &clock).await;
+    (new.table, report)
 }
 
 /// A registry with the tag `1` of [`IMAGE`], an index of `amd64` and `arm64` whose

@@ -5,6 +5,8 @@ mod lazy;
 #[cfg(feature = "refresh")]
 pub mod manifests;
 pub mod merge;
+#[cfg(feature = "refresh")]
+pub mod pending;
 mod text;
 
 use std::collections::BTreeMap;

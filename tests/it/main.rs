@@ -17,6 +17,7 @@ mod schemas;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;
+mod trust;
 mod unattended;
 mod verbs;
 mod versions;

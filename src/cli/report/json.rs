@@ -1,9 +1,9 @@
 //! The report of a refresh as JSON, of docs/schema/report.schema.json.
 
-use nix_oci_hashes::refresh::{Change, ChangeKind, Problem, Report};
+use nix_oci_hashes::refresh::{Change, ChangeKind, HoldReason, Problem, Report};
 use serde_json::{Map, Value, json};
 
-use super::{Outcome, counts, decisions, word};
+use super::{Outcome, counts, decisions, held_words, word};
 use crate::cli::remedy;
 
 /// The version of the schema.
@@ -23,6 +23,16 @@ pub(in crate::cli) fn render(report: &Report, table: &str, outcome: Outcome) -> 
         .collect();
     let gone = report.gone.iter();
     let gone = gone.map(|gone| json!({ "image": gone.image.as_str(), "tag": gone.tag.as_str(), "pinned": gone.pinned }));
+    let held = report.held.iter().map(|held| {
+        let reason = match held.reason {
+            HoldReason::TooYoung { .. } => "minimumAge",
+            HoldReason::Repushed => "repushed",
+        };
+        json!({
+            "image": held.image.as_str(), "tag": held.tag.as_str(), "digest": held.digest.to_string(),
+            "reason": reason, "message": held_words(held),
+        })
+    });
     let missing = report.missing_platforms.iter().map(|missing| {
         json!({ "image": missing.image.as_str(), "platform": missing.platform.as_str(), "pins": missing.pins })
     });
@@ -58,6 +68,7 @@ pub(in crate::cli) fn render(report: &Report, table: &str, outcome: Outcome) -> 
         "outcome": outcome,
         "counts": counts,
         "changes": report.changes.iter().map(change).collect::<Vec<_>>(),
+        "held": held.collect::<Vec<_>>(),
         "gone": gone.collect::<Vec<_>>(),
         "lacking": missing.collect::<Vec<_>>(),
         "ambiguous": ambiguous.collect::<Vec<_>>(),

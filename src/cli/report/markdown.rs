@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use nix_oci_hashes::reference::{Digest, ImageName};
 use nix_oci_hashes::refresh::{Change, ChangeKind, Report};
 
-use super::{UNRECORDED, lost_words, platforms, sum, versions, word};
+use super::{UNRECORDED, held_words, lost_words, platforms, sum, versions, word};
 use crate::cli::remedy;
 
 /// Tables with more rows than this are folded.
@@ -84,6 +84,21 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
 
 /// Notices: what is not a change of the table but may need attention.
 fn notices(text: &mut String, report: &Report) {
+    let held = report.held.iter().map(|held| {
+        [
+            link(&held.image),
+            code(held.tag.as_str()),
+            short(&held.digest),
+            code(&held_words(held)),
+        ]
+    });
+    table(
+        text,
+        "held: the tags keep their pins",
+        &["image", "tag", "digest", "why"],
+        &held.collect::<Vec<_>>(),
+        LONGEST,
+    );
     let gone = report.gone.iter().map(|gone| {
         let pin = if gone.pinned { "its pin is kept" } else { "" };
         [link(&gone.image), code(gone.tag.as_str()), pin.to_owned()]

@@ -5,9 +5,10 @@ pub(super) mod markdown;
 pub(super) mod terminal;
 
 use std::fmt;
+use std::time::Duration;
 
 use nix_oci_hashes::reference::{ImageName, Platform, Tag, by_version};
-use nix_oci_hashes::refresh::{ChangeKind, Decision, Report};
+use nix_oci_hashes::refresh::{ChangeKind, Decision, Held, HoldReason, Report};
 
 /// What became of the table.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +35,7 @@ const UNRECORDED: &str = "not recorded: the registry no longer has them, or its 
 
 /// The counts of a report in the order in which they are shown. The first four are shown
 /// even if they are 0.
-fn counts(report: &Report) -> [(&'static str, usize); 11] {
+fn counts(report: &Report) -> [(&'static str, usize); 12] {
     let count = |word: &str| {
         let changes = report.changes.iter();
         changes
@@ -51,6 +52,7 @@ fn counts(report: &Report) -> [(&'static str, usize); 11] {
         ("with other platforms", count("platforms")),
         ("with another version", count("version")),
         ("manifests recorded", report.manifests_recorded),
+        ("held", report.held.len()),
         ("gone", report.gone.len()),
         ("failed", report.problems.len()),
     ]
@@ -93,6 +95,28 @@ fn word(kind: &ChangeKind) -> &'static str {
         ChangeKind::Platforms { .. } => "platforms",
         ChangeKind::Version { .. } => "version",
         ChangeKind::Removed { .. } => "removed",
+    }
+}
+
+/// Why a digest is not pinned, and how a person takes it.
+fn held_words(Held { image, reason, .. }: &Held) -> String {
+    match reason {
+        HoldReason::TooYoung { age, minimum } => {
+            format!("seen for {} of {minimum}", hours(*age))
+        }
+        HoldReason::Repushed => format!(
+            "a full version that points to another digest; 'refresh --now --image {image}' takes it"
+        ),
+    }
+}
+
+/// `0h`, `47h` or `2d 3h`.
+fn hours(age: Duration) -> String {
+    let hours = age.as_secs() / 3600;
+    match (hours / 24, hours % 24) {
+        (0 | 1, _) => format!("{hours}h"),
+        (days, 0) => format!("{days}d"),
+        (days, hours) => format!("{days}d {hours}h"),
     }
 }
 

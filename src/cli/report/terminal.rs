@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use nix_oci_hashes::reference::{ImageName, Tag};
 use nix_oci_hashes::refresh::{Change, ChangeKind, Report};
 
-use super::{UNRECORDED, decisions, lost_words, platforms, sum, versions, word};
+use super::{UNRECORDED, decisions, held_words, lost_words, platforms, sum, versions, word};
 use crate::cli::columns::{Cell, align};
 use crate::cli::remedy;
 
@@ -17,6 +17,10 @@ const YELLOW: Style = AnsiColor::Yellow.on_default();
 pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
     let mut rows: Vec<Vec<Cell>> = decisions(report).map(decision).collect();
     rows.extend(report.changes.iter().map(change));
+    rows.extend(report.held.iter().map(|held| {
+        let how = format!("{}, {}", held.digest.short(), held_words(held));
+        row("held", YELLOW, format!("{}:{}", held.image, held.tag), how)
+    }));
     rows.extend(report.gone.iter().map(|gone| {
         let pin = if gone.pinned { "; its pin is kept" } else { "" };
         row(

@@ -7,12 +7,13 @@
 )]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use insta::assert_snapshot;
 use nix_oci_hashes::reference::{Algorithm, Digest, ImageName, Precision, Tag};
 use nix_oci_hashes::refresh::{
-    Ambiguous, Change, ChangeKind, Decision, Gone, KeepReason, MissingManifests, MissingPlatform,
-    Problem, Report, RequestReason, SkipReason,
+    Ambiguous, Change, ChangeKind, Decision, Gone, Held, HoldReason, KeepReason, MissingManifests,
+    MissingPlatform, Problem, Report, RequestReason, SkipReason,
 };
 use nix_oci_hashes::registry::{Cause, Content, Quota, RegistryError};
 
@@ -52,6 +53,25 @@ fn problems() -> Vec<(ImageName, Problem)> {
     ]
 }
 
+fn held() -> Vec<Held> {
+    let too_young = |name: &str, hours: u64| Held {
+        image: image("docker.io/caddy"),
+        tag: tag(name),
+        digest: digest(name),
+        reason: HoldReason::TooYoung {
+            age: Duration::from_secs(hours * 3600 + 1),
+            minimum: "3d".parse().unwrap(),
+        },
+    };
+    let repushed = Held {
+        image: image("docker.io/redis"),
+        tag: tag("8.2.1"),
+        digest: digest("8.2.1"),
+        reason: HoldReason::Repushed,
+    };
+    vec![too_young("2", 47), too_young("2.11.1", 51), repushed]
+}
+
 fn report() -> Report {
     let change = |name: &str, of: &str, kind| Change {
         image: image(name),
@@ -69,6 +89,7 @@ fn report() -> Report {
         },
     };
     Report {
+        held: held(),
         manifests_recorded: 2,
         missing_manifests: vec![MissingManifests {
             image: "docker.io/nextcloud".parse().unwrap(),

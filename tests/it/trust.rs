@@ -1,0 +1,392 @@
+//! When a new digest is pinned: `minimumAge` and `repushed`.
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use crate::support::fake::{Fake, INDEX, digest_of};
+use crate::support::server::FakeResponse;
+use crate::support::{Outcome, Workspace};
+use serde_json::{Value, json};
+
+/// A registry whose tags point to named contents, and the workspace that follows it.
+struct Project {
+    fake: Fake,
+    tags: Arc<Mutex<BTreeMap<String, String>>>,
+    workspace: Workspace,
+}
+
+/// An index that differs by `name` alone.
+fn content(name: &str) -> String {
+    let manifest = |architecture: &str| {
+        json!({
+            "mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 1,
+            "digest": digest_of(&format!("{name} {architecture}")),
+            "platform": { "os": "linux", "architecture": architecture },
+        })
+    };
+    let manifests = [manifest("amd64"), manifest("arm64")];
+    json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests }).to_string()
+}
+
+impl Project {
+    /// Tracks one image with these fields.
+    fn new(fields: &Value) -> Self {
+        let fake = Fake::start();
+        let tags: Arc<Mutex<BTreeMap<String, String>>> = Arc::default();
+        let shared = Arc::clone(&tags);
+        fake.rule(move |request| {
+            let tags = shared.lock().unwrap();
+            let at = request.path.strip_prefix("/v2/app/")?;
+            if at == "tags/list" {
+                let names: Vec<&String> = tags.keys().collect();
+                return Some(FakeResponse::json(&json!({ "name": "app", "tags": names })));
+            }
+            let reference = at.strip_prefix("manifests/")?;
+            if let Some(name) = tags.get(reference) {
+                let digest = digest_of(&content(name));
+                let response = FakeResponse::status(200);
+                return Some(response.with_header("docker-content-digest", &digest));
+            }
+            let name = ["old", "a", "b", "c", "d"]
+                .into_iter()
+                .find(|name| digest_of(&content(name)) == reference)?;
+            Some(FakeResponse::status(200).with_body(INDEX, content(name)))
+        });
+        let mut entry = json!({ "image": fake.image(), "strategies": {}, "tags": ["1"] });
+        for (name, value) in fields.as_object().unwrap() {
+            entry[name] = value.clone();
+        }
+        let workspace = Workspace::tracking(&json!([entry]).to_string());
+        Self {
+            fake,
+            tags,
+            workspace,
+        }
+    }
+
+    /// Tracks the tag `1`, pinned to the content `old`.
+    fn pinned(fields: &Value) -> Self {
+        let project = Self::new(fields);
+        project.point("1", "old");
+        let image = project.fake.image();
+        let now = ["refresh", "--now", "--image", &image];
+        project.workspace.run(&now);
+        project.workspace.run(&["refresh"]);
+        assert_eq!(project.pin("1"), Some("old"));
+        project
+    }
+
+    fn point(&self, tag: &str, name: &str) {
+        let mut tags = self.tags.lock().unwrap();
+        tags.insert(tag.to_owned(), name.to_owned());
+    }
+
+    fn remove(&self, tag: &str) {
+        self.tags.lock().unwrap().remove(tag);
+    }
+
+    /// The name of the content that `tag` is pinned to.
+    fn pin(&self, tag: &str) -> Option<&'static str> {
+        let table = self.workspace.table();
+        let digest = &table["images"][self.fake.image()][tag]["digest"];
+        ["old", "a", "b", "c", "d"]
+            .into_iter()
+            .find(|name| *digest == digest_of(&content(name)).as_str())
+    }
+
+    /// A refresh `hours` after the last one: what is pending is made older.
+    fn refresh_after(&self, hours: u64, flags: &[&str]) -> Outcome {
+        if self.workspace.path("pending.json").exists() {
+            let mut pending: Value =
+                serde_json::from_str(&self.workspace.read("pending.json")).unwrap();
+            for tags in pending["images"].as_object_mut().unwrap().values_mut() {
+                for candidates in tags.as_object_mut().unwrap().values_mut() {
+                    for candidate in candidates.as_array_mut().unwrap() {
+                        let seen = candidate["seen"].as_u64().unwrap();
+                        candidate["seen"] = (seen - hours * 3600).into();
+                    }
+                }
+            }
+            self.workspace.write("pending.json", pending.to_string());
+        }
+        let arguments = [&["refresh"], flags].concat();
+        self.workspace.run(&arguments).code(0)
+    }
+
+    fn has_pending(&self) -> bool {
+        self.workspace.path("pending.json").exists()
+    }
+}
+
+#[test]
+fn a_new_digest_is_pinned_after_its_minimum_age() {
+    let project = Project::pinned(&json!({ "minimumAge": "3d" }));
+    assert!(!project.has_pending());
+    project.point("1", "a");
+    let outcome = project.refresh_after(0, &[]);
+    let held = format!(
+        "held  {}:1  {}, seen for 0h of 3d\n",
+        project.fake.image(),
+        &digest_of(&content("a"))["sha256:".len()..][..12]
+    );
+    assert!(outcome.stdout.contains(&held), "{outcome:#?}");
+    assert!(
+        outcome
+            .stdout
+            .ends_with("1 kept, 1 held: digests.json is up to date\n")
+    );
+    for _ in 0..2 {
+        project.refresh_after(30, &[]);
+        assert_eq!(project.pin("1"), Some("old"));
+    }
+    let outcome = project.refresh_after(30, &[]);
+    assert!(outcome.stdout.ends_with("digests.json written\n"));
+    assert_eq!(project.pin("1"), Some("a"));
+    project.refresh_after(24, &[]);
+    assert!(!project.has_pending(), "nothing is pending any more");
+    project.workspace.run(&["check"]).code(0);
+}
+
+#[test]
+fn a_young_digest_costs_no_pull() {
+    let project = Project::pinned(&json!({ "minimumAge": "3d" }));
+    let pulls = || {
+        let requests = project.fake.requests();
+        let pulls = requests
+            .iter()
+            .filter(|request| request.method == "GET" && request.path.contains("/manifests/"));
+        pulls.count()
+    };
+    let before = pulls();
+    project.point("1", "a");
+    project.refresh_after(0, &[]);
+    project.refresh_after(24, &[]);
+    assert_eq!(pulls(), before);
+}
+
+#[test]
+fn a_digest_that_was_withdrawn_is_never_pinned() {
+    let project = Project::pinned(&json!({ "minimumAge": "2d" }));
+    project.point("1", "a");
+    project.refresh_after(0, &[]);
+    project.refresh_after(36, &[]);
+    project.point("1", "old");
+    project.refresh_after(36, &[]);
+    assert!(!project.has_pending());
+    // Its age begins anew.
+    project.point("1", "a");
+    project.refresh_after(0, &[]);
+    project.refresh_after(36, &[]);
+    assert_eq!(project.pin("1"), Some("old"));
+    // The registry no longer has the tag.
+    project.remove("1");
+    project.refresh_after(36, &[]);
+    assert!(!project.has_pending());
+    assert_eq!(project.pin("1"), Some("old"));
+}
+
+#[test]
+fn a_tag_that_moves_every_day_gets_the_newest_old_enough_release() {
+    let fields = json!({ "minimumAge": "2d", "strategies": { "major-minor-patch": true } });
+    let project = Project::pinned(&fields);
+    for (day, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
+        project.point("1", name);
+        project.point(&format!("1.0.{day}"), name);
+        project.refresh_after(24, &[]);
+    }
+    assert_eq!(project.pin("1"), Some("b"));
+    assert_eq!(project.pin("1.0.1"), Some("b"));
+    assert_eq!(project.pin("1.0.2"), None);
+}
+
+#[test]
+fn a_new_tag_waits_too_and_one_with_a_known_digest_does_not() {
+    let project = Project::pinned(&json!({ "minimumAge": "1d", "tags": ["1", "2", "3"] }));
+    project.point("2", "a");
+    project.point("3", "old");
+    project.refresh_after(0, &[]);
+    assert_eq!(project.pin("2"), None);
+    assert_eq!(project.pin("3"), Some("old"));
+    project.refresh_after(24, &[]);
+    assert_eq!(project.pin("2"), Some("a"));
+}
+
+#[test]
+fn the_flags_set_an_age_and_override_it() {
+    let project = Project::pinned(&json!({}));
+    project.point("1", "a");
+    project.refresh_after(0, &["--minimum-age", "3d"]);
+    assert_eq!(project.pin("1"), Some("old"));
+    let image = project.fake.image();
+    project.refresh_after(0, &["--minimum-age", "3d", "--now", "--image", &image]);
+    assert_eq!(project.pin("1"), Some("a"));
+    let outcome = project.workspace.run(&["refresh", "--now"]).code(1);
+    assert!(outcome.stderr.contains("--image"), "{outcome:#?}");
+    let outcome = project
+        .workspace
+        .run(&["refresh", "--minimum-age", "3"])
+        .code(1);
+    assert!(
+        outcome.stderr.contains("such as '12h', '3d'"),
+        "{outcome:#?}"
+    );
+}
+
+#[test]
+fn check_writes_nothing_that_is_pending() {
+    let project = Project::pinned(&json!({ "minimumAge": "3d" }));
+    project.point("1", "a");
+    project.refresh_after(0, &["--check"]);
+    assert!(!project.has_pending());
+}
+
+#[test]
+fn a_failed_registry_and_other_images_keep_what_is_pending() {
+    let project = Project::pinned(&json!({ "minimumAge": "3d" }));
+    project.point("1", "a");
+    project.refresh_after(0, &[]);
+    let pending = project.workspace.read("pending.json");
+    let other = Fake::start();
+    let images = project.workspace.read("images.json");
+    let mut both: Value = serde_json::from_str(&images).unwrap();
+    let entry = json!({ "image": other.image(), "strategies": {}, "tags": ["1"] });
+    both.as_array_mut().unwrap().push(entry);
+    project.workspace.write("images.json", both.to_string());
+    other.serve(&content("a"));
+    project
+        .workspace
+        .run(&["refresh", "--image", &other.image()])
+        .code(0);
+    assert_eq!(project.workspace.read("pending.json"), pending);
+    project.tags.lock().unwrap().clear();
+    project
+        .fake
+        .answer("GET", "tags/list", FakeResponse::status(500));
+    // The image leaves images.json, and its candidates with it.
+    project.workspace.write("images.json", "[]");
+    project.workspace.run(&["refresh"]).code(0);
+    assert!(!project.has_pending());
+}
+
+#[test]
+fn merge_joins_what_is_pending() {
+    let project = Project::pinned(&json!({ "minimumAge": "3d" }));
+    project.point("1", "a");
+    let workspace = &project.workspace;
+    for shard in ["1", "2"] {
+        let (shard, output) = (format!("{shard}/2"), format!("part-{shard}.json"));
+        workspace
+            .run(&["refresh", "--shard", &shard, "--output", &output])
+            .code(0);
+    }
+    assert!(!project.has_pending());
+    let merge = [
+        "merge",
+        "part-1.json",
+        "part-2.json",
+        "--output",
+        "digests.json",
+    ];
+    workspace.run(&merge).code(0);
+    let pending = workspace.read("pending.json");
+    assert!(pending.contains(&digest_of(&content("a"))), "{pending}");
+    // The parts disagree.
+    workspace.write(
+        "part-1.pending.json",
+        pending.replace("\"age\": 0", "\"age\": 9"),
+    );
+    workspace.write("part-2.pending.json", &pending);
+    let outcome = workspace.run(&merge).code(1);
+    assert!(
+        outcome
+            .stderr
+            .contains("other candidates than in another part")
+    );
+    assert_eq!(workspace.read("pending.json"), pending);
+}
+
+#[test]
+fn a_malformed_pending_file_stops_a_refresh() {
+    let project = Project::pinned(&json!({ "minimumAge": "3d" }));
+    project.workspace.write("pending.json", "{");
+    let outcome = project.workspace.run(&["refresh"]).code(1);
+    assert!(outcome.stderr.contains("pending.json:1:"), "{outcome:#?}");
+    assert!(
+        outcome
+            .stderr
+            .contains("take its last good version from git"),
+        "{outcome:#?}"
+    );
+}
+
+/// Tracks the full version `1.0.0`, which is pushed again.
+fn pushed_again(fields: &Value) -> (Project, Outcome) {
+    let mut all = json!({ "tags": ["1.0.0"] });
+    for (name, value) in fields.as_object().unwrap() {
+        all[name] = value.clone();
+    }
+    let project = Project::new(&all);
+    project.point("1.0.0", "old");
+    project.refresh_after(0, &[]);
+    project.point("1.0.0", "a");
+    let outcome = project.refresh_after(0, &["--json"]);
+    project.workspace.write("report.json", &outcome.stdout);
+    (project, outcome)
+}
+
+#[test]
+fn a_re_push_is_taken_and_has_to_be_reviewed() {
+    let (project, _) = pushed_again(&json!({}));
+    assert_eq!(project.pin("1.0.0"), Some("a"));
+    project.workspace.run(&["review", "report.json"]).code(3);
+}
+
+#[test]
+fn an_expected_re_push_is_a_move() {
+    let (project, outcome) = pushed_again(&json!({ "repushed": "expected" }));
+    assert_eq!(project.pin("1.0.0"), Some("a"));
+    assert!(
+        outcome.stdout.contains(r#""kind": "moved""#),
+        "{outcome:#?}"
+    );
+    project.workspace.run(&["review", "report.json"]).code(0);
+}
+
+#[test]
+fn a_held_re_push_keeps_its_digest_until_a_person_takes_it() {
+    let (project, outcome) = pushed_again(&json!({ "repushed": "hold" }));
+    assert_eq!(project.pin("1.0.0"), Some("old"));
+    let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(report["held"][0]["reason"], "repushed");
+    assert_eq!(report["held"][0]["digest"], digest_of(&content("a")));
+    // Nothing in the table needs a review.
+    project.workspace.run(&["review", "report.json"]).code(0);
+    let image = project.fake.image();
+    let outcome = project.refresh_after(0, &[]);
+    let remedy = format!("'refresh --now --image {image}' takes it");
+    assert!(outcome.stdout.contains(&remedy), "{outcome:#?}");
+    project.refresh_after(0, &["--now", "--image", &image]);
+    assert_eq!(project.pin("1.0.0"), Some("a"));
+}
+
+#[test]
+fn hold_takes_an_imported_digest_that_the_registry_confirms() {
+    let project = Project::new(&json!({ "tags": ["1.0.0"], "repushed": "hold" }));
+    project.point("1.0.0", "a");
+    let imported = |digest: &str| {
+        let pins = json!({ "1.0.0": { "digest": digest } });
+        json!({ "version": 1, "images": { project.fake.image(): pins } }).to_string()
+    };
+    // People wrote down the digest of one platform.
+    project
+        .workspace
+        .write("digests.json", imported(&digest_of("a amd64")));
+    project.refresh_after(0, &[]);
+    assert_eq!(project.pin("1.0.0"), Some("a"));
+    // And here one that is not what the tag points to.
+    project
+        .workspace
+        .write("digests.json", imported(&digest_of(&content("old"))));
+    let outcome = project.refresh_after(0, &[]);
+    assert!(outcome.stdout.contains("1 held"), "{outcome:#?}");
+    assert_eq!(project.pin("1.0.0"), Some("old"));
+}

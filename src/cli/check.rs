@@ -7,6 +7,7 @@ use nix_oci_hashes::images::{self, TrackedImage};
 use nix_oci_hashes::reference::{Digest, ImageName, Platform, Version};
 use nix_oci_hashes::table::Table;
 use nix_oci_hashes::table::manifests::Manifests;
+use nix_oci_hashes::table::pending::Pending;
 
 use super::files::Files;
 use super::manifests::{needed, unneeded};
@@ -35,6 +36,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             output::name_of(&digests)
         ));
     }
+    Pending::read(&Pending::beside(digests))?;
     let mut waiting = waiting(&tracked, &table);
     let manifests = Manifests::beside(digests);
     faults.extend(manifest_faults(&manifests, &tracked, &table)?);

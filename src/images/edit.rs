@@ -366,7 +366,10 @@ mod tests {
             r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"], "strategies": {}, "tags": ["latest"] }"#,
             "{\n    \"image\": \"docker.io/nextcloud\",\n    \"platforms\": [\"linux/amd64\", \"linux/arm64\"],\n    \"strategies\": { \"major\": \">=33\", \"major-minor\": true },\n    \"variants\": [\"\", \"-fpm\"],\n    \"keep\": 5\n  }",
             r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"], "keep": 3, "ignore": ["20*"] }"#,
-            r#"{ "image": "docker.io/a", "store": true, "minimumAge": "3d", "repushed": "hold" }"#,
+            r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"], "store": true }"#,
+            r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"], "minimumAge": "3d" }"#,
+            r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"], "repushed": "expected" }"#,
+            r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"], "repushed": "hold" }"#,
             r#"{ "image": "docker.io/a", "platforms": ["linux/amd64"], "pattern": "{major}-{minor}" }"#,
             "{\n    \"image\": \"docker.io/a\",\n    \"platforms\": [\"linux/amd64\"],\n    \"strategies\": { \"major-minor-patch\": [\"^17\", \"^21\"] },\n    \"pattern\": [\"{major}-jdk\", \"{major}_{build}-jdk\"]\n  }",
         ] {

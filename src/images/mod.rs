@@ -493,6 +493,14 @@ mod tests {
             (String::new(), "the file is empty"),
             ("{}".to_owned(), "expected a list of images"),
             ("[{}]".to_owned(), "missing field `image`"),
+            (
+                format!("[{{ {image}, \"minimumAge\": \"3 days\" }}]"),
+                "invalid age '3 days': write hours, days or weeks",
+            ),
+            (
+                format!("[{{ {image}, \"repushed\": \"ignore\" }}]"),
+                "unknown variant `ignore`, expected one of `report`, `expected`, `hold`",
+            ),
             ("[".to_owned(), "images.json:1:1: EOF"),
             ("[".repeat(10_000_000), "images.json:1:"),
             (

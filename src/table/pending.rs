@@ -141,12 +141,12 @@ impl Candidates {
 
 impl Pending {
     /// The file beside the table at `path`: `pending.json` for `digests.json`, and
-    /// `NAME.pending.json` for any other `NAME.json`.
+    /// `NAME.pending` for any other name, which no `*.json` takes for a table.
     pub fn beside(path: &Path) -> PathBuf {
-        match path.file_stem() {
-            Some(stem) if stem != "digests" => {
-                let mut name = stem.to_owned();
-                name.push(".pending.json");
+        match path.file_name() {
+            Some(name) if name != "digests.json" => {
+                let mut name = name.to_owned();
+                name.push(".pending");
                 path.with_file_name(name)
             }
             _ => path.with_file_name("pending.json"),
@@ -463,7 +463,7 @@ mod tests {
         for (table, pending) in [
             ("digests.json", "pending.json"),
             ("a/digests.json", "a/pending.json"),
-            ("a/part-1.json", "a/part-1.pending.json"),
+            ("a/part-1.json", "a/part-1.json.pending"),
         ] {
             assert_eq!(Pending::beside(Path::new(table)), Path::new(pending));
         }

@@ -45,6 +45,9 @@ fn images_json() {
         json!({ "image": "a.io/a", "strategies": { "major": ["^17", "^21 || >=24 <26"] }, "keep": 1 }),
         json!({ "image": "a.io/a", "pattern": "RELEASE.{major}-{minor}-{patch}T{build}-{build}-{build}Z" }),
         json!({ "image": "a.io/a", "pattern": ["{major}_{build}-jdk", "{major}-{minor}"], "ignore": ["*-nightly", "20.04.1"] }),
+        json!({ "image": "a.io/a", "minimumAge": "3d", "repushed": "hold" }),
+        json!({ "image": "a.io/a", "minimumAge": "12h", "repushed": "expected" }),
+        json!({ "image": "a.io/a", "minimumAge": "2w", "repushed": "report" }),
     ] {
         assert_eq!(accepted(&schema, &entry), (true, true), "{entry}");
     }
@@ -59,6 +62,10 @@ fn images_json() {
         json!({ "image": "docker.io/-a" }),
         json!({ "image": "https://docker.io/a" }),
         json!({ "image": "a.io/a", "tag": "latest" }),
+        json!({ "image": "a.io/a", "minimumAge": "3 days" }),
+        json!({ "image": "a.io/a", "minimumAge": "0d" }),
+        json!({ "image": "a.io/a", "minimumAge": 3 }),
+        json!({ "image": "a.io/a", "repushed": "ignore" }),
         json!({ "image": "a.io/a", "platforms": [] }),
         json!({ "image": "a.io/a", "platforms": ["linux"] }),
         json!({ "image": "a.io/a", "platforms": "linux/amd64" }),

@@ -291,10 +291,10 @@ fn merge_joins_what_is_pending() {
     assert!(pending.contains(&digest_of(&content("a"))), "{pending}");
     // The parts disagree.
     workspace.write(
-        "part-1.pending.json",
+        "part-1.json.pending",
         pending.replace("\"age\": 0", "\"age\": 9"),
     );
-    workspace.write("part-2.pending.json", &pending);
+    workspace.write("part-2.json.pending", &pending);
     let outcome = workspace.run(&merge).code(1);
     assert!(
         outcome
@@ -316,6 +316,8 @@ fn a_malformed_pending_file_stops_a_refresh() {
             .contains("take its last good version from git"),
         "{outcome:#?}"
     );
+    let outcome = project.workspace.run(&["check"]).code(1);
+    assert!(outcome.stderr.contains("pending.json:1:"), "{outcome:#?}");
 }
 
 /// Tracks the full version `1.0.0`, which is pushed again.

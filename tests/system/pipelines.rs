@@ -151,8 +151,8 @@ fn the_workflow_of_this_repository_proposes_what_has_changed() {
     std::fs::set_permissions(clone.path("scripts/propose-refresh"), executable).unwrap();
     let workflow = project().join(".github/workflows/refresh.yml");
     let steps = scripts(&std::fs::read_to_string(workflow).unwrap());
-    let (ask, rest) = steps.split_at(3);
-    assert!(ask[2].contains("--shard") && rest.last().unwrap().contains("propose-refresh"));
+    let (ask, rest) = steps.split_at(4);
+    assert!(ask[3].contains("--shard") && rest.last().unwrap().contains("propose-refresh"));
     let run = |step: &str, index: &str, shard: &str| {
         let mut command = shell.command(&clone.path(""), step);
         command
@@ -183,13 +183,68 @@ fn the_workflow_of_this_repository_proposes_what_has_changed() {
     assert_eq!(shell.bin.read("summary"), shell.bin.read("log.body"));
 }
 
+/// A digest that is too young keeps its age over runs whose pull request nobody merges.
+#[test]
+fn the_workflow_commits_the_ages_of_pending_digests() {
+    let shell = Shell::new();
+    shell.executable("gh", crate::support::GH);
+    let (clone, origin) = repository(&shell);
+    let script = std::fs::read(project().join("scripts/propose-refresh")).unwrap();
+    clone.write("scripts/propose-refresh", script);
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(clone.path("scripts/propose-refresh"), executable).unwrap();
+    let images = clone.read("images.json");
+    let images = images.replacen(
+        "\"image\": \"docker.io/nextcloud\"",
+        "\"image\": \"docker.io/nextcloud\", \"minimumAge\": \"3d\"",
+        1,
+    );
+    clone.write("images.json", images);
+    git(&clone.path(""), &["commit", "-qam", "Wait for three days"]);
+    let workflow = project().join(".github/workflows/refresh.yml");
+    let steps = scripts(&std::fs::read_to_string(workflow).unwrap());
+    let run = || {
+        git(&clone.path(""), &["checkout", "-q", "main"]);
+        for (i, step) in steps.iter().enumerate() {
+            let shards: &[_] = if i < 4 {
+                &[("0", "1/2"), ("1", "2/2")]
+            } else {
+                &[("", "")]
+            };
+            for (index, shard) in shards {
+                let mut command = shell.command(&clone.path(""), step);
+                command
+                    .env("INDEX", index)
+                    .env("SHARD", shard)
+                    .env("ALL", "")
+                    .env("BASE", "main")
+                    .env("GH_LOG", shell.bin.path("log"))
+                    .env("GITHUB_STEP_SUMMARY", shell.bin.path("summary"))
+                    .env("GIT_CONFIG_GLOBAL", shell.bin.path("gitconfig"));
+                Outcome::of(&mut command).code(0);
+            }
+        }
+        let pending = git(&origin, &["show", "refresh:pending.json"]);
+        let pending: serde_json::Value = serde_json::from_str(&pending).unwrap();
+        let tags = pending["images"]["docker.io/nextcloud"]
+            .as_object()
+            .unwrap();
+        tags.values().next().unwrap()[0].clone()
+    };
+    let first = run();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let second = run();
+    assert_eq!(first["digest"], second["digest"]);
+    assert!(second["age"].as_u64() > first["age"].as_u64(), "{second}");
+}
+
 #[test]
 fn the_pipeline_of_gitlab_proposes_what_has_changed() {
     let shell = Shell::new();
     let (clone, origin) = repository(&shell);
     let pipeline = project().join("docs/examples/gitlab-ci.yml");
     let scripts = scripts(&std::fs::read_to_string(pipeline).unwrap());
-    let [ask, propose @ ..] = &scripts[..] else {
+    let [pending, ask, propose @ ..] = &scripts[..] else {
         panic!("two jobs")
     };
     let run = |script: &str, shard: &str| {
@@ -213,8 +268,9 @@ fn the_pipeline_of_gitlab_proposes_what_has_changed() {
             );
         Outcome::of(&mut command).code(0)
     };
-    run(ask, "1");
-    run(ask, "2");
+    for shard in ["1", "2"] {
+        run(&format!("{pending}\n{ask}"), shard);
+    }
     // GitLab runs all lines of a job in one shell.
     run(&propose.join("\n"), "1");
     assert_refreshed(&origin, "refresh");

@@ -69,7 +69,7 @@ impl Repository {
 fn an_unchanged_table_is_not_proposed() {
     let repository = Repository::new();
     let said = repository.propose("**0 added**\n").stdout;
-    assert_eq!(said, "digests.json has not changed: nothing to propose.\n");
+    assert_eq!(said, "Nothing has changed: nothing to propose.\n");
     assert_eq!(
         repository.gh_calls().lines().count(),
         1,

@@ -82,23 +82,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         .output
         .as_ref()
         .unwrap_or(&arguments.files.digests);
-    let outputs = [
-        ("--output", &arguments.output),
-        ("--summary", &arguments.summary),
-    ];
-    let outputs = outputs.map(|(flag, path)| Some((flag, path.as_deref()?)));
-    let files = [
-        ("--images", &*arguments.files.images),
-        ("--digests", &*arguments.files.digests),
-    ];
-    let files: Vec<_> = files
-        .into_iter()
-        .chain(outputs.into_iter().flatten())
-        .collect();
-    check_apart(&files)?;
-    for (_, path) in &files[1..] {
-        check_folder(path)?;
-    }
+    check_files(arguments)?;
     // Locked before the files are read, so that nothing changes them meanwhile.
     let lock = (!arguments.check).then(|| Lock::take(target)).transpose()?;
     let images = images::read(&arguments.files.images, remedy::IMAGES)?;
@@ -192,6 +176,28 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     } else {
         output::SOME_FAILED
     })
+}
+
+/// Checks that the files are apart, and that those to write can be.
+fn check_files(arguments: &Arguments) -> Result<()> {
+    let outputs = [
+        ("--output", &arguments.output),
+        ("--summary", &arguments.summary),
+    ];
+    let outputs = outputs.map(|(flag, path)| Some((flag, path.as_deref()?)));
+    let files = [
+        ("--images", &*arguments.files.images),
+        ("--digests", &*arguments.files.digests),
+    ];
+    let files: Vec<_> = files
+        .into_iter()
+        .chain(outputs.into_iter().flatten())
+        .collect();
+    check_apart(&files)?;
+    for (_, path) in &files[1..] {
+        check_folder(path)?;
+    }
+    Ok(())
 }
 
 /// The system's time.

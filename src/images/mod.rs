@@ -487,20 +487,30 @@ mod tests {
     }
 
     #[test]
+    fn refuses_bad_policies() {
+        for (field, part) in [
+            (
+                r#""minimumAge": "3 days""#,
+                "invalid age '3 days': write hours, days or weeks",
+            ),
+            (
+                r#""repushed": "ignore""#,
+                "unknown variant `ignore`, expected one of `report`, `expected`, `hold`",
+            ),
+        ] {
+            let content = format!(r#"[{{ "image": "docker.io/a", {field} }}]"#);
+            let error = parse(content.as_bytes(), "images.json").unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+
+    #[test]
     fn refuses_bad_files_with_line_and_remedy() {
         let image = r#""image": "docker.io/a""#;
         for (content, part) in [
             (String::new(), "the file is empty"),
             ("{}".to_owned(), "expected a list of images"),
             ("[{}]".to_owned(), "missing field `image`"),
-            (
-                format!("[{{ {image}, \"minimumAge\": \"3 days\" }}]"),
-                "invalid age '3 days': write hours, days or weeks",
-            ),
-            (
-                format!("[{{ {image}, \"repushed\": \"ignore\" }}]"),
-                "unknown variant `ignore`, expected one of `report`, `expected`, `hold`",
-            ),
             ("[".to_owned(), "images.json:1:1: EOF"),
             ("[".repeat(10_000_000), "images.json:1:"),
             (

@@ -5,23 +5,33 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use nix_oci_hashes::images::{self, TrackedImage};
 use nix_oci_hashes::reference::{Digest, ImageName, Platform, Version};
+use nix_oci_hashes::refresh::{Withdrawn, withdrawn};
 use nix_oci_hashes::table::Table;
 use nix_oci_hashes::table::manifests::Manifests;
 use nix_oci_hashes::table::pending::Pending;
 
 use super::files::Files;
 use super::manifests::{needed, unneeded};
+use super::network::{self, Network};
 use super::output;
 use super::remedy;
 
 /// Check both files: well-formed, canonical, consistent
 ///
 /// Exits with 0 if they are, or with 1 and remedies if not. Names what the next
-/// refresh will do, which is no error.
+/// refresh will do, which is no error. With --registry, exits with 1 too if a
+/// digest has been withdrawn, and with 2 if a registry could not say.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     files: Files,
+
+    /// Ask the registries too whether they still serve every pinned digest, with one HEAD each
+    #[arg(long)]
+    registry: bool,
+
+    #[command(flatten)]
+    network: Network,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<u8> {
@@ -44,6 +54,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     waiting.extend(unrecorded.iter().map(|(image, count)| {
         format!("{image}: {count} of its manifests are not recorded; {REFRESH}")
     }));
+    let mut unknown = BTreeSet::new();
+    if arguments.registry {
+        let client = arguments.network.client()?;
+        let work = withdrawn(&table, &client);
+        let (found, errors) = network::runtime()?.block_on(work);
+        faults.extend(found.iter().map(withdrawn_words));
+        unknown = errors.iter().map(remedy::registry).collect();
+    }
     let lines = waiting.iter().chain(&faults);
     let mut out: String = lines.map(|line| format!("{line}\n")).collect();
     let pins = table.images.values().flat_map(|pins| pins.values());
@@ -75,12 +93,33 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             "not all is well"
         }
     ));
+    for error in &unknown {
+        out.push_str(&format!("failed: {error}\n"));
+    }
     output::print(&out)?;
-    Ok(if faults.is_empty() {
-        output::DONE
-    } else {
-        output::FAILED
+    Ok(match (faults.is_empty(), unknown.is_empty()) {
+        (false, _) => output::FAILED,
+        (true, false) => output::SOME_FAILED,
+        (true, true) => output::DONE,
     })
+}
+
+fn withdrawn_words(found: &Withdrawn) -> String {
+    let Withdrawn {
+        image,
+        tag,
+        digests,
+        nearest,
+    } = found;
+    let digests: Vec<String> = digests.iter().map(ToString::to_string).collect();
+    let remedy = match nearest {
+        Some(nearest) => format!("use {image}:{nearest}, the nearest version that it has"),
+        None => "no other version of its variant is pinned; use another tag".to_owned(),
+    };
+    format!(
+        "{image}:{tag}: the registry no longer serves {}; {remedy}",
+        digests.join(", ")
+    )
 }
 
 const REFRESH: &str = "run 'nix-oci-hashes refresh'";

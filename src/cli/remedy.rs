@@ -20,6 +20,11 @@ pub(super) fn problem(problem: &Problem) -> String {
     format!("{problem}{flag}")
 }
 
+/// An error of a registry, with the flag that helps.
+pub(super) fn registry(error: &RegistryError) -> String {
+    format!("{}: {error}{}", error.image, flag(error))
+}
+
 /// An error of a verb, with the flag that helps.
 pub(super) fn error(error: &anyhow::Error) -> String {
     let of_registry = match error.downcast_ref::<ResolveError>() {

@@ -13,6 +13,7 @@ mod record;
 mod report;
 mod run;
 mod scope;
+mod withdrawn;
 
 #[cfg(test)]
 mod tests;
@@ -26,3 +27,4 @@ pub use report::{
 };
 pub use run::refresh;
 pub use scope::{Scope, Shard, ShardError};
+pub use withdrawn::{Withdrawn, withdrawn};

@@ -129,6 +129,16 @@ impl Client {
             .await
     }
 
+    /// Whether the registry serves the manifest or index of `digest`. Costs a HEAD, which
+    /// registries do not count as a pull.
+    ///
+    /// # Errors
+    /// Where the registry cannot be reached, or serves something else.
+    pub async fn serves(&self, image: &ImageName, digest: &Digest) -> Result<bool, RegistryError> {
+        self.run(image, async |api| api.serves(image, digest).await)
+            .await
+    }
+
     /// The image manifest of each platform of `digest`, those of indexes within an
     /// index too. All bytes are checked against their digests.
     ///

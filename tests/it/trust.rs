@@ -320,6 +320,64 @@ fn a_malformed_pending_file_stops_a_refresh() {
     assert!(outcome.stderr.contains("pending.json:1:"), "{outcome:#?}");
 }
 
+#[test]
+fn check_names_what_a_registry_has_withdrawn() {
+    let project = Project::new(&json!({ "strategies": { "major-minor-patch": true } }));
+    for (tag, name) in [("1", "old"), ("1.0.0", "a"), ("1.0.1", "b"), ("1.0.2", "c")] {
+        project.point(tag, name);
+    }
+    project.refresh_after(0, &[]);
+    // What is served by its digest.
+    let manifests = ["a", "b", "c", "old"].map(content);
+    let mut served: Vec<String> = manifests.iter().map(|body| digest_of(body)).collect();
+    for name in ["a", "b", "c", "old"] {
+        let platforms = ["amd64", "arm64"].map(|of| digest_of(&format!("{name} {of}")));
+        served.extend(platforms);
+    }
+    let registry = Fake::start();
+    let gone = digest_of("b arm64");
+    let withdrawn = gone.clone();
+    registry.rule(move |request| {
+        let digest = request.path.strip_prefix("/v2/app/manifests/")?;
+        let is_served = served.iter().any(|one| one == digest) && digest != withdrawn;
+        let response = FakeResponse::status(if is_served { 200 } else { 404 });
+        Some(response.with_header("docker-content-digest", digest))
+    });
+    let workspace = &project.workspace;
+    for file in ["images.json", "digests.json"] {
+        let text = workspace.read(file);
+        workspace.write(file, text.replace(&project.fake.image(), &registry.image()));
+    }
+    workspace.run(&["check"]).code(0);
+    let outcome = workspace.run(&["check", "--registry"]).code(1);
+    let image = registry.image();
+    let line = format!(
+        "{image}:1.0.1: the registry no longer serves {gone}; use {image}:1.0.2, the nearest version that it has\n"
+    );
+    assert!(outcome.stdout.contains(&line), "{outcome:#?}");
+    assert_eq!(outcome.stdout.matches("no longer").count(), 1);
+    let requests = registry.requests();
+    assert!(requests.iter().all(|request| request.method == "HEAD"));
+    assert_eq!(requests.len(), 12, "one a digest");
+}
+
+#[test]
+fn check_does_not_take_a_failure_for_a_withdrawal() {
+    let project = Project::pinned(&json!({}));
+    let down = Fake::start();
+    down.rule(|_| Some(FakeResponse::status(500)));
+    let workspace = &project.workspace;
+    for file in ["images.json", "digests.json"] {
+        let text = workspace.read(file);
+        workspace.write(file, text.replace(&project.fake.image(), &down.image()));
+    }
+    let outcome = workspace
+        .run(&["check", "--registry", "--retries", "0"])
+        .code(2);
+    assert!(outcome.stdout.contains("failed: "), "{outcome:#?}");
+    assert!(!outcome.stdout.contains("no longer serves"), "{outcome:#?}");
+}
+
 /// Tracks the full version `1.0.0`, which is pushed again.
 fn pushed_again(fields: &Value) -> (Project, Outcome) {
     let mut all = json!({ "tags": ["1.0.0"] });

@@ -116,7 +116,7 @@ fn the_workflow_of_the_page_proposes_what_has_changed() {
     let (clone, origin) = repository(&shell);
     let workflow = blocks_of_kind("yaml").into_iter().next().unwrap();
     let steps = scripts(&workflow.text);
-    assert_eq!(steps.len(), 3);
+    assert_eq!(steps.len(), 4);
     for _ in 0..2 {
         git(&clone.path(""), &["checkout", "-q", "main"]);
         for step in &steps {

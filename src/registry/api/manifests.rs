@@ -61,6 +61,24 @@ impl Api {
         Ok(Some(digest))
     }
 
+    /// Whether the registry has the manifest or index of this digest.
+    pub(in crate::registry) async fn serves(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> Result<bool, Cause> {
+        match self.head(image, &format!("manifests/{digest}")).await? {
+            Head::NoSuchTag => return Ok(false),
+            Head::Digest(found) if found == *digest => return Ok(true),
+            Head::Digest(_) | Head::Unusable(_) => {}
+        }
+        match self.manifest(image, digest).await {
+            Ok(_) => Ok(true),
+            Err(Cause::NoSuchDigest(_)) => Ok(false),
+            Err(cause) => Err(cause),
+        }
+    }
+
     async fn head(&self, image: &ImageName, path: &str) -> Result<Head, Cause> {
         let url = self.url(image, path)?;
         let head = Self::request(image, Content::Manifest, Method::HEAD, url, ACCEPTED);

@@ -116,13 +116,18 @@ pub(super) fn read_table(path: &Path) -> Result<(Table, Option<Digest>)> {
     Ok((table, Some(Digest::of(Algorithm::Sha256, &text))))
 }
 
-/// Writes the pending digests, or removes the file if there are none. To be called before
-/// the table is written: what it pins stays pending until the next run.
-pub(super) fn write_pending(path: &Path, pending: &Pending) -> Result<()> {
-    if !pending.images.is_empty() {
-        return Ok(file::write(path, pending.to_json().as_bytes())?);
+/// Writes the pending digests beside `table`, or removes the file if there are none. To be
+/// called before the table is written: what it pins stays pending until the next run.
+pub(super) fn write_pending(table: &Path, pending: &Pending) -> Result<()> {
+    // A pipe has nothing beside it.
+    if file::is_special(table) {
+        return Ok(());
     }
-    match std::fs::remove_file(path) {
+    let path = Pending::beside(table);
+    if !pending.images.is_empty() {
+        return Ok(file::write(&path, pending.to_json().as_bytes())?);
+    }
+    match std::fs::remove_file(&path) {
         Err(error) if error.kind() != ErrorKind::NotFound => bail!(
             "{}: cannot be removed: {}; remove it: no digest is pending",
             output::name_of(&path),

@@ -90,7 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let tracked = tracked.unwrap_or_default();
     check_recorded(&tracked, &old, &table, &manifests)?;
     let pending = joined_pending(&arguments.file)?;
-    write_pending(&Pending::beside(path), &pending)?;
+    write_pending(path, &pending)?;
     file::write(path, table.to_json().as_bytes())?;
     manifests.remove(&unneeded(&tracked, &old, &table))?;
     Ok(output::DONE)

@@ -124,7 +124,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         || recorder.has_to_remove(&unneeded);
     let mut written = Ok(());
     if !arguments.check {
-        write_pending(&Pending::beside(target), &pending)?;
+        write_pending(target, &pending)?;
     }
     let outcome = match (stale, arguments.check) {
         (false, _) => Outcome::UpToDate,

@@ -3,9 +3,10 @@
 use anyhow::{Result, bail};
 use nix_oci_hashes::reference::ImageName;
 use nix_oci_hashes::table::manifests::Manifests;
+use nix_oci_hashes::table::pending::Pending;
 use nix_oci_hashes::{file, images};
 
-use super::files::{Files, read_table};
+use super::files::{Files, read_table, write_pending};
 use super::manifests::unneeded;
 use super::output;
 
@@ -32,6 +33,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     }
     if was_tracked {
         file::write(&files.images, editor.text().as_bytes())?;
+    }
+    let mut pending = Pending::read(&Pending::beside(&files.digests))?;
+    if pending.images.remove(image).is_some() {
+        write_pending(&files.digests, &pending)?;
     }
     if pins.is_some() {
         file::write(&files.digests, table.to_json().as_bytes())?;

@@ -186,8 +186,8 @@ fn remembered(target: &Target, ttl: Duration) -> Option<ResolvedPin> {
     is_fresh(*time, ttl).then(|| found.clone())
 }
 
-/// Keeps what the registry has answered, and returns what this process answers: of
-/// threads that ask at once, what the first was told.
+/// Stores the registry's answer and returns the one to use. If threads resolve one
+/// target concurrently, all use the first answer.
 pub(super) fn remember(target: &Target, found: ResolvedPin, ttl: Duration) -> ResolvedPin {
     let mut answers = lock(&ANSWERS);
     let answers = answers.get_or_insert_default();

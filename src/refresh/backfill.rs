@@ -70,7 +70,7 @@ impl Backfill<'_> {
 
     fn newest(&self, pins: &Pins) -> Option<Arc<Pin>> {
         let newest = self.verified(pins).max_by_key(|(tag, pin)| {
-            let version = pin.version.as_deref().cloned().or_else(|| tag.version());
+            let version = pin.version_of(tag);
             (version.is_some(), version, *tag)
         });
         newest.map(|(_, pin)| Arc::clone(pin))

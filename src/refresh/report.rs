@@ -41,14 +41,14 @@ pub struct Report {
 }
 
 impl Report {
-    /// Adds the differences between the old and the new pins of `image`. `full` has
-    /// its tags that name a full version, `platforms` its tracked platforms.
+    /// Adds the differences between the old and the new pins of `image`. A tag in
+    /// `never_repushed` that has moved was pushed again; `platforms` are tracked.
     pub(super) fn compare(
         &mut self,
         image: &ImageName,
         old: &Table,
         new: &Table,
-        full: &BTreeSet<Tag>,
+        never_repushed: &BTreeSet<Tag>,
         platforms: &BTreeSet<Platform>,
     ) {
         let none = Pins::new();
@@ -87,7 +87,7 @@ impl Report {
                 (Some(old), Some(new)) => ChangeKind::Moved {
                     old: old.digest.clone(),
                     new: new.digest.clone(),
-                    repushed: full.contains(tag),
+                    repushed: never_repushed.contains(tag),
                     lost: platforms_only_in(old, new)
                         .into_iter()
                         .filter(|platform| platforms.contains(platform))

@@ -119,8 +119,8 @@ fn add(refreshed: RefreshedImage, old: &Table, new: &mut State, report: &mut Rep
         pending.insert(image.clone(), refreshed.candidates);
     }
     new.table.images.insert(image.clone(), refreshed.pins);
-    let unexpected = &refreshed.never_repushed;
-    report.compare(image, old, &new.table, unexpected, &refreshed.platforms);
+    let (never_repushed, platforms) = (&refreshed.never_repushed, &refreshed.platforms);
+    report.compare(image, old, &new.table, never_repushed, platforms);
     if !refreshed.decisions.is_empty() {
         report
             .decisions

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt as _};
 
-use crate::reference::{Digest, ImageName, Tag, by_version};
+use crate::reference::{Digest, ImageName, Tag};
 use crate::registry::{Client, RegistryError};
 use crate::table::{Pin, Pins, Table};
 
@@ -20,7 +20,8 @@ pub struct Withdrawn {
     pub tag: Tag,
     /// The digests, of the index or of platforms.
     pub digests: Vec<Digest>,
-    /// The version nearest to the tag, of its variant, all of whose digests are served.
+    /// The next version of the tag's variant, all of whose digests are served; else the
+    /// previous one.
     pub nearest: Option<Tag>,
 }
 
@@ -30,69 +31,84 @@ pub async fn withdrawn(table: &Table, client: &Client) -> (Vec<Withdrawn>, Vec<R
     let pinned: BTreeSet<(&ImageName, &Digest)> = table
         .images
         .iter()
-        .flat_map(|(image, pins)| digests(pins).map(move |digest| (image, digest)))
+        .flat_map(|(image, pins)| pins.values().map(move |pin| (image, pin)))
+        .flat_map(|(image, pin)| digests_of(pin).map(move |digest| (image, digest)))
         .collect();
     let responses: Vec<_> = stream::iter(pinned)
         .map(|(image, digest)| async move { (image, digest, client.serves(image, digest).await) })
         .buffer_unordered(REQUESTS_AT_ONCE)
         .collect()
         .await;
-    let mut missing: BTreeMap<&ImageName, BTreeSet<&Digest>> = BTreeMap::new();
+    let mut images: BTreeMap<&ImageName, Unserved<'_>> = BTreeMap::new();
     let mut errors = Vec::new();
     for (image, digest, response) in responses {
         match response {
             Ok(true) => {}
             Ok(false) => {
-                missing.entry(image).or_default().insert(digest);
+                images.entry(image).or_default().missing.insert(digest);
             }
-            Err(error) => errors.push(error),
+            Err(error) => {
+                images.entry(image).or_default().unknown.insert(digest);
+                errors.push(error);
+            }
         }
     }
     let mut found = Vec::new();
-    for (image, missing) in missing {
+    for (image, unserved) in images {
         if let Some(pins) = table.images.get(image) {
-            found.extend(of_image(image, pins, &missing));
+            found.extend(unserved.withdrawn(image, pins));
         }
     }
     (found, errors)
 }
 
-fn of_image(image: &ImageName, pins: &Pins, missing: &BTreeSet<&Digest>) -> Vec<Withdrawn> {
-    let mut tags: Vec<(&Tag, bool)> = pins
-        .iter()
-        .map(|(tag, pin)| (tag, digests_of(pin).all(|digest| !missing.contains(digest))))
-        .collect();
-    tags.sort_by_cached_key(|(tag, _)| by_version(tag));
-    let variant = |tag: &Tag| tag.version().map(|version| version.variant().to_owned());
-    let mut found = Vec::new();
-    for (at, (tag, is_served)) in tags.iter().enumerate() {
-        if *is_served {
-            continue;
-        }
-        let of_variant = variant(tag);
-        let is_near = |(other, is_served): &&(&Tag, bool)| {
-            *is_served && of_variant.is_some() && variant(other) == of_variant
-        };
-        let later = tags[at..].iter().find(is_near);
-        let nearest = later.or_else(|| tags[..at].iter().rev().find(is_near));
-        let digests: BTreeSet<&Digest> = pins
-            .get(*tag)
-            .into_iter()
-            .flat_map(|pin| digests_of(pin))
-            .filter(|digest| missing.contains(digest))
-            .collect();
-        found.push(Withdrawn {
-            image: image.clone(),
-            tag: (*tag).clone(),
-            digests: digests.into_iter().cloned().collect(),
-            nearest: nearest.map(|(tag, _)| (*tag).clone()),
-        });
-    }
-    found
+/// The digests of an image that are not known to be served.
+#[derive(Default)]
+struct Unserved<'a> {
+    /// Those that the registry does not have.
+    missing: BTreeSet<&'a Digest>,
+    /// Those whose request has failed.
+    unknown: BTreeSet<&'a Digest>,
 }
 
-fn digests(pins: &Pins) -> impl Iterator<Item = &Digest> {
-    pins.values().flat_map(|pin| digests_of(pin))
+impl Unserved<'_> {
+    fn withdrawn(&self, image: &ImageName, pins: &Pins) -> Vec<Withdrawn> {
+        let mut pins: Vec<(&Tag, &Pin)> = pins.iter().map(|(tag, pin)| (tag, &**pin)).collect();
+        pins.sort_by_cached_key(|(tag, pin)| pin.by_version(tag));
+        let mut found = Vec::new();
+        for (at, (tag, pin)) in pins.iter().enumerate() {
+            let missing = digests_of(pin).filter(|digest| self.missing.contains(digest));
+            let missing: BTreeSet<&Digest> = missing.collect();
+            if missing.is_empty() {
+                continue;
+            }
+            let version = pin.version_of(tag);
+            let is_near = |(other, pin): &&(&Tag, &Pin)| {
+                let other = pin.version_of(other);
+                let (Some(version), Some(other)) = (&version, other) else {
+                    return false;
+                };
+                other.variant() == version.variant()
+                    && (version.is_prerelease() || !other.is_prerelease())
+                    && self.serves(pin)
+            };
+            let later = pins[at..].iter().find(is_near);
+            let nearest = later.or_else(|| pins[..at].iter().rev().find(is_near));
+            found.push(Withdrawn {
+                image: image.clone(),
+                tag: (*tag).clone(),
+                digests: missing.into_iter().cloned().collect(),
+                nearest: nearest.map(|(tag, _)| (*tag).clone()),
+            });
+        }
+        found
+    }
+
+    /// Whether every digest of a pin is served.
+    fn serves(&self, pin: &Pin) -> bool {
+        digests_of(pin)
+            .all(|digest| !self.missing.contains(digest) && !self.unknown.contains(digest))
+    }
 }
 
 fn digests_of(pin: &Pin) -> impl Iterator<Item = &Digest> {

@@ -266,6 +266,13 @@ impl Pin {
         }
     }
 
+    /// The recorded version, or the one that `tag` reads as.
+    #[cfg(feature = "refresh")]
+    pub(crate) fn version_of(&self, tag: &Tag) -> Option<Version> {
+        let recorded = self.version.as_deref().cloned();
+        recorded.or_else(|| tag.version())
+    }
+
     /// Whether a request would add nothing while the digest is unchanged: the pin has all
     /// of `platforms`, or the tag points to a single manifest and not to an index.
     #[cfg(feature = "refresh")]

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 struct Project {
     fake: Fake,
     tags: Arc<Mutex<BTreeMap<String, String>>>,
+    is_down: Arc<Mutex<bool>>,
     workspace: Workspace,
 }
 
@@ -32,8 +33,12 @@ impl Project {
     fn new(fields: &Value) -> Self {
         let fake = Fake::start();
         let tags: Arc<Mutex<BTreeMap<String, String>>> = Arc::default();
-        let shared = Arc::clone(&tags);
+        let is_down: Arc<Mutex<bool>> = Arc::default();
+        let (shared, down) = (Arc::clone(&tags), Arc::clone(&is_down));
         fake.rule(move |request| {
+            if *down.lock().unwrap() {
+                return Some(FakeResponse::status(500));
+            }
             let tags = shared.lock().unwrap();
             let at = request.path.strip_prefix("/v2/app/")?;
             if at == "tags/list" {
@@ -59,6 +64,7 @@ impl Project {
         Self {
             fake,
             tags,
+            is_down,
             workspace,
         }
     }
@@ -69,8 +75,8 @@ impl Project {
         project.point("1", "old");
         let image = project.fake.image();
         let now = ["refresh", "--now", "--image", &image];
-        project.workspace.run(&now);
-        project.workspace.run(&["refresh"]);
+        project.workspace.run(&now).code(0);
+        project.workspace.run(&["refresh"]).code(0);
         assert_eq!(project.pin("1"), Some("old"));
         project
     }
@@ -200,7 +206,7 @@ fn a_tag_that_moves_every_day_gets_the_newest_old_enough_release() {
 
 #[test]
 fn a_new_tag_waits_too_and_one_with_a_known_digest_does_not() {
-    let project = Project::pinned(&json!({ "minimumAge": "1d", "tags": ["1", "2", "3"] }));
+    let project = Project::pinned(&json!({ "minimumAge": "1d", "strategies": { "major": true } }));
     project.point("2", "a");
     project.point("3", "old");
     project.refresh_after(0, &[]);
@@ -246,24 +252,51 @@ fn a_failed_registry_and_other_images_keep_what_is_pending() {
     project.refresh_after(0, &[]);
     let pending = project.workspace.read("pending.json");
     let other = Fake::start();
-    let images = project.workspace.read("images.json");
-    let mut both: Value = serde_json::from_str(&images).unwrap();
+    let mut images: Value = serde_json::from_str(&project.workspace.read("images.json")).unwrap();
     let entry = json!({ "image": other.image(), "strategies": {}, "tags": ["1"] });
-    both.as_array_mut().unwrap().push(entry);
-    project.workspace.write("images.json", both.to_string());
+    images.as_array_mut().unwrap().push(entry);
+    project.workspace.write("images.json", images.to_string());
     other.serve(&content("a"));
     project
         .workspace
         .run(&["refresh", "--image", &other.image()])
         .code(0);
     assert_eq!(project.workspace.read("pending.json"), pending);
-    project.tags.lock().unwrap().clear();
+    *project.is_down.lock().unwrap() = true;
     project
-        .fake
-        .answer("GET", "tags/list", FakeResponse::status(500));
-    // The image leaves images.json, and its candidates with it.
-    project.workspace.write("images.json", "[]");
-    project.workspace.run(&["refresh"]).code(0);
+        .workspace
+        .run(&["refresh", "--retries", "0"])
+        .code(2);
+    assert_eq!(project.workspace.read("pending.json"), pending);
+}
+
+#[test]
+fn what_is_pending_goes_with_its_image() {
+    let remove = |project: &Project| {
+        let image = project.fake.image();
+        project.workspace.run(&["remove", &image]).code(0);
+    };
+    let edit = |project: &Project| {
+        project.workspace.write("images.json", "[]");
+        project.workspace.run(&["refresh"]).code(0);
+    };
+    for way in [&remove as &dyn Fn(&Project), &edit] {
+        let project = Project::pinned(&json!({ "minimumAge": "3d" }));
+        project.point("1", "a");
+        project.refresh_after(0, &[]);
+        assert!(project.has_pending());
+        way(&project);
+        assert!(!project.has_pending());
+    }
+}
+
+#[test]
+fn a_table_that_is_printed_has_nothing_beside_it() {
+    let project = Project::pinned(&json!({ "minimumAge": "3d" }));
+    project.point("1", "a");
+    let output = ["--output", "/dev/stdout"];
+    let outcome = project.refresh_after(0, &output);
+    assert!(outcome.stdout.contains("1 held"), "{outcome:#?}");
     assert!(!project.has_pending());
 }
 

@@ -138,93 +138,92 @@ fn the_workflow_of_the_page_proposes_what_has_changed() {
     assert_eq!(asked.matches("pr edit 7").count(), 1, "{asked}");
 }
 
-/// Runs the steps of the three jobs in one folder: the files that one job passes to the
-/// next keep their paths.
-#[test]
-fn the_workflow_of_this_repository_proposes_what_has_changed() {
-    let shell = Shell::new();
-    shell.executable("gh", crate::support::GH);
-    let (clone, origin) = repository(&shell);
-    let script = std::fs::read(project().join("scripts/propose-refresh")).unwrap();
-    clone.write("scripts/propose-refresh", script);
-    let executable = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(clone.path("scripts/propose-refresh"), executable).unwrap();
-    let workflow = project().join(".github/workflows/refresh.yml");
-    let steps = scripts(&std::fs::read_to_string(workflow).unwrap());
-    let (ask, rest) = steps.split_at(4);
-    assert!(ask[3].contains("--shard") && rest.last().unwrap().contains("propose-refresh"));
-    let run = |step: &str, index: &str, shard: &str| {
-        let mut command = shell.command(&clone.path(""), step);
-        command
-            .env("INDEX", index)
-            .env("SHARD", shard)
-            .env("ALL", "")
-            .env("BASE", "main")
-            .env("AUTO_MERGE", "1")
-            .env("GH_LOG", shell.bin.path("log"))
-            .env("GITHUB_STEP_SUMMARY", shell.bin.path("summary"))
-            .env("GIT_CONFIG_GLOBAL", shell.bin.path("gitconfig"));
-        Outcome::of(&mut command).code(0)
-    };
-    for (index, shard) in [("0", "1/2"), ("1", "2/2")] {
-        for step in ask {
-            run(step, index, shard);
+/// The workflow of this repository, in a repository that it proposes to.
+struct OwnWorkflow {
+    shell: Shell,
+    clone: Workspace,
+    origin: PathBuf,
+}
+
+impl OwnWorkflow {
+    fn new() -> Self {
+        let shell = Shell::new();
+        shell.executable("gh", crate::support::GH);
+        let (clone, origin) = repository(&shell);
+        let script = std::fs::read(project().join("scripts/propose-refresh")).unwrap();
+        clone.write("scripts/propose-refresh", script);
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(clone.path("scripts/propose-refresh"), executable).unwrap();
+        Self {
+            shell,
+            clone,
+            origin,
         }
     }
-    for step in rest {
-        run(step, "", "");
+
+    /// Runs the steps of the three jobs in one folder: the files that one job passes to
+    /// the next keep their paths.
+    fn run(&self) {
+        git(&self.clone.path(""), &["checkout", "-q", "main"]);
+        let workflow = project().join(".github/workflows/refresh.yml");
+        let steps = scripts(&std::fs::read_to_string(workflow).unwrap());
+        let (ask, rest) = steps.split_at(4);
+        assert!(ask[3].contains("--shard") && rest.last().unwrap().contains("propose-refresh"));
+        let run = |step: &str, index: &str, shard: &str| {
+            let bin = &self.shell.bin;
+            let mut command = self.shell.command(&self.clone.path(""), step);
+            command
+                .env("INDEX", index)
+                .env("SHARD", shard)
+                .env("ALL", "")
+                .env("BASE", "main")
+                .env("AUTO_MERGE", "1")
+                .env("GH_LOG", bin.path("log"))
+                .env("GITHUB_STEP_SUMMARY", bin.path("summary"))
+                .env("GIT_CONFIG_GLOBAL", bin.path("gitconfig"));
+            Outcome::of(&mut command).code(0)
+        };
+        for (index, shard) in [("0", "1/2"), ("1", "2/2")] {
+            for step in ask {
+                run(step, index, shard);
+            }
+        }
+        for step in rest {
+            run(step, "", "");
+        }
     }
-    assert_refreshed(&origin, "refresh");
-    let asked = shell.bin.read("log");
+}
+
+#[test]
+fn the_workflow_of_this_repository_proposes_what_has_changed() {
+    let workflow = OwnWorkflow::new();
+    workflow.run();
+    assert_refreshed(&workflow.origin, "refresh");
+    let bin = &workflow.shell.bin;
+    let asked = bin.read("log");
     assert!(
         asked.contains("pr create") && asked.contains("pr merge --auto"),
         "{asked}"
     );
-    assert_eq!(shell.bin.read("summary"), shell.bin.read("log.body"));
+    assert_eq!(bin.read("summary"), bin.read("log.body"));
 }
 
 /// A digest that is too young keeps its age over runs whose pull request nobody merges.
 #[test]
 fn the_workflow_commits_the_ages_of_pending_digests() {
-    let shell = Shell::new();
-    shell.executable("gh", crate::support::GH);
-    let (clone, origin) = repository(&shell);
-    let script = std::fs::read(project().join("scripts/propose-refresh")).unwrap();
-    clone.write("scripts/propose-refresh", script);
-    let executable = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(clone.path("scripts/propose-refresh"), executable).unwrap();
-    let images = clone.read("images.json");
+    let workflow = OwnWorkflow::new();
+    let images = workflow.clone.read("images.json");
     let images = images.replacen(
         "\"image\": \"docker.io/nextcloud\"",
         "\"image\": \"docker.io/nextcloud\", \"minimumAge\": \"3d\"",
         1,
     );
-    clone.write("images.json", images);
-    git(&clone.path(""), &["commit", "-qam", "Wait for three days"]);
-    let workflow = project().join(".github/workflows/refresh.yml");
-    let steps = scripts(&std::fs::read_to_string(workflow).unwrap());
+    workflow.clone.write("images.json", images);
+    let clone = workflow.clone.path("");
+    git(&clone, &["commit", "-qam", "Wait for three days"]);
     let run = || {
-        git(&clone.path(""), &["checkout", "-q", "main"]);
-        for (i, step) in steps.iter().enumerate() {
-            let shards: &[_] = if i < 4 {
-                &[("0", "1/2"), ("1", "2/2")]
-            } else {
-                &[("", "")]
-            };
-            for (index, shard) in shards {
-                let mut command = shell.command(&clone.path(""), step);
-                command
-                    .env("INDEX", index)
-                    .env("SHARD", shard)
-                    .env("ALL", "")
-                    .env("BASE", "main")
-                    .env("GH_LOG", shell.bin.path("log"))
-                    .env("GITHUB_STEP_SUMMARY", shell.bin.path("summary"))
-                    .env("GIT_CONFIG_GLOBAL", shell.bin.path("gitconfig"));
-                Outcome::of(&mut command).code(0);
-            }
-        }
-        let pending = git(&origin, &["show", "refresh:pending.json"]);
+        workflow.run();
+        let pending = git(&workflow.origin, &["show", "refresh:pending.json"]);
         let pending: serde_json::Value = serde_json::from_str(&pending).unwrap();
         let tags = pending["images"]["docker.io/nextcloud"]
             .as_object()
@@ -232,6 +231,7 @@ fn the_workflow_commits_the_ages_of_pending_digests() {
         tags.values().next().unwrap()[0].clone()
     };
     let first = run();
+    // An age is in whole seconds.
     std::thread::sleep(std::time::Duration::from_millis(1100));
     let second = run();
     assert_eq!(first["digest"], second["digest"]);

@@ -78,6 +78,41 @@ fn an_unchanged_table_is_not_proposed() {
     );
 }
 
+/// What a refresh finds in pending.json after `--take-pending`.
+#[test]
+fn ages_are_taken_from_a_branch_that_began_with_those_of_main() {
+    let repository = Repository::new();
+    let space = &repository.0;
+    let clone = space.path("clone");
+    let take = || {
+        git(&clone, &["switch", "-q", "main"]);
+        let mut command = Command::new(project().join("scripts/propose-refresh"));
+        repository.environment(&mut command);
+        let command = command.arg("--take-pending").current_dir(&clone);
+        Outcome::of(command).code(0);
+        std::fs::read_to_string(clone.join("pending.json")).ok()
+    };
+    assert_eq!(take(), None, "there is no branch");
+    space.write("clone/pending.json", "one day\n");
+    repository.propose("**0 added**\n");
+    assert_eq!(take().as_deref(), Some("one day\n"));
+    // Main has other ages since: those of the branch are older.
+    space.write("clone/pending.json", "two days\n");
+    git(&clone, &["add", "pending.json"]);
+    git(&clone, &["commit", "-qm", "Merge"]);
+    assert_eq!(take().as_deref(), Some("two days\n"));
+    // A branch may have removed the file.
+    std::fs::remove_file(clone.join("pending.json")).unwrap();
+    repository.propose("**0 added**\n");
+    assert_eq!(take(), None);
+    // With nothing to propose, the branch goes: its ages are out of date.
+    git(&clone, &["checkout", "-q", "main", "--", "."]);
+    repository.propose("**0 added**\n");
+    let branches = git(&space.path("origin.git"), &["branch", "--list", "refresh"]);
+    assert_eq!(branches, "");
+    assert_eq!(take().as_deref(), Some("two days\n"));
+}
+
 #[test]
 fn a_changed_table_is_one_pull_request_that_merges_itself() {
     let repository = Repository::new();

@@ -64,6 +64,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     }
     let lines = waiting.iter().chain(&faults);
     let mut out: String = lines.map(|line| format!("{line}\n")).collect();
+    for error in &unknown {
+        out.push_str(&format!("{error}\n"));
+    }
     let pins = table.images.values().flat_map(|pins| pins.values());
     let unverified = pins.clone().filter(|pin| pin.platforms.is_empty()).count();
     let counts = [
@@ -87,15 +90,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         "{} images, {} pins{counts}: {}\n",
         tracked.len(),
         pins.count(),
-        if faults.is_empty() {
-            "all is well"
-        } else {
-            "not all is well"
+        match (faults.is_empty(), unknown.is_empty()) {
+            (false, _) => "not all is well",
+            (true, false) => "a registry could not say",
+            (true, true) => "all is well",
         }
     ));
-    for error in &unknown {
-        out.push_str(&format!("failed: {error}\n"));
-    }
     output::print(&out)?;
     Ok(match (faults.is_empty(), unknown.is_empty()) {
         (false, _) => output::FAILED,

@@ -36,5 +36,7 @@ pub mod refresh;
 pub mod registry;
 #[cfg(feature = "refresh")]
 pub mod resolve;
+#[cfg(feature = "signatures")]
+pub mod signature;
 pub mod table;
 pub mod text;

@@ -10,8 +10,9 @@ use nix_oci_hashes::images::edit::Editor;
 use nix_oci_hashes::images::propose::{Listing, Proposal};
 use nix_oci_hashes::lookup::TagList;
 use nix_oci_hashes::reference::{Digest, ImageName, Platform, Tag};
-use nix_oci_hashes::refresh::{Options, Scope, State, refresh};
+use nix_oci_hashes::refresh::{Options, Scope, Services, State, refresh};
 use nix_oci_hashes::registry::{Client, TagSet};
+use nix_oci_hashes::signature::SigstoreVerifier;
 
 use super::choice;
 use super::files::{Files, read_table};
@@ -20,6 +21,7 @@ use super::network::{self, Network};
 use super::output;
 use super::progress::Bars;
 use super::report::{self, Outcome};
+use super::signatures::{Signatures, Signers};
 
 /// How many `HEAD` requests look for the version that `latest` points to, at most.
 const MOST_PROBES: usize = 60;
@@ -48,6 +50,9 @@ pub(super) struct Arguments {
     files: Files,
 
     #[command(flatten)]
+    signatures: Signatures,
+
+    #[command(flatten)]
     network: Network,
 }
 
@@ -57,11 +62,13 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
         platform,
         store,
         files,
+        signatures,
         network,
     } = arguments;
     let locks = files.lock()?;
     check_new(&files.editor()?, &image, &files)?;
     let (old, _) = read_table(&files.digests)?;
+    let verifier = signatures.verifier(&[], &files.images)?;
     let client = network.client()?;
     let runtime = network::runtime()?;
 
@@ -70,7 +77,8 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
         evidence,
         proposal,
         offered,
-    } = runtime.block_on(inspect(&client, &image))?;
+        signers,
+    } = runtime.block_on(inspect(&client, &verifier, &image))?;
     let platforms = choose(&image, &platform.into_iter().collect(), &offered)?;
     let others = offered
         .keys()
@@ -88,14 +96,15 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
         table: old,
         ..State::default()
     };
-    let (State { table, .. }, report) = runtime.block_on(refresh(
-        std::slice::from_ref(&tracked),
-        &old,
-        &client,
-        &options,
-        &recorder,
-        &bars,
-    ));
+    let services = Services {
+        client: &client,
+        recorder: &recorder,
+        verifier: &verifier,
+        progress: &bars,
+    };
+    let images = std::slice::from_ref(&tracked);
+    let (State { table, .. }, report) =
+        runtime.block_on(refresh(images, &old, &options, &services));
     bars.finish();
     if table.images.get(&image).is_none_or(BTreeMap::is_empty) {
         output::print(&report::terminal::render(&report, "nothing written"))?;
@@ -125,6 +134,7 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
             others.join(", ")
         ));
     }
+    text.push_str(&signers.to_string());
     let outcome = format!("{} {}", output::name_of(&files.digests), Outcome::Written);
     text.push_str(&report::terminal::render(&report, &outcome));
     output::print(&text)?;
@@ -153,9 +163,14 @@ struct Findings {
     proposal: Proposal,
     /// The platforms of the tag that the proposal names.
     offered: BTreeMap<Platform, Digest>,
+    signers: Signers,
 }
 
-async fn inspect(client: &Client, image: &ImageName) -> Result<Findings> {
+async fn inspect(
+    client: &Client,
+    verifier: &SigstoreVerifier,
+    image: &ImageName,
+) -> Result<Findings> {
     let listed = client.tags(image).await?;
     let listing = Listing::new(&listed);
     let word = listing.current_tag();
@@ -197,11 +212,18 @@ async fn inspect(client: &Client, image: &ImageName) -> Result<Findings> {
         format!("the registry lists {image}:{sample} and does not have it; try again")
     })?;
     let offered = client.platforms(image, &digest).await?.manifests;
+    let mut signers = Signers::of(client, verifier, image, &digest).await;
+    if let Some(manifest) = offered.values().next()
+        && signers.is_empty()
+    {
+        signers = Signers::of(client, verifier, image, manifest).await;
+    }
     Ok(Findings {
         listed,
         evidence,
         proposal,
         offered,
+        signers,
     })
 }
 

@@ -22,6 +22,7 @@ mod remove;
 mod report;
 mod resolve;
 mod review;
+mod signatures;
 
 use std::process::ExitCode;
 

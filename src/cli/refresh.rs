@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use nix_oci_hashes::file::{self, Lock};
 use nix_oci_hashes::images::{self, MinimumAge, TrackedImage};
 use nix_oci_hashes::reference::{Algorithm, Digest, ImageName};
-use nix_oci_hashes::refresh::{Options, Scope, Shard, State, refresh};
+use nix_oci_hashes::refresh::{Options, Scope, Services, Shard, State, refresh};
 use nix_oci_hashes::table::pending::Pending;
 
 use super::files::{Files, check_apart, check_folder, read_table, write_pending};
@@ -18,6 +18,7 @@ use super::output;
 use super::progress::Bars;
 use super::remedy;
 use super::report::{self, Outcome};
+use super::signatures::Signatures;
 
 /// Exit code of `--check`: the table is not up to date.
 const WOULD_WRITE: u8 = 3;
@@ -74,6 +75,9 @@ pub(super) struct Arguments {
     json: bool,
 
     #[command(flatten)]
+    signatures: Signatures,
+
+    #[command(flatten)]
     network: Network,
 }
 
@@ -100,8 +104,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let client = arguments.network.client()?;
     let runtime = network::runtime()?;
     let recorder = ManifestRecorder::new(target, &arguments.files.digests, arguments.check);
+    let verifier = &arguments
+        .signatures
+        .verifier(&images, &arguments.files.images)?;
     let bars = Bars::default();
-    let work = refresh(&images, &old, &client, &options, &recorder, &bars);
+    let services = Services {
+        client: &client,
+        recorder: &recorder,
+        verifier,
+        progress: &bars,
+    };
+    let work = refresh(&images, &old, &options, &services);
     let (State { table, pending }, report) = runtime.block_on(work);
     let old = old.table;
     bars.finish();

@@ -286,6 +286,9 @@ fn fields(tracked: &TrackedImage) -> Vec<String> {
         Repushed::Expected => fields.push("\"repushed\": \"expected\"".to_owned()),
         Repushed::Hold => fields.push("\"repushed\": \"hold\"".to_owned()),
     }
+    if let Some(signed_by) = &tracked.signed_by {
+        fields.push(format!("\"signedBy\": {signed_by}"));
+    }
     fields
 }
 

@@ -4,6 +4,7 @@ pub mod edit;
 mod glob;
 mod policy;
 pub mod propose;
+mod signed_by;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,6 +14,10 @@ use serde::de::{Deserializer, Error, SeqAccess};
 
 pub use glob::{GlobError, TagGlob};
 pub use policy::{AgeError, MinimumAge, Repushed};
+pub use signed_by::{
+    Claim, EverythingError, GITHUB_ISSUER, GitHubRepository, Glob, RepositoryError, SignedBy,
+    Signer,
+};
 
 use crate::json::{self, FileError, Object};
 #[cfg(feature = "refresh")]
@@ -54,6 +59,8 @@ pub struct TrackedImage {
     pub minimum_age: Option<MinimumAge>,
     /// What a full version that points to another digest means.
     pub repushed: Repushed,
+    /// Whose signature a new digest needs to be pinned.
+    pub signed_by: Option<SignedBy>,
 }
 
 /// Which tags of one precision are tracked.
@@ -136,6 +143,7 @@ struct Entry {
     minimum_age: Option<MinimumAge>,
     #[serde(default)]
     repushed: Repushed,
+    signed_by: Option<SignedBy>,
     initial_major: Option<Vec<Tag>>,
     initial_major_minor: Option<Vec<Tag>>,
     initial_major_minor_patch: Option<Vec<Tag>>,
@@ -263,6 +271,7 @@ impl TryFrom<Entry> for TrackedImage {
             store: entry.store,
             minimum_age: entry.minimum_age,
             repushed: entry.repushed,
+            signed_by: entry.signed_by,
         };
         let initial = [
             (Precision::Major, entry.initial_major),
@@ -326,6 +335,7 @@ impl TrackedImage {
             store: false,
             minimum_age: None,
             repushed: Repushed::Report,
+            signed_by: None,
         }
     }
 

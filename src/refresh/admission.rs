@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::options::Options;
+use super::verifier::Unsigned;
 use crate::images::{MinimumAge, Repushed, TrackedImage};
 use crate::reference::{Digest, Tag};
 use crate::registry::RegistryError;
@@ -36,6 +37,8 @@ pub enum HoldReason {
     },
     /// The tag is a full version that has another digest, and `repushed` is `"hold"`.
     Repushed,
+    /// It has no signature that satisfies `signedBy`.
+    Unsigned(Unsigned),
 }
 
 /// A digest that is not pinned, and why.

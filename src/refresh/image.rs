@@ -7,13 +7,15 @@ use super::admission::{Admission, Admissions, Admitted, Hold, HoldReason};
 use super::backfill::Backfill;
 use super::decision::Decision;
 use super::fetch::{self, Indexes};
-use super::options::{Options, Progress, Recorder, State};
+use super::options::{Options, Progress, Recorder, Services, State};
 use super::plan::plan;
 use super::record::{Recorded, Recording};
 use super::report::Problem;
+use super::signing::Signing;
+use super::verifier::Verifier;
 use crate::images::{Repushed, TrackedImage};
 use crate::reference::{Digest, ImageName, Platform, Tag};
-use crate::registry::{Client, IndexPlatforms, RegistryError};
+use crate::registry::{IndexPlatforms, RegistryError};
 use crate::table::pending::PendingTags;
 use crate::table::{Pin, Pins};
 
@@ -65,11 +67,15 @@ impl RefreshedImage {
 pub(super) async fn refresh_image(
     tracked: &TrackedImage,
     old: &State,
-    client: &Client,
     options: &Options,
-    recorder: &impl Recorder,
-    progress: &impl Progress,
+    services: &Services<'_, impl Recorder, impl Verifier, impl Progress>,
 ) -> RefreshedImage {
+    let Services {
+        client,
+        recorder,
+        verifier,
+        progress,
+    } = *services;
     let image = &tracked.image;
     let registry = image.registry();
     let old_pins = old
@@ -143,6 +149,18 @@ pub(super) async fn refresh_image(
     };
     let problems = backfill.run(&mut refreshed.pins).await;
     refreshed.problems.extend(problems);
+    if let Some(policy) = &tracked.signed_by {
+        let signing = Signing {
+            client,
+            image,
+            policy,
+            old_pins: &old_pins,
+            verifier,
+        };
+        let (holds, problems) = signing.run(&mut refreshed.pins).await;
+        refreshed.holds.extend(holds);
+        refreshed.problems.extend(problems);
+    }
     if tracked.store {
         let recording = Recording {
             client,

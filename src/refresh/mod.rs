@@ -13,6 +13,8 @@ mod record;
 mod report;
 mod run;
 mod scope;
+mod signing;
+mod verifier;
 mod withdrawn;
 
 #[cfg(test)]
@@ -20,11 +22,12 @@ mod tests;
 
 pub use admission::HoldReason;
 pub use decision::{Decision, KeepReason, RequestReason, SkipReason};
-pub use options::{Options, Progress, Recorder, State};
+pub use options::{Options, Progress, Recorder, Services, State};
 pub use plan::{Plan, plan};
 pub use report::{
     Ambiguous, Change, ChangeKind, Gone, Held, MissingManifests, MissingPlatform, Problem, Report,
 };
 pub use run::refresh;
 pub use scope::{Scope, Shard, ShardError};
+pub use verifier::{Refusal, Unsigned, Verifier};
 pub use withdrawn::{Withdrawn, withdrawn};

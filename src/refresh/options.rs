@@ -6,6 +6,7 @@ use super::scope::Scope;
 use crate::file::FileError;
 use crate::images::MinimumAge;
 use crate::reference::Digest;
+use crate::registry::Client;
 use crate::table::Table;
 use crate::table::pending::Pending;
 
@@ -24,7 +25,7 @@ pub struct Options {
     /// The minimum age for images whose entry has none.
     pub minimum_age: Option<MinimumAge>,
     /// Whether to take new digests whatever their age, and full versions that were
-    /// pushed again.
+    /// pushed again. They need their signatures all the same.
     pub is_overriding: bool,
 }
 
@@ -35,6 +36,18 @@ pub struct State {
     pub table: Table,
     /// The digests that are too young to be pinned.
     pub pending: Pending,
+}
+
+/// What a refresh works with.
+pub struct Services<'a, R, V, P> {
+    /// Sends its requests.
+    pub client: &'a Client,
+    /// Keeps manifests.
+    pub recorder: &'a R,
+    /// Verifies signatures.
+    pub verifier: &'a V,
+    /// Receives its progress.
+    pub progress: &'a P,
 }
 
 /// Keeps the manifests of images with `store`.

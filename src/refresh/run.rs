@@ -9,8 +9,9 @@ use futures_util::future::{Either, join_all, select};
 use futures_util::stream::{self, StreamExt as _};
 
 use super::image::{RefreshedImage, refresh_image};
-use super::options::{Options, Progress, Recorder, State};
+use super::options::{Options, Progress, Recorder, Services, State};
 use super::report::{Ambiguous, Gone, Held, MissingManifests, MissingPlatform, Report};
+use super::verifier::Verifier;
 use crate::images::TrackedImage;
 use crate::registry::Client;
 use crate::table::Table;
@@ -28,11 +29,12 @@ const PAUSE_INTERVAL: Duration = Duration::from_secs(1);
 pub async fn refresh(
     images: &[TrackedImage],
     old: &State,
-    client: &Client,
     options: &Options,
-    recorder: &impl Recorder,
-    progress: &impl Progress,
+    services: &Services<'_, impl Recorder, impl Verifier, impl Progress>,
 ) -> (State, Report) {
+    let Services {
+        client, progress, ..
+    } = services;
     let scope = &options.scope;
     let mut by_registry: BTreeMap<&str, Vec<&TrackedImage>> = BTreeMap::new();
     for tracked in images
@@ -45,14 +47,14 @@ pub async fn refresh(
     let registries = by_registry.into_iter().map(|(registry, images)| {
         progress.registry(registry, images.len());
         stream::iter(images)
-            .map(|tracked| refresh_image(tracked, old, client, options, recorder, progress))
+            .map(|tracked| refresh_image(tracked, old, options, services))
             .buffer_unordered(IMAGES_AT_ONCE)
             .collect::<Vec<_>>()
     });
     let mut new = scope.others(old);
     let mut report = Report::default();
     let work = pin!(join_all(registries));
-    let pauses = pin!(report_pauses(client, progress));
+    let pauses = pin!(report_pauses(client, *progress));
     let refreshed = match select(work, pauses).await {
         Either::Left((refreshed, _)) => refreshed,
         Either::Right((never, _)) => match never {},

@@ -1,17 +1,20 @@
 //! Whole refreshes with a fake registry, in tokio's paused time.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Options, Progress, Recorder, Report, Scope, State, refresh};
+use super::{
+    Options, Progress, Recorder, Refusal, Report, Scope, Services, State, Verifier, refresh,
+};
 use crate::file::FileError;
-use crate::images::{self, TrackedImage};
+use crate::images::{self, Claim, Signer, TrackedImage};
 use crate::reference::Digest;
 use crate::registry::tests::fake::{Answer, Fake, digest, image, index};
-use crate::registry::{Client, Options as ClientOptions};
+use crate::registry::{Client, Options as ClientOptions, StoredSignature};
 use crate::table::Table;
 
 /// Records when digests arrive, and the reported pauses.
@@ -44,7 +47,13 @@ async fn refresh_with(
         table: old.clone(),
         ..State::default()
     };
-    let (new, report) = refresh(tracked, &old, client, options, &recorded, clock).await;
+    let services = Services {
+        client,
+        recorder: &recorded,
+        verifier: &Unverified,
+        progress: clock,
+    };
+    let (new, report) = refresh(tracked, &old, options, &services).await;
     (new.table, report)
 }
 
@@ -105,6 +114,19 @@ impl Recorder for Recorded {
             .insert(digest.clone(), manifest.to_vec());
         assert_eq!(before, None, "{digest} is recorded once");
         Ok(())
+    }
+}
+
+/// For images without `signedBy`.
+struct Unverified;
+
+impl Verifier for Unverified {
+    fn signer(&self, _: &Digest, _: &StoredSignature) -> Result<(Signer, Claim), Refusal> {
+        panic!("no signature is verified")
+    }
+
+    fn verify_key(&self, _: &Path, _: &Digest, _: &StoredSignature) -> Result<(), Refusal> {
+        panic!("no signature is verified")
     }
 }
 
@@ -253,7 +275,13 @@ async fn refresh_stored(
         ..State::default()
     };
     let clock = Clock::start();
-    let (new, report) = refresh(&tracked, &old, &fake.client(), &options, recorded, &clock).await;
+    let services = Services {
+        client: &fake.client(),
+        recorder: recorded,
+        verifier: &Unverified,
+        progress: &clock,
+    };
+    let (new, report) = refresh(&tracked, &old, &options, &services).await;
     (new.table, report)
 }
 

@@ -15,6 +15,7 @@ use super::error::{Cause, RegistryError, SetupError};
 use super::limits::Quota;
 use super::manifest::IndexPlatforms;
 use super::network::{Dns, Network};
+use super::signature::Signatures;
 use super::throttle::Deadline;
 use super::transport::Transport;
 use crate::lock::lock;
@@ -167,6 +168,16 @@ impl Client {
     ) -> Result<Vec<u8>, RegistryError> {
         self.run(image, async |api| api.manifest(image, digest).await)
             .await
+    }
+
+    /// The signatures of `digest`: bundles that refer to it, and those of cosign's `.sig`
+    /// tag. At most 64, each of at most 1 MiB. What cannot be read is in the result too.
+    pub async fn signatures(&self, image: &ImageName, digest: &Digest) -> Signatures {
+        let signatures = self.run(image, async |api| Ok(api.signatures(image, digest).await));
+        signatures.await.unwrap_or_else(|error| Signatures {
+            failure: Some(error),
+            ..Signatures::default()
+        })
     }
 
     /// The blob of `digest`, as a stream of chunks. `size` is its size in bytes, from

@@ -6,7 +6,7 @@
 //!
 //! | layer | what it does |
 //! | --- | --- |
-//! | `api` | the verbs: tags, digest, manifest, blob; sizes, pages, digests |
+//! | `api` | the verbs: tags, digest, manifest, blob, signatures; sizes, pages, digests |
 //! | `throttle` | concurrency, retries, rate limits, circuit breaker, deadline, pull quota |
 //! | `auth` | challenges, tokens, passwords; which credential goes where |
 //! | `redirect` | redirects |
@@ -30,6 +30,7 @@ mod manifest;
 mod network;
 mod pages;
 mod redirect;
+mod signature;
 mod throttle;
 mod transport;
 
@@ -49,3 +50,4 @@ pub use error::{
 pub use limits::Quota;
 pub use manifest::IndexPlatforms;
 pub use network::Dns;
+pub use signature::{Signatures, StoredSignature};

@@ -106,7 +106,7 @@ pub(super) enum Next {
 }
 
 /// The target of the link with `rel="next"` (RFC 8288).
-fn next_link(headers: &HeaderMap) -> Option<String> {
+pub(super) fn next_link(headers: &HeaderMap) -> Option<String> {
     headers
         .get_all(LINK)
         .iter()

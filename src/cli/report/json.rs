@@ -24,9 +24,10 @@ pub(in crate::cli) fn render(report: &Report, table: &str, outcome: Outcome) -> 
     let gone = report.gone.iter();
     let gone = gone.map(|gone| json!({ "image": gone.image.as_str(), "tag": gone.tag.as_str(), "pinned": gone.pinned }));
     let held = report.held.iter().map(|held| {
-        let reason = match held.reason {
+        let reason = match &held.reason {
             HoldReason::TooYoung { .. } => "minimumAge",
             HoldReason::Repushed => "repushed",
+            HoldReason::Unsigned(_) => "signedBy",
         };
         json!({
             "image": held.image.as_str(), "tag": held.tag.as_str(), "digest": held.digest.to_string(),

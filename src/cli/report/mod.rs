@@ -107,6 +107,7 @@ fn held_words(Held { image, reason, .. }: &Held) -> String {
         HoldReason::Repushed => format!(
             "a full version that points to another digest; 'refresh --now --image {image}' takes it"
         ),
+        HoldReason::Unsigned(unsigned) => unsigned.to_string(),
     }
 }
 

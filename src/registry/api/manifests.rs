@@ -171,7 +171,7 @@ impl Api {
         self.content(get.with_limit(LARGEST_MANIFEST), digest).await
     }
 
-    fn get_manifest(&self, image: &ImageName, path: &str) -> Result<Request, Cause> {
+    pub(super) fn get_manifest(&self, image: &ImageName, path: &str) -> Result<Request, Cause> {
         let url = self.url(image, path)?;
         let get = Self::request(image, Content::Manifest, Method::GET, url, ACCEPTED);
         Ok(get.with_limit(LARGEST_MANIFEST).with_pull())
@@ -189,7 +189,7 @@ impl Api {
 }
 
 /// Fails unless `bytes` have this digest.
-fn check(bytes: &[u8], digest: &Digest) -> Result<(), Cause> {
+pub(super) fn check(bytes: &[u8], digest: &Digest) -> Result<(), Cause> {
     if digest.matches(bytes) {
         return Ok(());
     }

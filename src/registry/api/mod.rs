@@ -1,9 +1,10 @@
 //! The verbs of one registry (OCI distribution spec, "Endpoints"): tags, digest,
-//! manifest, blob. They check what comes back: sizes, pages, digests.
+//! manifest, blob, signatures. They check what comes back: sizes, pages, digests.
 
 mod blobs;
 mod manifests;
 mod scheme;
+mod signatures;
 mod tags;
 
 use std::collections::HashMap;

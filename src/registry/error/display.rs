@@ -200,6 +200,8 @@ impl fmt::Display for Content {
             Self::Manifest => "a manifest",
             Self::Configuration => "an image configuration",
             Self::Blob => "a blob",
+            Self::Referrers => "a list of referrers",
+            Self::Signature => "a signature",
             Self::Version => "a version check",
             Self::Token => "a token",
             Self::Error => "an error",

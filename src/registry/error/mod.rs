@@ -187,6 +187,10 @@ pub enum Content {
     Configuration,
     /// A blob.
     Blob,
+    /// A list of referrers.
+    Referrers,
+    /// A signature.
+    Signature,
     /// The version check of the API, `/v2/`.
     Version,
     /// A token of a token service.

@@ -1,0 +1,122 @@
+//! Who has signed a digest: the border to the library that verifies signatures.
+
+use std::fmt;
+use std::path::Path;
+
+use crate::images::{Claim, SignedBy, Signer};
+use crate::reference::{Digest, Platform};
+use crate::registry::{RegistryError, StoredSignature};
+use crate::text::{Plain, Quoted};
+
+/// Most refusals that an error names.
+const REFUSALS_SHOWN: usize = 3;
+
+/// Verifies signatures, without requests.
+pub trait Verifier {
+    /// Who has signed `digest` with a certificate, and what the signature claims.
+    ///
+    /// # Errors
+    /// Where the signature is not valid, is of another digest, or is made with a key.
+    fn signer(
+        &self,
+        digest: &Digest,
+        signature: &StoredSignature,
+    ) -> Result<(Signer, Claim), Refusal>;
+
+    /// Whether `signature` is one of `digest` with the key that images.json has at `path`.
+    ///
+    /// # Errors
+    /// Where the signature is not valid, or is of another digest.
+    fn verify_key(
+        &self,
+        path: &Path,
+        digest: &Digest,
+        signature: &StoredSignature,
+    ) -> Result<(), Refusal>;
+}
+
+/// Why a signature does not count.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It is valid, and the policy does not accept its signer.
+    #[error("one is by {}, issuer {}", Quoted(&.0.identity), Quoted(&.0.issuer))]
+    OtherSigner(Signer),
+    /// It is made with a key, and the policy names a signer.
+    #[error("one is made with a key")]
+    WithKey,
+    /// It is of another digest.
+    #[error("one is of another digest")]
+    OtherDigest,
+    /// It is valid provenance of the signer, which only a policy with `github` accepts.
+    #[error("one is provenance, which only 'github' accepts")]
+    Provenance,
+    /// It is an attestation of another type.
+    #[error("one is an attestation of type {}, and no signature", Quoted(.0))]
+    OtherAttestation(String),
+    /// No authority or log of the trusted root vouches for it.
+    #[error(
+        "one is of no authority or log in the trusted root ({}); if nix-oci-hashes is old, update it; if the \
+         authority is private, name its root",
+        Plain(.0)
+    )]
+    Untrusted(String),
+    /// It is not valid.
+    #[error("one is not valid: {}", Plain(.0))]
+    Invalid(String),
+}
+
+/// Why a digest does not satisfy the policy of its image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsigned {
+    /// The policy.
+    pub policy: SignedBy,
+    /// Why no signature of the index counts, without repetitions. Empty if the registry
+    /// has none.
+    pub refusals: Vec<Refusal>,
+    /// Why some could not be read.
+    pub unusable: Vec<String>,
+    /// The platforms with a signature of their own that counts, where others have none.
+    pub signed_platforms: Vec<Platform>,
+}
+
+impl Unsigned {
+    pub(super) fn new(policy: &SignedBy) -> Self {
+        Self {
+            policy: policy.clone(),
+            refusals: Vec::new(),
+            unusable: Vec::new(),
+            signed_platforms: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, refusal: Refusal) {
+        if !self.refusals.contains(&refusal) {
+            self.refusals.push(refusal);
+        }
+    }
+
+    pub(super) fn add_unusable(&mut self, errors: &[RegistryError]) {
+        self.unusable.extend(errors.iter().map(ToString::to_string));
+    }
+}
+
+/// `no signature by { "github": "owner/repo" }: one is ...`
+impl fmt::Display for Unsigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no signature by {}", self.policy)?;
+        let refusals = self.refusals.iter().map(ToString::to_string);
+        let reasons: Vec<String> = refusals.chain(self.unusable.iter().cloned()).collect();
+        let shown = reasons.len().min(REFUSALS_SHOWN);
+        if shown > 0 {
+            write!(f, ": {}", reasons[..shown].join("; "))?;
+        }
+        if reasons.len() > shown {
+            write!(f, "; and {} more", reasons.len() - shown)?;
+        }
+        if !self.signed_platforms.is_empty() {
+            let signed: Vec<&str> = self.signed_platforms.iter().map(Platform::as_str).collect();
+            write!(f, "; of its platforms only {} has one", signed.join(", "))?;
+        }
+        Ok(())
+    }
+}

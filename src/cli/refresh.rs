@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use nix_oci_hashes::file::{self, Lock};
 use nix_oci_hashes::images::{self, MinimumAge, TrackedImage};
 use nix_oci_hashes::reference::{Algorithm, Digest, ImageName};
-use nix_oci_hashes::refresh::{Options, Scope, Services, Shard, State, refresh};
+use nix_oci_hashes::refresh::{Options, Report, Scope, Services, Shard, State, refresh};
 use nix_oci_hashes::table::pending::Pending;
 
 use super::files::{Files, check_apart, check_folder, read_table, write_pending};
@@ -161,27 +161,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     drop((needed, unneeded));
     drop((old, table, images));
     let name = output::name_of(&target);
-    let summarized = match &arguments.summary {
-        Some(path) => {
-            let text = report::markdown::render(&report, &format!("`{name}` {outcome}"));
-            file::write(path, text.as_bytes())
-        }
-        None => Ok(()),
-    };
-    let text = if arguments.json {
-        report::json::render(&report, &name, outcome)
-    } else {
-        report::terminal::render(&report, &format!("{name} {outcome}"))
-    };
-    let printed = output::print(&text);
+    let shown = show(arguments, &report, &name, outcome);
     written?;
     if let (Some(shard), Outcome::Written) = (arguments.shard, outcome) {
         anstream::eprintln!(
             "note: {name} has only part {shard}; join the parts with 'nix-oci-hashes merge'"
         );
     }
-    summarized?;
-    printed?;
+    shown?;
     Ok(if stale && arguments.check {
         WOULD_WRITE
     } else if report.problems.is_empty() {
@@ -189,6 +176,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     } else {
         output::SOME_FAILED
     })
+}
+
+/// Writes the report as Markdown, and prints it.
+fn show(arguments: &Arguments, report: &Report, name: &str, outcome: Outcome) -> Result<()> {
+    let summarized = match &arguments.summary {
+        Some(path) => {
+            let text = report::markdown::render(report, &format!("`{name}` {outcome}"));
+            file::write(path, text.as_bytes())
+        }
+        None => Ok(()),
+    };
+    let text = if arguments.json {
+        report::json::render(report, name, outcome)
+    } else {
+        report::terminal::render(report, &format!("{name} {outcome}"))
+    };
+    let printed = output::print(&text);
+    summarized?;
+    printed
 }
 
 /// Checks that the files are apart, and that those to write can be.

@@ -24,7 +24,7 @@ pub enum SignedBy {
     GitHub(GitHubRepository),
     /// The owner of an identity (Fulcio, "Subject Alternative Name").
     Identity {
-        /// Who has confirmed the identity: an OpenID Connect issuer.
+        /// Who has confirmed the identity: an `OpenID` Connect issuer.
         issuer: Glob,
         /// An email address, or the URI of a workflow or service.
         identity: Glob,

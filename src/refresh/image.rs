@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::admission::{Admission, Admissions, Admitted, Hold, HoldReason};
+use super::admission::{Admission, Admissions, Admitted, Hold};
 use super::backfill::Backfill;
 use super::decision::Decision;
 use super::fetch::{self, Indexes};
@@ -12,10 +12,10 @@ use super::plan::plan;
 use super::record::{Recorded, Recording};
 use super::report::Problem;
 use super::signing::Signing;
+use super::update::{PinUpdate, has_tracked_platform};
 use super::verifier::Verifier;
 use crate::images::{Repushed, TrackedImage};
-use crate::reference::{Digest, ImageName, Platform, Tag};
-use crate::registry::{IndexPlatforms, RegistryError};
+use crate::reference::{ImageName, Platform, Tag};
 use crate::table::pending::PendingTags;
 use crate::table::{Pin, Pins};
 
@@ -71,10 +71,7 @@ pub(super) async fn refresh_image(
     services: &Services<'_, impl Recorder, impl Verifier, impl Progress>,
 ) -> RefreshedImage {
     let Services {
-        client,
-        recorder,
-        verifier,
-        progress,
+        client, progress, ..
     } = *services;
     let image = &tracked.image;
     let registry = image.registry();
@@ -149,35 +146,8 @@ pub(super) async fn refresh_image(
     };
     let problems = backfill.run(&mut refreshed.pins).await;
     refreshed.problems.extend(problems);
-    if let Some(policy) = &tracked.signed_by {
-        let signing = Signing {
-            client,
-            image,
-            policy,
-            old_pins: &old_pins,
-            verifier,
-        };
-        let (holds, problems) = signing.run(&mut refreshed.pins).await;
-        refreshed.holds.extend(holds);
-        refreshed.problems.extend(problems);
-    }
-    if tracked.store {
-        let recording = Recording {
-            client,
-            image,
-            old_pins: &old_pins,
-            read: &read,
-            recorder,
-        };
-        let Recorded {
-            new,
-            missing,
-            problems,
-        } = recording.run(&mut refreshed.pins).await;
-        refreshed.manifests_recorded = new;
-        refreshed.manifests_missing = missing;
-        refreshed.problems.extend(problems);
-    }
+    verify(&mut refreshed, tracked, &old_pins, services).await;
+    record(&mut refreshed, tracked, &old_pins, &read, services).await;
     record_versions(&mut refreshed.pins, tracked);
     refreshed.missing_platforms = missing_platforms(&refreshed.pins, tracked);
     if tracked.repushed != Repushed::Expected {
@@ -189,117 +159,54 @@ pub(super) async fn refresh_image(
     refreshed
 }
 
-/// Decides which old pins are still valid, and builds the new ones.
-struct PinUpdate<'a> {
-    old_pins: &'a Pins,
-    tracked: &'a TrackedImage,
-    admission: &'a Admission<'a>,
-    all: bool,
-}
-
-impl PinUpdate<'_> {
-    /// Whether the pin of `tag` needs the index of `digest`.
-    fn needs_index(&self, tag: &Tag, digest: &Digest) -> bool {
-        let platforms = &self.tracked.platforms;
-        let Some(pin) = self.old_pins.get(tag) else {
-            return true;
-        };
-        let is_known = pin.is_complete(platforms) || (pin.has_any(platforms) && !self.all);
-        pin.digest != *digest || !is_known
-    }
-
-    /// Adds the pin of `tag` to `refreshed`. `read` has the fetched indexes.
-    fn pin(&self, tag: &Tag, admitted: Admitted, read: &Indexes, refreshed: &mut RefreshedImage) {
-        let tracked = self.tracked;
-        let old_pin = self.old_pins.get(tag);
-        let kept = || old_pin.filter(|pin| has_tracked_platform(pin, tracked));
-        let pin = match admitted {
-            Admitted::Digest(digest) => match read.get(&digest) {
-                Some(index) if self.needs_index(tag, &digest) => {
-                    let pin = new_pin(tracked, tag, digest, index);
-                    pin.map(|pin| Some(self.unless_repushed(tag, pin, refreshed)))
-                }
-                _ => Ok(old_pin.cloned()),
-            },
-            Admitted::Nothing => Ok(kept().cloned()),
-            Admitted::Gone if old_pin.is_none() && tracked.tags.contains(tag) => {
-                Err(Problem::NoSuchTag(tag.clone()))
-            }
-            Admitted::Gone => {
-                refreshed.gone.insert(tag.clone());
-                Ok(kept().cloned())
-            }
-            Admitted::Failed(error) => Err(Problem::Tag {
-                tag: tag.clone(),
-                error,
-            }),
-        };
-        if let Ok(Some(pin)) = &pin
-            && let Some(Ok(index)) = read.get(&pin.digest)
-        {
-            refreshed.ambiguous.extend(ambiguous(tag, pin, index));
-        }
-        let pin = match pin {
-            Ok(pin) => pin,
-            Err(problem) => {
-                // After a failed request the pin may still be right. A response
-                // without a tracked platform proves that it is not.
-                let is_response = matches!(problem, Problem::NoPlatform { .. });
-                refreshed.problems.push(problem);
-                old_pin
-                    .filter(|pin| !is_response || has_tracked_platform(pin, tracked))
-                    .cloned()
-            }
-        };
-        refreshed.pins.extend(pin.map(|pin| (tag.clone(), pin)));
-    }
-
-    /// The `new` pin of `tag`, or the old one if the tag is held. An imported digest, which
-    /// has no platforms, may be that of a platform's manifest.
-    fn unless_repushed(&self, tag: &Tag, new: Pin, refreshed: &mut RefreshedImage) -> Arc<Pin> {
-        match self.old_pins.get(tag) {
-            Some(old)
-                if self.admission.holds(tag)
-                    && old.digest != new.digest
-                    && !new.platforms.values().any(|digest| *digest == old.digest) =>
-            {
-                let hold = (tag.clone(), new.digest, HoldReason::Repushed);
-                refreshed.holds.push(hold);
-                Arc::clone(old)
-            }
-            _ => Arc::new(new),
-        }
-    }
-}
-
-/// The platforms of a pin that its index lists more than once.
-fn ambiguous(tag: &Tag, pin: &Pin, index: &IndexPlatforms) -> Vec<(Tag, Platform)> {
-    let of_pin = |platform: &&Platform| pin.platforms.contains_key(*platform);
-    let platforms = index.ambiguous.iter().filter(of_pin);
-    platforms
-        .map(|platform| (tag.clone(), platform.clone()))
-        .collect()
-}
-
-/// The pin of a tag that points to `digest`.
-fn new_pin(
+/// Takes back the new pins without a signature that `signedBy` names.
+async fn verify(
+    refreshed: &mut RefreshedImage,
     tracked: &TrackedImage,
-    tag: &Tag,
-    digest: Digest,
-    index: &Result<IndexPlatforms, RegistryError>,
-) -> Result<Pin, Problem> {
-    let index = index.as_ref().map_err(|error| Problem::Tag {
-        tag: tag.clone(),
-        error: error.clone(),
-    })?;
-    let platforms = index.of(&tracked.platforms);
-    if platforms.is_empty() {
-        return Err(Problem::NoPlatform {
-            tag: tag.clone(),
-            offered: index.manifests.keys().cloned().collect(),
-        });
+    old_pins: &Pins,
+    services: &Services<'_, impl Recorder, impl Verifier, impl Progress>,
+) {
+    let Some(policy) = &tracked.signed_by else {
+        return;
+    };
+    let signing = Signing {
+        client: services.client,
+        image: &tracked.image,
+        policy,
+        old_pins,
+        verifier: services.verifier,
+    };
+    let (holds, problems) = signing.run(&mut refreshed.pins).await;
+    refreshed.holds.extend(holds);
+    refreshed.problems.extend(problems);
+}
+
+/// Records the manifests of an image with `store`.
+async fn record(
+    refreshed: &mut RefreshedImage,
+    tracked: &TrackedImage,
+    old_pins: &Pins,
+    read: &Indexes,
+    services: &Services<'_, impl Recorder, impl Verifier, impl Progress>,
+) {
+    if !tracked.store {
+        return;
     }
-    Ok(Pin::new(digest, platforms))
+    let recording = Recording {
+        client: services.client,
+        image: &tracked.image,
+        old_pins,
+        read,
+        recorder: services.recorder,
+    };
+    let Recorded {
+        new,
+        missing,
+        problems,
+    } = recording.run(&mut refreshed.pins).await;
+    refreshed.manifests_recorded = new;
+    refreshed.manifests_missing = missing;
+    refreshed.problems.extend(problems);
 }
 
 /// Removes the tags that images.json ignores and the platforms that it no longer
@@ -331,13 +238,6 @@ fn record_versions(pins: &mut Pins, tracked: &TrackedImage) {
             Arc::make_mut(pin).version = version;
         }
     }
-}
-
-/// Whether a pin has a platform that images.json lists, or no recorded platforms
-/// yet.
-fn has_tracked_platform(pin: &Pin, tracked: &TrackedImage) -> bool {
-    let mut platforms = pin.platforms.keys();
-    pin.platforms.is_empty() || platforms.any(|platform| tracked.platforms.contains(platform))
 }
 
 /// Each tracked platform that some verified pins do not have, and how many.

@@ -14,6 +14,7 @@ mod report;
 mod run;
 mod scope;
 mod signing;
+mod update;
 mod verifier;
 mod withdrawn;
 

@@ -99,10 +99,10 @@ impl<V: Verifier> Signing<'_, V> {
                 Err(refusal) => unsigned.add(refusal),
             }
         }
+        unsigned.add_unverified(&signatures);
         if let Some(error) = signatures.failure {
             return Verdict::Failed(error);
         }
-        unsigned.add_unusable(&signatures.unusable);
         Verdict::Unsigned(unsigned)
     }
 

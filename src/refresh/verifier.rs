@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::images::{Claim, SignedBy, Signer};
 use crate::reference::{Digest, Platform};
-use crate::registry::{RegistryError, StoredSignature};
+use crate::registry::{Signatures, StoredSignature};
 use crate::text::{Plain, Quoted};
 
 /// Most refusals that an error names.
@@ -75,6 +75,8 @@ pub struct Unsigned {
     pub refusals: Vec<Refusal>,
     /// Why some could not be read.
     pub unusable: Vec<String>,
+    /// How many were not read, since there are too many.
+    pub unread: usize,
     /// The platforms with a signature of their own that counts, where others have none.
     pub signed_platforms: Vec<Platform>,
 }
@@ -85,6 +87,7 @@ impl Unsigned {
             policy: policy.clone(),
             refusals: Vec::new(),
             unusable: Vec::new(),
+            unread: 0,
             signed_platforms: Vec::new(),
         }
     }
@@ -95,8 +98,11 @@ impl Unsigned {
         }
     }
 
-    pub(super) fn add_unusable(&mut self, errors: &[RegistryError]) {
-        self.unusable.extend(errors.iter().map(ToString::to_string));
+    /// Adds what `signatures` say of those that were not verified.
+    pub(super) fn add_unverified(&mut self, signatures: &Signatures) {
+        let errors = signatures.unusable.iter();
+        self.unusable.extend(errors.map(ToString::to_string));
+        self.unread += signatures.unread;
     }
 }
 
@@ -112,6 +118,9 @@ impl fmt::Display for Unsigned {
         }
         if reasons.len() > shown {
             write!(f, "; and {} more", reasons.len() - shown)?;
+        }
+        if self.unread > 0 {
+            write!(f, "; {} more were not read", self.unread)?;
         }
         if !self.signed_platforms.is_empty() {
             let signed: Vec<&str> = self.signed_platforms.iter().map(Platform::as_str).collect();

@@ -35,6 +35,8 @@ pub struct Signatures {
     /// Why others could not, and will not be with another try: they are too large, gone,
     /// or not what their digest says.
     pub unusable: Vec<RegistryError>,
+    /// How many were not read, since there are too many.
+    pub unread: usize,
     /// Why the rest is not known: a request has failed that may succeed later.
     pub failure: Option<RegistryError>,
 }
@@ -81,9 +83,8 @@ impl SignatureLayer {
 /// The manifests in a list of referrers (OCI distribution spec, "Listing Referrers") that
 /// may hold signatures. An index among them is left out: no signature is stored as one.
 pub(super) fn referrers(body: &[u8]) -> Result<Vec<Digest>, String> {
-    let index = match serde_json::from_slice(body) {
-        Ok(OciManifest::ImageIndex(index)) => index,
-        _ => return Err("it is not a list of referrers".to_owned()),
+    let Ok(OciManifest::ImageIndex(index)) = serde_json::from_slice(body) else {
+        return Err("it is not a list of referrers".to_owned());
     };
     let manifests = index.manifests.into_iter().filter(|entry| {
         let media_types = [OCI_IMAGE_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE];
@@ -104,9 +105,8 @@ fn is_signature_type(artifact_type: &str) -> bool {
 
 /// The layers of a manifest that are signatures.
 pub(super) fn layers(body: &[u8]) -> Result<Vec<SignatureLayer>, String> {
-    let manifest = match serde_json::from_slice(body) {
-        Ok(OciManifest::Image(manifest)) => manifest,
-        _ => return Err("it is no image manifest".to_owned()),
+    let Ok(OciManifest::Image(manifest)) = serde_json::from_slice(body) else {
+        return Err("it is no image manifest".to_owned());
     };
     let layers = manifest.layers.into_iter().filter_map(|layer| {
         let is_bundle = layer.media_type.starts_with(BUNDLE);

@@ -1,8 +1,9 @@
-//! Sigstore bundles (protobuf-specs, "sigstore_bundle.proto"), versions 0.1 to 0.3.
+//! Sigstore bundles (Sigstore, "Bundle Format"), versions 0.1 to 0.3.
 
 use sigstore_verify::types::bundle::VerificationMaterialContent;
 use sigstore_verify::types::{Bundle, DsseEnvelope, SignatureContent, Statement};
 
+use super::invalid;
 use crate::images::Claim;
 use crate::refresh::Refusal;
 
@@ -19,8 +20,8 @@ const PROVENANCE: [&str; 2] = [
 /// Parses the text of a bundle.
 pub(super) fn parse(text: &[u8]) -> Result<Bundle, Refusal> {
     let text = std::str::from_utf8(text);
-    let text = text.map_err(|error| Refusal::Invalid(error.to_string()))?;
-    Bundle::from_json(text).map_err(|error| Refusal::Invalid(error.to_string()))
+    let text = text.map_err(invalid)?;
+    Bundle::from_json(text).map_err(invalid)
 }
 
 /// What the bundle claims, if it is valid. That is not known yet.
@@ -31,7 +32,7 @@ pub(super) fn claim(bundle: &Bundle) -> Result<Claim, Refusal> {
     match &bundle.content {
         SignatureContent::MessageSignature(_) => Ok(Claim::Signature),
         SignatureContent::DsseEnvelope(envelope) => claim_of(&statement(envelope)?),
-        _ => Err(Refusal::Invalid("it has no signature".to_owned())),
+        _ => Err(invalid("it has no signature")),
     }
 }
 
@@ -50,5 +51,5 @@ pub(super) fn statement(envelope: &DsseEnvelope) -> Result<Statement, Refusal> {
         return Err(Refusal::OtherAttestation(envelope.payload_type.clone()));
     }
     let statement = serde_json::from_slice(envelope.payload.as_bytes());
-    statement.map_err(|error| Refusal::Invalid(error.to_string()))
+    statement.map_err(invalid)
 }

@@ -6,6 +6,7 @@ use sigstore_verify::crypto::{
 use sigstore_verify::types::{Bundle, DerPublicKey, Sha256Hash, SignatureBytes, SignatureContent};
 
 use super::bundle::{self, statement};
+use super::invalid;
 use crate::images::Claim;
 use crate::refresh::Refusal;
 
@@ -46,10 +47,6 @@ pub(super) fn verify_bundle(
             }
             verify(key, &envelope.pae(), &envelope.signature.sig)
         }
-        _ => Err(Refusal::Invalid("it has no signature".to_owned())),
+        _ => Err(invalid("it has no signature")),
     }
-}
-
-fn invalid(error: sigstore_verify::crypto::Error) -> Refusal {
-    Refusal::Invalid(error.to_string())
 }

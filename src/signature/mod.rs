@@ -75,13 +75,11 @@ impl SigstoreVerifier {
         bundle: &Bundle,
     ) -> Result<Signer, Refusal> {
         let result = self.verifier.verify(artifact, bundle, &self.policy);
-        let result = result.map_err(|error| self.refusal(bundle, error))?;
-        signer(&result).ok_or_else(|| {
-            Refusal::Invalid("its certificate names no issuer or no identity".to_owned())
-        })
+        let result = result.map_err(|error| self.refusal(bundle, &error))?;
+        signer(&result).ok_or_else(|| invalid("its certificate names no issuer or no identity"))
     }
 
-    fn refusal(&self, bundle: &Bundle, error: Error) -> Refusal {
+    fn refusal(&self, bundle: &Bundle, error: &Error) -> Refusal {
         let reason = error.to_string();
         let entries = &bundle.verification_material.tlog_entries;
         let has_unknown_log = entries.iter().any(|entry| {
@@ -138,7 +136,7 @@ impl Verifier for SigstoreVerifier {
         digest: &Digest,
         signature: &StoredSignature,
     ) -> Result<(), Refusal> {
-        let unread = || Refusal::Invalid("its key has not been read".to_owned());
+        let unread = || invalid("its key has not been read");
         let key = self.keys.get(path).ok_or_else(unread)?;
         match signature {
             StoredSignature::Bundle(text) => {
@@ -188,7 +186,12 @@ fn sha256(digest: &Digest) -> Result<Sha256Hash, Refusal> {
     let hex = text.split_once(':').map(|(_, hex)| hex).unwrap_or_default();
     let is_sha256 = digest.algorithm() == Algorithm::Sha256;
     let hash = is_sha256.then(|| Sha256Hash::from_hex(hex).ok()).flatten();
-    hash.ok_or_else(|| Refusal::Invalid("only SHA-256 digests are signed".to_owned()))
+    hash.ok_or_else(|| invalid("only SHA-256 digests are signed"))
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "`map_err` passes values")]
+fn invalid(reason: impl ToString) -> Refusal {
+    Refusal::Invalid(reason.to_string())
 }
 
 fn signer(result: &VerificationResult) -> Option<Signer> {

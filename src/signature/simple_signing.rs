@@ -8,6 +8,7 @@ use serde_json::json;
 use sigstore_verify::crypto::sha256;
 use sigstore_verify::types::{Bundle, DerCertificate, Sha256Hash, SignatureBytes};
 
+use super::invalid;
 use crate::reference::Digest;
 use crate::refresh::Refusal;
 
@@ -101,8 +102,4 @@ pub(super) fn check(payload: &[u8], digest: &Digest) -> Result<(), Refusal> {
         return Err(Refusal::OtherDigest);
     }
     Ok(())
-}
-
-fn invalid(reason: impl ToString) -> Refusal {
-    Refusal::Invalid(reason.to_string())
 }

@@ -14,6 +14,7 @@ mod histories;
 mod lookup_cases;
 mod registry_faults;
 mod schemas;
+mod signatures;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use crate::support::fake::{Fake, INDEX, digest_of};
+use crate::support::fake::{Fake, INDEX, digest_of, named_index};
 use crate::support::server::FakeResponse;
 use crate::support::{Outcome, Workspace};
 use serde_json::{Value, json};
@@ -13,19 +13,6 @@ struct Project {
     tags: Arc<Mutex<BTreeMap<String, String>>>,
     is_down: Arc<Mutex<bool>>,
     workspace: Workspace,
-}
-
-/// An index that differs by `name` alone.
-fn content(name: &str) -> String {
-    let manifest = |architecture: &str| {
-        json!({
-            "mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 1,
-            "digest": digest_of(&format!("{name} {architecture}")),
-            "platform": { "os": "linux", "architecture": architecture },
-        })
-    };
-    let manifests = [manifest("amd64"), manifest("arm64")];
-    json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests }).to_string()
 }
 
 impl Project {
@@ -47,14 +34,14 @@ impl Project {
             }
             let reference = at.strip_prefix("manifests/")?;
             if let Some(name) = tags.get(reference) {
-                let digest = digest_of(&content(name));
+                let digest = digest_of(&named_index(name));
                 let response = FakeResponse::status(200);
                 return Some(response.with_header("docker-content-digest", &digest));
             }
             let name = ["old", "a", "b", "c", "d"]
                 .into_iter()
-                .find(|name| digest_of(&content(name)) == reference)?;
-            Some(FakeResponse::status(200).with_body(INDEX, content(name)))
+                .find(|name| digest_of(&named_index(name)) == reference)?;
+            Some(FakeResponse::status(200).with_body(INDEX, named_index(name)))
         });
         let mut entry = json!({ "image": fake.image(), "strategies": {}, "tags": ["1"] });
         for (name, value) in fields.as_object().unwrap() {
@@ -96,7 +83,7 @@ impl Project {
         let digest = &table["images"][self.fake.image()][tag]["digest"];
         ["old", "a", "b", "c", "d"]
             .into_iter()
-            .find(|name| *digest == digest_of(&content(name)).as_str())
+            .find(|name| *digest == digest_of(&named_index(name)).as_str())
     }
 
     /// A refresh `hours` after the last one: what is pending is made older.
@@ -132,7 +119,7 @@ fn a_new_digest_is_pinned_after_its_minimum_age() {
     let held = format!(
         "held  {}:1  {}, seen for 0h of 3d\n",
         project.fake.image(),
-        &digest_of(&content("a"))["sha256:".len()..][..12]
+        &digest_of(&named_index("a"))["sha256:".len()..][..12]
     );
     assert!(outcome.stdout.contains(&held), "{outcome:#?}");
     assert!(
@@ -256,7 +243,7 @@ fn a_failed_registry_and_other_images_keep_what_is_pending() {
     let entry = json!({ "image": other.image(), "strategies": {}, "tags": ["1"] });
     images.as_array_mut().unwrap().push(entry);
     project.workspace.write("images.json", images.to_string());
-    other.serve(&content("a"));
+    other.serve(&named_index("a"));
     project
         .workspace
         .run(&["refresh", "--image", &other.image()])
@@ -321,7 +308,7 @@ fn merge_joins_what_is_pending() {
     ];
     workspace.run(&merge).code(0);
     let pending = workspace.read("pending.json");
-    assert!(pending.contains(&digest_of(&content("a"))), "{pending}");
+    assert!(pending.contains(&digest_of(&named_index("a"))), "{pending}");
     // The parts disagree.
     workspace.write(
         "part-1.json.pending",
@@ -361,7 +348,7 @@ fn check_names_what_a_registry_has_withdrawn() {
     }
     project.refresh_after(0, &[]);
     // What is served by its digest.
-    let manifests = ["a", "b", "c", "old"].map(content);
+    let manifests = ["a", "b", "c", "old"].map(named_index);
     let mut served: Vec<String> = manifests.iter().map(|body| digest_of(body)).collect();
     for name in ["a", "b", "c", "old"] {
         let platforms = ["amd64", "arm64"].map(|of| digest_of(&format!("{name} {of}")));
@@ -452,7 +439,7 @@ fn a_held_re_push_keeps_its_digest_until_a_person_takes_it() {
     assert_eq!(project.pin("1.0.0"), Some("old"));
     let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!(report["held"][0]["reason"], "repushed");
-    assert_eq!(report["held"][0]["digest"], digest_of(&content("a")));
+    assert_eq!(report["held"][0]["digest"], digest_of(&named_index("a")));
     // Nothing in the table needs a review.
     project.workspace.run(&["review", "report.json"]).code(0);
     let image = project.fake.image();
@@ -480,7 +467,7 @@ fn hold_takes_an_imported_digest_that_the_registry_confirms() {
     // And here one that is not what the tag points to.
     project
         .workspace
-        .write("digests.json", imported(&digest_of(&content("old"))));
+        .write("digests.json", imported(&digest_of(&named_index("old"))));
     let outcome = project.refresh_after(0, &[]);
     assert!(outcome.stdout.contains("1 held"), "{outcome:#?}");
     assert_eq!(project.pin("1.0.0"), Some("old"));

@@ -35,6 +35,19 @@ pub fn two_platform_index() -> String {
     index(&[("linux", "amd64"), ("linux", "arm64")])
 }
 
+/// An index for two platforms that differs by `name` alone.
+pub fn named_index(name: &str) -> String {
+    let manifest = |architecture: &str| {
+        json!({
+            "mediaType": IMAGE, "size": 1,
+            "digest": digest_of(&format!("{name} {architecture}")),
+            "platform": { "os": "linux", "architecture": architecture },
+        })
+    };
+    let manifests = [manifest("amd64"), manifest("arm64")];
+    json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests }).to_string()
+}
+
 type Rule = Box<dyn Fn(&ReceivedRequest) -> Option<FakeResponse> + Send>;
 
 /// A registry that responds by the rules of a test, and with 404 if no rule applies.

@@ -25,6 +25,7 @@ pub mod registry;
 pub mod server;
 #[cfg(feature = "system-tests")]
 pub mod shell;
+pub mod sigstore;
 #[cfg(feature = "system-tests")]
 pub mod store;
 pub mod versions;

@@ -35,10 +35,7 @@ impl Api {
         let mut signatures = Signatures::default();
         let listed = self.referrers(image, digest).await;
         let listed = signatures.note(listed, image).unwrap_or_default();
-        if listed.len() > MAX_SIGNATURES {
-            let reason = format!("only the first {MAX_SIGNATURES} of its entries are read");
-            signatures.note::<()>(Err(malformed(Content::Referrers)(reason)), image);
-        }
+        signatures.unread = listed.len().saturating_sub(MAX_SIGNATURES);
         let mut found = Vec::new();
         for manifest in listed.into_iter().take(MAX_SIGNATURES) {
             let body = self.manifest(image, &manifest).await;
@@ -50,6 +47,7 @@ impl Api {
             let layers = body.and_then(|body| body.map_or(Ok(Vec::new()), |body| parse(&body)));
             found.extend(signatures.note(layers, image).unwrap_or_default());
         }
+        signatures.unread += found.len().saturating_sub(MAX_SIGNATURES);
         for layer in found.into_iter().take(MAX_SIGNATURES) {
             let signature = self.signature(image, layer).await;
             let signature = signatures.note(signature, image);

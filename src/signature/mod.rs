@@ -204,3 +204,6 @@ fn signer(result: &VerificationResult) -> Option<Signer> {
         repository: result.certificate().and_then(repository),
     })
 }
+
+#[cfg(test)]
+mod tests;

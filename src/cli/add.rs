@@ -91,7 +91,7 @@ pub(super) fn run(arguments: Arguments) -> Result<u8> {
         ..Options::default()
     };
     let recorder = ManifestRecorder::new(&files.digests, &files.digests, false);
-    let bars = Bars::default();
+    let bars = Bars::counting("tags");
     let old = State {
         table: old,
         ..State::default()

@@ -1,11 +1,13 @@
 //! `nix-oci-hashes check`: whether both files are valid, canonical and consistent.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use anyhow::Result;
-use nix_oci_hashes::images::{self, TrackedImage};
+use nix_oci_hashes::images::{self, SignedBy, TrackedImage};
 use nix_oci_hashes::reference::{Digest, ImageName, Platform, Version};
 use nix_oci_hashes::refresh::{Withdrawn, withdrawn};
+use nix_oci_hashes::signature::SigstoreVerifier;
 use nix_oci_hashes::table::Table;
 use nix_oci_hashes::table::manifests::Manifests;
 use nix_oci_hashes::table::pending::Pending;
@@ -14,6 +16,7 @@ use super::files::Files;
 use super::manifests::{needed, unneeded};
 use super::network::{self, Network};
 use super::output;
+use super::progress::Bars;
 use super::remedy;
 
 /// Check both files: well-formed, canonical, consistent
@@ -46,7 +49,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             output::name_of(&digests)
         ));
     }
-    Pending::read(&Pending::beside(digests))?;
+    let pending = Pending::beside(digests);
+    if !is_canonical(&pending)? {
+        faults.push(format!(
+            "{}: not in canonical form; {REFRESH}",
+            output::name_of(&pending)
+        ));
+    }
+    faults.extend(contradictions(&tracked, images));
     let mut waiting = waiting(&tracked, &table);
     let manifests = Manifests::beside(digests);
     faults.extend(manifest_faults(&manifests, &tracked, &table)?);
@@ -57,8 +67,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let mut unknown = BTreeSet::new();
     if arguments.registry {
         let client = arguments.network.client()?;
-        let work = withdrawn(&table, &client);
+        let bars = Bars::counting("digests");
+        let work = withdrawn(&table, &client, &bars);
         let (found, errors) = network::runtime()?.block_on(work);
+        bars.finish();
         faults.extend(found.iter().map(withdrawn_words));
         unknown = errors.iter().map(remedy::registry).collect();
     }
@@ -120,6 +132,34 @@ fn withdrawn_words(found: &Withdrawn) -> String {
         "{image}:{tag}: the registry no longer serves {}; {remedy}",
         digests.join(", ")
     )
+}
+
+/// Whether the pending digests are written as a refresh writes them.
+fn is_canonical(path: &Path) -> Result<bool> {
+    let pending = Pending::read(path)?;
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let is_missing = text.is_empty() && pending.images.is_empty();
+    Ok(is_missing || text == pending.to_json())
+}
+
+/// Policies that no signature can satisfy.
+fn contradictions(tracked: &[TrackedImage], images: &Path) -> Vec<String> {
+    let folder = images.parent().unwrap_or(Path::new(""));
+    let contradictions = tracked.iter().filter_map(|entry| {
+        let policy = entry.signed_by.as_ref()?;
+        let reason = match policy {
+            SignedBy::Key(path) => {
+                let error = SigstoreVerifier::new(None, [path.as_path()], folder).err()?;
+                error.to_string()
+            }
+            _ => format!("{}; correct the entry", policy.contradiction()?),
+        };
+        Some(format!(
+            "{}: no signature can satisfy 'signedBy': {reason}",
+            entry.image
+        ))
+    });
+    contradictions.collect()
 }
 
 const REFRESH: &str = "run 'nix-oci-hashes refresh'";

@@ -7,9 +7,10 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use nix_oci_hashes::refresh::Progress;
 
-/// The bars of one refresh, drawn on standard error.
-#[derive(Default)]
+/// The bars of one verb, drawn on standard error.
 pub(super) struct Bars {
+    /// What is counted: `tags`.
+    what: &'static str,
     all: MultiProgress,
     registries: RefCell<HashMap<String, Bar>>,
 }
@@ -20,6 +21,14 @@ struct Bar {
 }
 
 impl Bars {
+    pub(super) fn counting(what: &'static str) -> Self {
+        Self {
+            what,
+            all: MultiProgress::default(),
+            registries: RefCell::default(),
+        }
+    }
+
     /// Finishes all bars and leaves them on the screen.
     pub(super) fn finish(&self) {
         for Bar { bar, .. } in self.registries.borrow().values() {
@@ -31,9 +40,10 @@ impl Bars {
 impl Progress for Bars {
     fn registry(&self, registry: &str, images: usize) {
         let bar = self.all.add(ProgressBar::new(0));
-        if let Ok(style) = ProgressStyle::with_template(
-            "{prefix:<24.bold} {bar:30.cyan/dim} {pos:>5}/{len:<5} tags {wide_msg}",
-        ) {
+        if let Ok(style) = ProgressStyle::with_template(&format!(
+            "{{prefix:<24.bold}} {{bar:30.cyan/dim}} {{pos:>5}}/{{len:<5}} {} {{wide_msg}}",
+            self.what
+        )) {
             bar.set_style(style.progress_chars("━╸─"));
         }
         bar.set_prefix(registry.to_owned());
@@ -45,10 +55,10 @@ impl Progress for Bars {
             .insert(registry.to_owned(), bar);
     }
 
-    fn listed(&self, registry: &str, tags: usize) {
+    fn listed(&self, registry: &str, requests: usize) {
         if let Some(Bar { bar, unlisted }) = self.registries.borrow_mut().get_mut(registry) {
             *unlisted = unlisted.saturating_sub(1);
-            bar.inc_length(tags as u64);
+            bar.inc_length(requests as u64);
             bar.set_message(left_to_list(*unlisted));
         }
     }

@@ -107,7 +107,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let verifier = &arguments
         .signatures
         .verifier(&images, &arguments.files.images)?;
-    let bars = Bars::default();
+    let bars = Bars::counting("tags");
     let services = Services {
         client: &client,
         recorder: &recorder,

@@ -65,10 +65,10 @@ pub trait Recorder {
 pub trait Progress {
     /// `images` images of `registry` will be refreshed.
     fn registry(&self, registry: &str, images: usize);
-    /// The request for a tag list of `registry` has succeeded or failed. The
-    /// digests of `tags` tags follow.
-    fn listed(&self, registry: &str, tags: usize);
-    /// The request for the digest of one tag has succeeded or failed.
+    /// The request for a tag list of `registry` has succeeded or failed. As many other
+    /// requests follow.
+    fn listed(&self, registry: &str, requests: usize);
+    /// One of those has succeeded or failed.
     fn answered(&self, registry: &str);
     /// A rate limit pauses `registry` for another `left`.
     fn paused(&self, registry: &str, left: Duration);

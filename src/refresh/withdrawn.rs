@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt as _};
 
+use super::options::Progress;
 use crate::reference::{Digest, ImageName, Tag};
 use crate::registry::{Client, RegistryError};
 use crate::table::{Pin, Pins, Table};
@@ -27,15 +28,31 @@ pub struct Withdrawn {
 
 /// Asks with one HEAD each whether the digests of `table` are served. Returns the pins
 /// that name others, by image and version, and the requests that have failed.
-pub async fn withdrawn(table: &Table, client: &Client) -> (Vec<Withdrawn>, Vec<RegistryError>) {
+pub async fn withdrawn(
+    table: &Table,
+    client: &Client,
+    progress: &impl Progress,
+) -> (Vec<Withdrawn>, Vec<RegistryError>) {
     let pinned: BTreeSet<(&ImageName, &Digest)> = table
         .images
         .iter()
         .flat_map(|(image, pins)| pins.values().map(move |pin| (image, pin)))
         .flat_map(|(image, pin)| digests_of(pin).map(move |digest| (image, digest)))
         .collect();
+    let mut registries: BTreeMap<&str, usize> = BTreeMap::new();
+    for (image, _) in &pinned {
+        *registries.entry(image.registry()).or_default() += 1;
+    }
+    for (registry, digests) in registries {
+        progress.registry(registry, 0);
+        progress.listed(registry, digests);
+    }
     let responses: Vec<_> = stream::iter(pinned)
-        .map(|(image, digest)| async move { (image, digest, client.serves(image, digest).await) })
+        .map(|(image, digest)| async move {
+            let response = client.serves(image, digest).await;
+            progress.answered(image.registry());
+            (image, digest, response)
+        })
         .buffer_unordered(REQUESTS_AT_ONCE)
         .collect()
         .await;

@@ -647,3 +647,36 @@ fn add_names_the_policy_that_signatures_satisfy() {
         "{outcome:#?}"
     );
 }
+
+#[test]
+fn check_names_policies_that_no_signature_satisfies() {
+    let project = Project::github();
+    project.attach(&new(), &project.bundle(&new()));
+    project.accepts();
+    project.workspace.run(&["check"]).code(0);
+    for (policy, reason) in [
+        (
+            json!({ "issuer": GITHUB_ISSUER, "identity": "release@example.org" }),
+            "the identity of a GitHub workflow starts with https://github.com/",
+        ),
+        (
+            json!({ "issuer": "accounts.example", "identity": "a@example.org" }),
+            "an issuer is a URL with https",
+        ),
+        (
+            json!({ "key": "keys/app.pub" }),
+            "keys/app.pub: No such file",
+        ),
+    ] {
+        let entries = project.workspace.read("images.json");
+        let mut entries: Value = serde_json::from_str(&entries).unwrap();
+        entries[0]["signedBy"] = policy;
+        project.workspace.write("images.json", entries.to_string());
+        let outcome = project.workspace.run(&["check"]).code(1);
+        let words = format!(
+            "{}: no signature can satisfy 'signedBy': {reason}",
+            project.fake.image()
+        );
+        assert!(outcome.stdout.contains(&words), "{outcome:#?}");
+    }
+}

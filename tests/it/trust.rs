@@ -472,3 +472,20 @@ fn hold_takes_an_imported_digest_that_the_registry_confirms() {
     assert!(outcome.stdout.contains("1 held"), "{outcome:#?}");
     assert_eq!(project.pin("1.0.0"), Some("old"));
 }
+
+#[test]
+fn check_says_where_what_is_pending_is_not_canonical() {
+    let project = Project::pinned(&json!({ "minimumAge": "3d" }));
+    project.point("1", "a");
+    project.refresh_after(0, &[]);
+    project.workspace.run(&["check"]).code(0);
+    let text = project.workspace.read("pending.json");
+    project
+        .workspace
+        .write("pending.json", text.replace('\n', ""));
+    let outcome = project.workspace.run(&["check"]).code(1);
+    let words = "pending.json: not in canonical form; run 'nix-oci-hashes refresh'";
+    assert!(outcome.stdout.contains(words), "{outcome:#?}");
+    project.refresh_after(0, &[]);
+    project.workspace.run(&["check"]).code(0);
+}

@@ -19,6 +19,8 @@ mod verifier;
 mod withdrawn;
 
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod tests;
 
 pub use admission::HoldReason;

@@ -18,14 +18,14 @@ use crate::registry::{Client, Options as ClientOptions, StoredSignature};
 use crate::table::Table;
 
 /// Records when digests arrive, and the reported pauses.
-struct Clock {
+pub(super) struct Clock {
     start: Instant,
     asked: Mutex<Vec<(String, Duration)>>,
     waits: Mutex<Vec<(String, Duration)>>,
 }
 
 impl Clock {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self {
             start: Instant::now(),
             asked: Mutex::default(),
@@ -86,7 +86,7 @@ async fn progress_shows_the_pauses_of_a_registry() {
 
 /// Recorded manifests, in memory.
 #[derive(Default)]
-struct Recorded(Mutex<BTreeMap<Digest, Vec<u8>>>);
+pub(super) struct Recorded(Mutex<BTreeMap<Digest, Vec<u8>>>);
 
 impl Recorded {
     fn contents(&self) -> Vec<String> {

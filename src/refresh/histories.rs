@@ -192,8 +192,8 @@ impl Verifier for Reader {
             return Err(Refusal::WithKey);
         };
         let text = String::from_utf8(text.clone()).unwrap();
-        let (repository, signed) = text.split_once(' ').unwrap();
-        if signed != digest.to_string() {
+        let (repository, of) = text.split_once(' ').unwrap();
+        if of != digest.to_string() {
             return Err(Refusal::OtherDigest);
         }
         let signer = Signer {

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 
 use crate::support::fake::{Fake, IMAGE, INDEX, digest_of, named_index};
 use crate::support::server::{FakeResponse, ReceivedRequest};
-use crate::support::sigstore::{BUNDLE, GITHUB_ISSUER, Identity, Key, PROVENANCE, SIGN, Sigstore};
+use crate::support::sigstore::{
+    BUNDLE, GITHUB_ISSUER, Identity, Key, PROVENANCE, SIGN, Sigstore, artifact, bundle_layer,
+    referrers, simple_signing_layer,
+};
 use crate::support::{Outcome, Workspace};
 
 /// What a registry stores for one repository.
@@ -17,8 +20,8 @@ struct Store {
     tags: BTreeMap<String, String>,
     manifests: BTreeMap<String, (String, String)>,
     blobs: BTreeMap<String, FakeResponse>,
-    /// What refers to each digest.
-    referrers: BTreeMap<String, Vec<Value>>,
+    /// The manifests that refer to each digest.
+    referrers: BTreeMap<String, Vec<String>>,
     /// What the referrers API answers; by default its list.
     referrers_status: Option<u16>,
 }
@@ -34,7 +37,8 @@ impl Store {
             if let Some(status) = self.referrers_status {
                 return Some(FakeResponse::status(status));
             }
-            let list = list(self.referrers.get(digest).map_or(&[], Vec::as_slice));
+            let list = self.referrers.get(digest).cloned().unwrap_or_default();
+            let list = referrers(&list);
             return Some(FakeResponse::status(200).with_body(INDEX, list));
         }
         if let Some(digest) = at.strip_prefix("blobs/") {
@@ -62,23 +66,13 @@ impl Store {
         digest
     }
 
-    /// Stores layers as an artifact, and returns its descriptor.
-    fn artifact(&mut self, artifact_type: &str, layers: &Value) -> Value {
-        let config = self.blob("{}");
-        let manifest = json!({
-            "schemaVersion": 2, "mediaType": IMAGE, "artifactType": artifact_type,
-            "config": { "mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2 },
-            "layers": layers,
-        });
-        let body = manifest.to_string();
-        let size = body.len();
-        let digest = self.manifest(IMAGE, body);
-        json!({ "mediaType": IMAGE, "artifactType": artifact_type, "digest": digest, "size": size })
+    /// Stores an artifact of these layers, and returns its manifest.
+    fn artifact(&mut self, artifact_type: &str, layers: &[Value]) -> String {
+        self.blob("{}");
+        let manifest = artifact(artifact_type, layers);
+        self.manifest(IMAGE, manifest.clone());
+        manifest
     }
-}
-
-fn list(referrers: &[Value]) -> String {
-    json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": referrers }).to_string()
 }
 
 /// A registry with the tag 1, which points to the index named "new", and a workspace that
@@ -133,27 +127,20 @@ impl Project {
     fn attach(&self, digest: &str, bundle: &Value) {
         let mut store = self.store();
         let text = bundle.to_string();
-        let layer = json!({ "mediaType": BUNDLE, "digest": store.blob(&text), "size": text.len() });
-        let descriptor = store.artifact(BUNDLE, &json!([layer]));
-        store
-            .referrers
-            .entry(digest.to_owned())
-            .or_default()
-            .push(descriptor);
+        store.blob(&text);
+        let manifest = store.artifact(BUNDLE, &[bundle_layer(&text)]);
+        let referrers = store.referrers.entry(digest.to_owned());
+        referrers.or_default().push(manifest);
     }
 
     /// Stores a simple signing payload under cosign's tag.
     fn sign(&self, digest: &str, (payload, annotations): (String, BTreeMap<String, String>)) {
         let mut store = self.store();
-        let layer = json!({
-            "mediaType": "application/vnd.dev.cosign.simplesigning.v1+json",
-            "digest": store.blob(&payload), "size": payload.len(), "annotations": annotations,
-        });
-        let descriptor =
-            store.artifact("application/vnd.oci.image.config.v1+json", &json!([layer]));
+        store.blob(&payload);
+        let layer = simple_signing_layer(&payload, &annotations);
+        let manifest = store.artifact("application/vnd.oci.image.config.v1+json", &[layer]);
         let tag = format!("{}.sig", digest.replace(':', "-"));
-        let digest = descriptor["digest"].as_str().unwrap().to_owned();
-        store.tags.insert(tag, digest);
+        store.tags.insert(tag, digest_of(&manifest));
     }
 
     fn refresh(&self) -> Outcome {
@@ -261,7 +248,7 @@ fn signatures_are_found_under_the_tag_where_a_registry_does_not_list_referrers()
         {
             let mut store = project.store();
             store.referrers_status = Some(status);
-            let list = list(&store.referrers[&new()]);
+            let list = referrers(&store.referrers[&new()]);
             let digest = store.manifest(INDEX, list);
             store.tags.insert(new().replace(':', "-"), digest);
         }
@@ -570,13 +557,13 @@ fn of_a_thousand_referrers_the_first_are_read() {
     let project = Project::github();
     {
         let mut store = project.store();
-        let layer = json!({ "mediaType": BUNDLE, "digest": store.blob("{}"), "size": 2 });
-        let descriptors = (0..1000).map(|i| {
-            let layers = json!([layer, { "mediaType": "text/plain", "digest": digest_of(&i.to_string()), "size": i }]);
-            store.artifact(BUNDLE, &layers)
+        store.blob("{}");
+        let manifests = (0..1000).map(|i| {
+            let other = json!({ "mediaType": "text/plain", "digest": digest_of("{}"), "size": i });
+            store.artifact(BUNDLE, &[bundle_layer("{}"), other])
         });
-        let descriptors = descriptors.collect();
-        store.referrers.insert(new(), descriptors);
+        let manifests = manifests.collect();
+        store.referrers.insert(new(), manifests);
     }
     project.refuses("936 more were not read");
     let requests = project.fake.requests();
@@ -588,18 +575,18 @@ fn a_referrer_that_is_an_index_of_itself_is_left_out() {
     let project = Project::github();
     {
         let mut store = project.store();
-        let index = store.manifest(INDEX, list(&[]));
-        let entry = json!({
-            "mediaType": INDEX, "artifactType": BUNDLE, "digest": index, "size": 1,
-        });
-        // One that says it is a manifest, and is an index that names itself.
-        let lie = digest_of("lie");
-        let body = list(&[json!({ "mediaType": IMAGE, "digest": lie, "size": 1 })]);
-        let liar = store.manifest(INDEX, body);
-        let claimed = json!({
-            "mediaType": IMAGE, "artifactType": BUNDLE, "digest": liar, "size": 1,
-        });
-        store.referrers.insert(new(), vec![entry, claimed]);
+        // An index, and one that says in the list that it is a manifest.
+        let index = |of: &str| {
+            let entry = json!({ "mediaType": INDEX, "digest": digest_of(of), "size": 1 });
+            json!({
+                "schemaVersion": 2, "mediaType": INDEX, "artifactType": BUNDLE, "manifests": [entry],
+            })
+            .to_string()
+        };
+        let (inner, outer) = (index("inner"), index(&index("inner")));
+        store.manifest(INDEX, inner.clone());
+        store.manifest(INDEX, outer.clone());
+        store.referrers.insert(new(), vec![inner, outer]);
     }
     project.refuses("it is no image manifest");
     project.attach(&new(), &project.bundle(&new()));

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use sigstore_verify::crypto::{KeyPair, sha256};
 use sigstore_verify::types::{DerCertificate, pae};
 
+use super::fake::{IMAGE, INDEX, digest_of};
+
 pub const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
 /// The predicate type of `cosign sign`.
 pub const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
@@ -255,6 +257,44 @@ impl Sigstore {
         let annotations = annotations.map(|(name, value)| (name.to_owned(), value));
         (payload, annotations.into())
     }
+}
+
+/// The text of an artifact's manifest. Its configuration is `{}`.
+pub fn artifact(artifact_type: &str, layers: &[Value]) -> String {
+    json!({
+        "schemaVersion": 2, "mediaType": IMAGE, "artifactType": artifact_type,
+        "config": {
+            "mediaType": "application/vnd.oci.empty.v1+json", "digest": digest_of("{}"), "size": 2,
+        },
+        "layers": layers,
+    })
+    .to_string()
+}
+
+/// The descriptor of a bundle.
+pub fn bundle_layer(text: &str) -> Value {
+    json!({ "mediaType": BUNDLE, "digest": digest_of(text), "size": text.len() })
+}
+
+/// The descriptor of a simple signing payload.
+pub fn simple_signing_layer(payload: &str, annotations: &BTreeMap<String, String>) -> Value {
+    json!({
+        "mediaType": "application/vnd.dev.cosign.simplesigning.v1+json",
+        "digest": digest_of(payload), "size": payload.len(), "annotations": annotations,
+    })
+}
+
+/// A list of artifacts, whose manifests are these texts.
+pub fn referrers(artifacts: &[String]) -> String {
+    let descriptors = artifacts.iter().map(|text| {
+        let artifact: Value = serde_json::from_str(text).unwrap();
+        json!({
+            "mediaType": IMAGE, "artifactType": artifact["artifactType"],
+            "digest": digest_of(text), "size": text.len(),
+        })
+    });
+    let descriptors: Vec<Value> = descriptors.collect();
+    json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": descriptors }).to_string()
 }
 
 /// A key that signs without Sigstore.

@@ -22,6 +22,7 @@ mod resolve;
 mod robust;
 mod scripts;
 mod settings;
+mod signatures;
 mod soak;
 mod store;
 #[path = "../support/mod.rs"]

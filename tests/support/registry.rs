@@ -209,7 +209,7 @@ impl Registry {
 
 fn client() -> reqwest::Client {
     // An error means that a provider is installed already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 

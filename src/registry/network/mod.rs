@@ -12,6 +12,10 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::StreamExt as _;
 use reqwest::Certificate;
 use reqwest::redirect::Policy;
+#[cfg(feature = "signatures")]
+use rustls::crypto::aws_lc_rs as cryptography;
+#[cfg(not(feature = "signatures"))]
+use rustls::crypto::ring as cryptography;
 use tokio::sync::OnceCell;
 
 pub use self::dns::Dns;
@@ -64,7 +68,7 @@ impl Network {
     /// Where a proxy of the environment, or the file of certificates, cannot be used.
     pub(super) fn new(dns: Dns) -> Result<Self, SetupError> {
         // An error means that a provider is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = cryptography::default_provider().install_default();
         proxies::check()?;
         let certificates = extra_certificates()?;
         let direct = client(Route::Direct, dns, &certificates);

@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use insta::assert_snapshot;
+use nix_oci_hashes::images::Signer;
 use nix_oci_hashes::reference::{Algorithm, Digest, ImageName, Precision, Tag};
 use nix_oci_hashes::refresh::{
     Ambiguous, Change, ChangeKind, Decision, Gone, Held, HoldReason, KeepReason, MissingManifests,
-    MissingPlatform, Problem, Report, RequestReason, SkipReason,
+    MissingPlatform, Problem, Refusal, Report, RequestReason, SkipReason, Unsigned,
 };
 use nix_oci_hashes::registry::{Cause, Content, Quota, RegistryError};
 
@@ -69,7 +70,29 @@ fn held() -> Vec<Held> {
         digest: digest("8.2.1"),
         reason: HoldReason::Repushed,
     };
-    vec![too_young("2", 47), too_young("2.11.1", 51), repushed]
+    let signer = Signer {
+        issuer: "https://accounts.example".to_owned(),
+        identity: "a\u{1b}[2J|`b`@example.org".to_owned(),
+        repository: None,
+    };
+    let unsigned = Held {
+        image: image("ghcr.io/owner/app"),
+        tag: tag("1"),
+        digest: digest("1"),
+        reason: HoldReason::Unsigned(Unsigned {
+            policy: serde_json::from_str(r#"{ "github": "owner/app" }"#).unwrap(),
+            refusals: vec![Refusal::OtherSigner(signer), Refusal::OtherDigest],
+            unusable: Vec::new(),
+            unread: 0,
+            signed_platforms: vec!["linux/amd64".parse().unwrap()],
+        }),
+    };
+    vec![
+        too_young("2", 47),
+        too_young("2.11.1", 51),
+        repushed,
+        unsigned,
+    ]
 }
 
 fn report() -> Report {

@@ -1,8 +1,9 @@
 //! `nix-oci-hashes check`: whether both files are valid, canonical and consistent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use nix_oci_hashes::images::{self, SignedBy, TrackedImage};
 use nix_oci_hashes::reference::{Digest, ImageName, Platform, Version};
@@ -13,11 +14,12 @@ use nix_oci_hashes::table::manifests::Manifests;
 use nix_oci_hashes::table::pending::Pending;
 
 use super::files::Files;
-use super::manifests::{needed, unneeded};
+use super::manifests::unneeded;
 use super::network::{self, Network};
 use super::output;
 use super::progress::Bars;
 use super::remedy;
+use super::waiting::Waiting;
 
 /// Check both files: well-formed, canonical, consistent
 ///
@@ -57,13 +59,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         ));
     }
     faults.extend(contradictions(&tracked, images));
-    let mut waiting = waiting(&tracked, &table);
     let manifests = Manifests::beside(digests);
     faults.extend(manifest_faults(&manifests, &tracked, &table)?);
-    let unrecorded = unrecorded(&tracked, &table, &manifests);
-    waiting.extend(unrecorded.iter().map(|(image, count)| {
-        format!("{image}: {count} of its manifests are not recorded; {REFRESH}")
-    }));
+    let waiting = Waiting::new(&tracked, &table, &manifests);
     let mut unknown = BTreeSet::new();
     if arguments.registry {
         let client = arguments.network.client()?;
@@ -74,10 +72,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         faults.extend(found.iter().map(withdrawn_words));
         unknown = errors.iter().map(remedy::registry).collect();
     }
-    let lines = waiting.iter().chain(&faults);
-    let mut out: String = lines.map(|line| format!("{line}\n")).collect();
+    let mut out = waiting.to_string();
+    for fault in &faults {
+        out.push_str(&format!("{RED}fault{RED:#}  {fault}\n"));
+    }
     for error in &unknown {
-        out.push_str(&format!("{error}\n"));
+        out.push_str(&format!("{RED}failed{RED:#}  {error}\n"));
     }
     let pins = table.images.values().flat_map(|pins| pins.values());
     let unverified = pins.clone().filter(|pin| pin.platforms.is_empty()).count();
@@ -86,8 +86,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             unverified,
             "without platforms until a refresh verifies them",
         ),
-        (waiting.len() - unrecorded.len(), "not pinned yet"),
-        (unrecorded.values().sum(), "manifests not recorded yet"),
+        (waiting.pins(), "not pinned yet"),
+        (waiting.manifests(), "manifests not recorded yet"),
     ];
     let counts: Vec<String> = counts
         .iter()
@@ -108,6 +108,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             (true, true) => "all is well",
         }
     ));
+    if !waiting.is_empty() {
+        out.push_str("Run 'nix-oci-hashes refresh' to pin what waits.\n");
+    }
     output::print(&out)?;
     Ok(match (faults.is_empty(), unknown.is_empty()) {
         (false, _) => output::FAILED,
@@ -163,41 +166,7 @@ fn contradictions(tracked: &[TrackedImage], images: &Path) -> Vec<String> {
 }
 
 const REFRESH: &str = "run 'nix-oci-hashes refresh'";
-
-/// What is tracked but not pinned: an entry is new, or its registry has failed.
-fn waiting(tracked: &[TrackedImage], table: &Table) -> Vec<String> {
-    let mut waiting = Vec::new();
-    for TrackedImage { image, tags, .. } in tracked {
-        let Some(pins) = table.images.get(image) else {
-            waiting.push(format!("{image}: tracked, and not in the table; {REFRESH}"));
-            continue;
-        };
-        for tag in tags.iter().filter(|tag| !pins.contains_key(*tag)) {
-            waiting.push(format!(
-                "{image}:{tag}: listed in 'tags', and not pinned; {REFRESH}"
-            ));
-        }
-    }
-    waiting
-}
-
-/// How many manifests of each image with `store` are not recorded.
-fn unrecorded<'a>(
-    tracked: &'a [TrackedImage],
-    table: &Table,
-    manifests: &Manifests,
-) -> BTreeMap<&'a ImageName, usize> {
-    let mut counts = BTreeMap::new();
-    for entry in tracked {
-        let digests = needed(std::slice::from_ref(entry), table);
-        let missing = digests.iter().filter(|digest| !manifests.has_file(digest));
-        let count = missing.count();
-        if count > 0 {
-            counts.insert(&entry.image, count);
-        }
-    }
-    counts
-}
+const RED: Style = AnsiColor::Red.on_default().bold();
 
 /// Recorded manifests whose content has another digest, and those that only pins of images
 /// without `store` name.

@@ -23,6 +23,7 @@ mod report;
 mod resolve;
 mod review;
 mod signatures;
+mod waiting;
 
 use std::process::ExitCode;
 

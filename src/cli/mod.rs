@@ -5,8 +5,11 @@ mod check;
 mod choice;
 mod columns;
 mod completions;
+mod diff;
 mod fetch;
 mod files;
+mod generations;
+mod history;
 mod import;
 mod list;
 mod lookup;
@@ -22,6 +25,7 @@ mod remove;
 mod report;
 mod resolve;
 mod review;
+mod revisions;
 mod signatures;
 mod waiting;
 
@@ -50,6 +54,8 @@ enum Verb {
     Fetch(fetch::Arguments),
     Import(import::Arguments),
     Check(check::Arguments),
+    Diff(diff::Arguments),
+    History(history::Arguments),
     Merge(merge::Arguments),
     Review(review::Arguments),
     Completions(completions::Arguments),
@@ -77,6 +83,8 @@ pub(crate) fn main() -> ExitCode {
         Verb::Fetch(arguments) => fetch::run(&arguments),
         Verb::Import(arguments) => import::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
+        Verb::Diff(arguments) => diff::run(&arguments),
+        Verb::History(arguments) => history::run(&arguments),
         Verb::Merge(arguments) => merge::run(&arguments),
         Verb::Review(arguments) => review::run(&arguments),
         Verb::Completions(arguments) => completions::run(&arguments, Command::command()),

@@ -4,6 +4,7 @@
 mod admission;
 mod backfill;
 mod choose;
+mod compare;
 mod decision;
 mod fetch;
 mod image;
@@ -24,6 +25,7 @@ mod histories;
 mod tests;
 
 pub use admission::HoldReason;
+pub use compare::compare;
 pub use decision::{Decision, KeepReason, RequestReason, SkipReason};
 pub use options::{Options, Progress, Recorder, Services, State};
 pub use plan::{Plan, plan};

@@ -89,7 +89,7 @@ pub fn plan(
 /// The tags of `tags` that name a full version. A version is full if the variant
 /// has no more precise tag of it: `18.6` is full beside `9.6.24`, `9.6` is not. A
 /// single number is full only if the variant has no release with more numbers.
-fn full_versions(
+pub(super) fn full_versions(
     tags: &BTreeSet<&Tag>,
     tracked: &TrackedImage,
     builds: &HexBuilds,

@@ -114,7 +114,7 @@ impl LazyTable {
     ///
     /// # Errors
     /// If the table is malformed.
-    pub(crate) fn pins(&self, image: &ImageName) -> Result<Option<Arc<Pins>>, FileError> {
+    pub fn pins(&self, image: &ImageName) -> Result<Option<Arc<Pins>>, FileError> {
         let known = lock(&self.images).get(image).cloned();
         let read = known.unwrap_or_else(|| {
             // On any failure, the whole text is parsed below and gives the error.

@@ -92,7 +92,8 @@ fn key(word: &str) -> &str {
     }
 }
 
-fn change(Change { image, tag, kind }: &Change) -> Value {
+/// A change, of the schema's `changes`.
+pub(in crate::cli) fn change(Change { image, tag, kind }: &Change) -> Value {
     let mut value = json!({ "kind": word(kind), "image": image.as_str(), "tag": tag.as_str() });
     match kind {
         ChangeKind::Added { new } => value["new"] = new.to_string().into(),

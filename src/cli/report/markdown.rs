@@ -195,7 +195,7 @@ fn short(digest: &Digest) -> String {
 
 /// Appends a table with a heading. A long table is folded. Rows are left out if `text`
 /// would become longer than `longest` bytes.
-fn table<const N: usize>(
+pub(in crate::cli) fn table<const N: usize>(
     text: &mut String,
     what: &str,
     head: &[&str],
@@ -260,7 +260,7 @@ fn page(image: &ImageName) -> Option<String> {
 
 /// `text` as code, in which nothing is a link, a mention or markup, and which
 /// stays within its cell.
-fn code(text: &str) -> String {
+pub(in crate::cli) fn code(text: &str) -> String {
     let longest_run = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest_run + 1);
     let text = text.replace(['\n', '\r'], " ").replace('|', "\\|");

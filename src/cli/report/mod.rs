@@ -86,7 +86,7 @@ fn decisions(report: &Report) -> impl Iterator<Item = (&ImageName, &Tag, &'stati
 }
 
 /// One word for the change of a pin.
-fn word(kind: &ChangeKind) -> &'static str {
+pub(super) fn word(kind: &ChangeKind) -> &'static str {
     match kind {
         ChangeKind::Added { .. } => "added",
         ChangeKind::Moved { repushed: true, .. } => "re-pushed",

@@ -84,7 +84,18 @@ fn decision((image, tag, word, why): (&ImageName, &Tag, &str, String)) -> Vec<Ce
 }
 
 fn change(Change { image, tag, kind }: &Change) -> Vec<Cell> {
-    let (colour, how) = match kind {
+    let (colour, how) = words(kind);
+    row(
+        word(kind),
+        colour.on_default(),
+        format!("{image}:{tag}"),
+        how,
+    )
+}
+
+/// The colour of a change, and the old and new digests.
+pub(in crate::cli) fn words(kind: &ChangeKind) -> (AnsiColor, String) {
+    match kind {
         ChangeKind::Added { new } => (AnsiColor::Green, new.short().to_string()),
         ChangeKind::Moved {
             old,
@@ -111,11 +122,5 @@ fn change(Change { image, tag, kind }: &Change) -> Vec<Cell> {
             (AnsiColor::Cyan, versions(old.as_deref(), new.as_deref()))
         }
         ChangeKind::Removed { old } => (AnsiColor::Yellow, old.short().to_string()),
-    };
-    row(
-        word(kind),
-        colour.on_default(),
-        format!("{image}:{tag}"),
-        how,
-    )
+    }
 }

@@ -1,0 +1,126 @@
+//! Tables of the past, from git.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use nix_oci_hashes::text::Plain;
+
+use super::output;
+
+/// A commit that changed the table.
+pub(super) struct Commit {
+    /// The commit's name, in full.
+    pub(super) id: String,
+    /// The day of the commit, as `2026-11-29`.
+    pub(super) date: String,
+    /// The table's path in it, from the top of the repository.
+    path: String,
+}
+
+/// The text of the table `file` in the revision `name`, such as `HEAD~7`.
+pub(super) fn table_at(file: &Path, name: &str) -> Result<Vec<u8>> {
+    let base = file_name(file)?;
+    let object = format!("{name}:./{base}");
+    run(file, &["cat-file", "blob", &object])
+}
+
+/// The commits that changed the table `file`, newest first.
+pub(super) fn commits(file: &Path) -> Result<Vec<Commit>> {
+    let base = file_name(file)?;
+    let arguments = [
+        "log",
+        "--follow",
+        "--name-only",
+        "--format=%x00%H %cs",
+        "--",
+        base,
+    ];
+    let log = String::from_utf8_lossy(&run(file, &arguments)?).into_owned();
+    let commits = log.split('\0').filter_map(|entry| {
+        let (head, path) = entry.split_once('\n')?;
+        let (id, date) = head.split_once(' ')?;
+        Some(Commit {
+            id: id.to_owned(),
+            date: date.to_owned(),
+            path: path.trim().to_owned(),
+        })
+    });
+    Ok(commits.collect())
+}
+
+/// Hands the text of the table in each commit to `read`, in their order.
+pub(super) fn read_each<'a>(
+    file: &Path,
+    commits: impl Iterator<Item = &'a Commit> + Clone + Send,
+    mut read: impl FnMut(&'a Commit, Vec<u8>) -> Result<()>,
+) -> Result<()> {
+    let mut git = git(file)
+        .args(["cat-file", "--batch"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context(NO_GIT)?;
+    let (stdin, stdout) = (git.stdin.take(), git.stdout.take());
+    let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else {
+        bail!("git has no input or output");
+    };
+    let mut stdout = BufReader::new(stdout);
+    let names = commits.clone();
+    let read = std::thread::scope(|scope| {
+        // git stops reading while nobody reads what it writes.
+        scope.spawn(move || {
+            for commit in names {
+                if writeln!(stdin, "{}:{}", commit.id, commit.path).is_err() {
+                    break;
+                }
+            }
+        });
+        for commit in commits {
+            // `<id> blob <size>`, or `<name> missing`.
+            let mut head = String::new();
+            stdout.read_line(&mut head)?;
+            let Some((_, size)) = head.trim_end().split_once(" blob ") else {
+                continue;
+            };
+            let mut text = vec![0; size.parse()?];
+            stdout.read_exact(&mut text)?;
+            stdout.read_exact(&mut [0])?;
+            read(commit, text)?;
+        }
+        Ok(())
+    });
+    drop(stdout);
+    git.wait()?;
+    read
+}
+
+const NO_GIT: &str = "cannot run git; install it, or name two files";
+
+/// git in the folder of `file`.
+fn git(file: &Path) -> Command {
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let mut git = Command::new("git");
+    git.current_dir(folder.unwrap_or(Path::new(".")));
+    git
+}
+
+fn file_name(file: &Path) -> Result<&str> {
+    let name = file.file_name().and_then(|name| name.to_str());
+    name.with_context(|| format!("{}: name a file", output::name_of(&file)))
+}
+
+/// The output of git.
+fn run(file: &Path, arguments: &[&str]) -> Result<Vec<u8>> {
+    let output = git(file).args(arguments).output().context(NO_GIT)?;
+    if !output.status.success() {
+        let message = String::from_utf8_lossy(&output.stderr);
+        let message = message.lines().last().unwrap_or_default();
+        let message = message.trim_start_matches("fatal: ");
+        bail!("git: {}", Plain(message));
+    }
+    Ok(output.stdout)
+}

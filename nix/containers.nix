@@ -24,6 +24,7 @@ let
     attrValues
     concatLists
     mapAttrs
+    toJSON
     ;
 
   cfg = config.nix.ociHashes;
@@ -47,6 +48,7 @@ let
   find = pin: lookup loaded (argumentOf pin);
 
   isStored = pin: pin != null && (if pin.store == null then cfg.store else pin.store);
+  pinned = filterAttrs (_: container: container.pin != null) containers;
   stored = filterAttrs (_: container: isStored container.pin) containers;
 
   # With the plugin and the setting `oci-hash-resolve`, impure evaluation asks the
@@ -272,6 +274,11 @@ in
   config = {
     assertions = concatLists (attrValues (mapAttrs assertionsOf containers));
     warnings = concatLists (attrValues (mapAttrs warningsOf containers));
+    # `nix-oci-hashes diff` compares those of two generations.
+    environment.etc."nix-oci-hashes/containers.json".text = toJSON {
+      version = 1;
+      containers = mapAttrs (name: container: referenceOf name container.pin) pinned;
+    };
     systemd.services = mkMerge (units.load ++ optionals cfg.prune units.prune);
   };
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anstyle::AnsiColor;
 use anyhow::{Context as _, Result, bail};
 use nix_oci_hashes::file::plain;
-use nix_oci_hashes::reference::{Precision, Reference};
+use nix_oci_hashes::reference::{Precision, Reference, Tag};
 use nix_oci_hashes::text::Plain;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -120,7 +120,7 @@ impl Change {
 
 /// Whether a tag that names a version of three numbers points to another digest.
 fn is_repushed(old: &Reference, new: &Reference) -> bool {
-    let version = old.tag.as_ref().and_then(|tag| tag.version());
+    let version = old.tag.as_ref().and_then(Tag::version);
     let is_full = version.is_some_and(|version| version.precision() == Precision::MajorMinorPatch);
     is_full && old.image == new.image && old.tag == new.tag && old.digest != new.digest
 }

@@ -9,6 +9,7 @@
 
 mod choosing;
 mod command;
+mod diff;
 mod fetch;
 mod histories;
 mod lookup_cases;

@@ -218,6 +218,7 @@ in
   inherit config;
   inherit (config.nix) settings;
   images = mapAttrs (_: container: container.image) containers;
+  files = mapAttrs (_: file: file.text) (mergeAll (map (part: part.environment.etc or { }) parts));
   services = unitsOfModules // unitsOfContainers;
   warnings = concatMap (part: part.warnings or [ ]) parts;
   failed = map (a: a.message) (

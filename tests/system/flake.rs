@@ -253,6 +253,27 @@ fn wrong_pins_fail_with_the_remedy() {
 }
 
 #[test]
+fn the_references_of_the_containers_are_in_a_file_that_diff_reads() {
+    let workspace = Workspace::new();
+    for (generation, pins) in [
+        ("old", "a.pin = \"nextcloud:33\"; d.image = \"as it is\";"),
+        ("new", "a.pin = \"nextcloud:34\"; b.pin = \"postgres:17\";"),
+    ] {
+        let files = nixos("files", &containers(pins), "");
+        let file = "nix-oci-hashes/containers.json";
+        let text = files[file].as_str().unwrap();
+        workspace.write(&format!("{generation}/etc/{file}"), text);
+    }
+    let outcome = workspace.run(&["diff", "old", "new"]).code(0);
+    let words: Vec<&str> = outcome.stdout.lines().map(|line| &line[..10]).collect();
+    assert_eq!(words, ["moved  a  ", "added  b  ", "1 added, 1"]);
+    assert!(
+        outcome.stdout.contains("docker.io/nextcloud:33 -> 34, "),
+        "{outcome:#?}"
+    );
+}
+
+#[test]
 fn a_failed_pin_of_the_default_table_says_how_to_get_another() {
     let wrong = "virtualisation.oci-containers.containers.a.pin = \"nextclud:34\";";
     let hint =

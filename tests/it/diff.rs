@@ -1,0 +1,189 @@
+//! `diff` and `history`: tables of the past, and containers of generations.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::fake::digest_of;
+use crate::support::{Workspace, git};
+
+/// A table of `docker.io/app`, with the content that each tag points to.
+fn table(tags: &[(&str, &str)]) -> String {
+    let pins = tags.iter().map(|(tag, content)| {
+        let digest = digest_of(content);
+        let platform = digest_of(&format!("{content} amd64"));
+        let pin = json!({ "digest": digest, "platforms": { "linux/amd64": platform } });
+        ((*tag).to_owned(), pin)
+    });
+    let pins: serde_json::Map<String, Value> = pins.collect();
+    json!({ "version": 1, "images": { "docker.io/app": pins } }).to_string()
+}
+
+fn short(content: &str) -> String {
+    digest_of(content)["sha256:".len()..][..12].to_owned()
+}
+
+fn commit(workspace: &Workspace, tags: &[(&str, &str)]) {
+    workspace.write("digests.json", table(tags));
+    let folder = workspace.path("");
+    git(&folder, &["add", "-A"]);
+    git(&folder, &["commit", "-qm", "Refresh"]);
+}
+
+/// A repository whose table has changed twice.
+fn repository() -> Workspace {
+    let workspace = Workspace::tracking(r#"[{ "image": "docker.io/app" }]"#);
+    git(&workspace.path(""), &["init", "-q", "-b", "main"]);
+    commit(&workspace, &[("1", "a"), ("1.2.3", "a")]);
+    commit(&workspace, &[("1", "b"), ("1.2.3", "a"), ("1.2.4", "b")]);
+    commit(&workspace, &[("1", "b"), ("1.2.3", "c"), ("1.2.4", "b")]);
+    workspace
+}
+
+#[test]
+fn diff_compares_files_and_revisions_in_the_words_of_a_report() {
+    let workspace = repository();
+    workspace.write("other.json", table(&[("1", "b")]));
+    let expected = format!(
+        "moved      docker.io/app:1      {a} -> {b}\n\
+         re-pushed  docker.io/app:1.2.3  {a} -> {c}, though it is a full version\n\
+         added      docker.io/app:1.2.4  {b}\n\
+         1 added, 1 moved, 0 removed, 0 kept, 1 re-pushed: HEAD~2 -> digests.json\n",
+        a = short("a"),
+        b = short("b"),
+        c = short("c"),
+    );
+    let outcome = workspace.run(&["diff", "HEAD~2"]).code(0);
+    assert_eq!(outcome.stdout, expected);
+    let outcome = workspace.run(&["diff", "HEAD~1", "other.json"]).code(0);
+    let removed = format!(
+        "removed  docker.io/app:1.2.3  {}\nremoved  docker.io/app:1.2.4  {}\n",
+        short("a"),
+        short("b")
+    );
+    assert!(outcome.stdout.starts_with(&removed), "{outcome:#?}");
+    // Without arguments: what is not committed yet.
+    let outcome = workspace.run(&["diff"]).code(0);
+    let nothing = "0 added, 0 moved, 0 removed, 3 kept: HEAD -> digests.json\n";
+    assert_eq!(outcome.stdout, nothing);
+
+    let outcome = workspace.run(&["diff", "HEAD~2", "--json"]).code(0);
+    let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(report["counts"]["repushed"], 1);
+    assert_eq!(report["outcome"], "not-up-to-date");
+    let outcome = workspace.run(&["diff", "HEAD~2", "--markdown"]).code(0);
+    assert!(outcome.stdout.contains("### 1 re-pushed"), "{outcome:#?}");
+}
+
+#[test]
+fn diff_names_what_an_argument_may_be() {
+    let workspace = repository();
+    for (arguments, message) in [
+        (
+            &["diff", "nope"][..],
+            "nope is no file, no generation and no git revision that has digests.json: git: ",
+        ),
+        (
+            &["diff", "."],
+            "the module nixosModules.default writes it, so name a generation that has it",
+        ),
+    ] {
+        workspace.run(arguments).code(1).error(message);
+    }
+    let outside = Workspace::tracking("[]");
+    outside.write("digests.json", table(&[]));
+    outside.run(&["diff"]).code(1).error("git: ");
+}
+
+fn generation(workspace: &Workspace, name: &str, containers: &Value) {
+    let file = json!({ "version": 1, "containers": containers });
+    let path = Path::new(name).join("etc/nix-oci-hashes/containers.json");
+    workspace.write(path.to_str().unwrap(), file.to_string());
+}
+
+#[test]
+fn diff_says_what_an_update_does_to_the_containers_of_a_machine() {
+    let workspace = Workspace::new();
+    let of = |tag: &str, content: &str| format!("docker.io/app:{tag}@{}", digest_of(content));
+    let old = json!({ "a": of("1", "a"), "b": of("1.2.3", "a"), "c": of("1", "a"), "same": of("2", "x") });
+    let new = json!({
+        "a": of("1", "b"), "b": of("1.2.4", "b"), "new": of("1.2.4", "b"), "same": of("2", "x"),
+    });
+    generation(&workspace, "system-41-link", &old);
+    generation(&workspace, "system-42-link", &new);
+    let arguments = ["diff", "system-41-link", "system-42-link"];
+    let outcome = workspace.run(&arguments).code(0);
+    assert_eq!(
+        outcome.stdout,
+        format!(
+            "moved    a    docker.io/app:1, {a} -> {b}\n\
+             moved    b    docker.io/app:1.2.3 -> 1.2.4, {a} -> {b}\n\
+             removed  c    docker.io/app:1, {a}\n\
+             added    new  docker.io/app:1.2.4, {b}\n\
+             1 added, 2 moved, 1 removed, 1 kept: system-41-link -> system-42-link\n",
+            a = short("a"),
+            b = short("b"),
+        )
+    );
+    let outcome = workspace.run(&[&arguments[..], &["--json"]].concat());
+    let report: Value = serde_json::from_str(&outcome.code(0).stdout).unwrap();
+    assert_eq!(report["changes"][1]["kind"], "moved");
+    assert_eq!(report["changes"][1]["new"], of("1.2.4", "b"));
+    let outcome = workspace.run(&[&arguments[..], &["--markdown"]].concat());
+    assert!(outcome.code(0).stdout.contains("| moved | `a` |"));
+
+    // The same full version with another digest.
+    generation(&workspace, "again", &json!({ "b": of("1.2.3", "b") }));
+    let outcome = workspace.run(&["diff", "system-41-link", "again"]).code(0);
+    assert!(outcome.stdout.contains("re-pushed  b"), "{outcome:#?}");
+    workspace.write("digests.json", table(&[]));
+    workspace
+        .run(&["diff", "system-41-link", "digests.json"])
+        .code(1)
+        .error("name two of a kind");
+}
+
+#[test]
+fn history_says_when_a_tag_pointed_where() {
+    let workspace = repository();
+    let outcome = workspace.run(&["history", "app:1.2.3"]).code(0);
+    let lines: Vec<Vec<&str>> = outcome
+        .stdout
+        .lines()
+        .map(|line| line.splitn(5, "  ").collect())
+        .collect();
+    let expected = [["re-pushed", "1.2.3"], ["added    ", "1.2.3"]];
+    assert_eq!(lines.len(), 2, "{outcome:#?}");
+    for (line, [word, tag]) in lines.iter().zip(expected) {
+        assert_eq!(line[2].trim(), word.trim(), "{outcome:#?}");
+        assert!(outcome.stdout.contains(tag));
+    }
+    let outcome = workspace.run(&["history", "app", "--json"]).code(0);
+    let events: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let events: Vec<String> = events
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| {
+            format!(
+                "{} {}",
+                event["kind"].as_str().unwrap(),
+                event["tag"].as_str().unwrap()
+            )
+        })
+        .collect();
+    assert_eq!(
+        events,
+        [
+            "re-pushed 1.2.3",
+            "added 1.2.4",
+            "moved 1",
+            "added 1.2.3",
+            "added 1"
+        ]
+    );
+    workspace
+        .run(&["history", "nextcloud:34"])
+        .code(1)
+        .error("docker.io/nextcloud:34 was never pinned in digests.json");
+}

@@ -33,6 +33,10 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
 
+    /// Print a message for a commit of the new table
+    #[arg(long, conflicts_with_all = ["json", "markdown"])]
+    commit_message: bool,
+
     /// Print JSON: the report of docs/schema/report.schema.json, or a list of containers
     #[arg(long)]
     json: bool,
@@ -50,6 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         new,
         files,
         markdown,
+        commit_message,
         json,
     } = arguments;
     let name = output::name_of(&files.digests);
@@ -68,18 +73,27 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             } else {
                 Outcome::NotUpToDate
             };
-            match (markdown, json) {
-                (true, _) => report::markdown::render(&report, &format!("`{title}`")),
-                (_, true) => report::json::render(&report, &title, outcome),
-                _ => report::terminal::render(&report, &title),
+            if *commit_message {
+                report::commit::render(&report, &old, &new)
+            } else if *markdown {
+                report::markdown::render(&report, &format!("`{title}`"))
+            } else if *json {
+                report::json::render(&report, &title, outcome)
+            } else {
+                report::terminal::render(&report, &title)
             }
         }
         (Side::Generation(old), Side::Generation(new)) => {
             let changes = generations::compare(&old, &new);
-            match (markdown, json) {
-                (true, _) => changes.to_markdown(&title),
-                (_, true) => changes.to_json(),
-                _ => changes.to_text(&title),
+            if *commit_message {
+                bail!("--commit-message is of tables; leave it out for generations");
+            }
+            if *markdown {
+                changes.to_markdown(&title)
+            } else if *json {
+                changes.to_json()
+            } else {
+                changes.to_text(&title)
             }
         }
         _ => bail!("one is a table and the other a generation; name two of a kind"),
@@ -102,9 +116,11 @@ fn side(name: &str, files: &Files) -> Result<Side> {
     let digests: &Path = &files.digests;
     let text = table_at(digests, name).with_context(|| {
         format!(
-            "{name} is no file, no generation and no git revision that has {}",
+            "{name} is no file, no generation, and no git revision of {}",
             output::name_of(&digests)
         )
     })?;
-    Ok(Side::Table(Table::parse(&text, name)?))
+    // Before the first refresh there was no table.
+    let table = text.map(|text| Table::parse(&text, name)).transpose()?;
+    Ok(Side::Table(table.unwrap_or_default()))
 }

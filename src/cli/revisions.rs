@@ -19,11 +19,16 @@ pub(super) struct Commit {
     path: String,
 }
 
-/// The text of the table `file` in the revision `name`, such as `HEAD~7`.
-pub(super) fn table_at(file: &Path, name: &str) -> Result<Vec<u8>> {
+/// The text of the table `file` in the revision `name`, such as `HEAD~7`; `None` if that
+/// has no such file.
+pub(super) fn table_at(file: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     let base = file_name(file)?;
+    run(file, &["cat-file", "-e", &format!("{name}^{{commit}}")])?;
     let object = format!("{name}:./{base}");
-    run(file, &["cat-file", "blob", &object])
+    if run(file, &["cat-file", "-e", &object]).is_err() {
+        return Ok(None);
+    }
+    run(file, &["cat-file", "blob", &object]).map(Some)
 }
 
 /// The commits that changed the table `file`, newest first.

@@ -268,7 +268,7 @@ impl Pin {
 
     /// The recorded version, or the one that `tag` reads as.
     #[cfg(feature = "refresh")]
-    pub(crate) fn version_of(&self, tag: &Tag) -> Option<Version> {
+    pub fn version_of(&self, tag: &Tag) -> Option<Version> {
         let recorded = self.version.as_deref().cloned();
         recorded.or_else(|| tag.version())
     }

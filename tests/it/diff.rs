@@ -81,7 +81,7 @@ fn diff_names_what_an_argument_may_be() {
     for (arguments, message) in [
         (
             &["diff", "nope"][..],
-            "nope is no file, no generation and no git revision that has digests.json: git: ",
+            "nope is no file, no generation, and no git revision of digests.json: git: ",
         ),
         (
             &["diff", "."],
@@ -186,4 +186,59 @@ fn history_says_when_a_tag_pointed_where() {
         .run(&["history", "nextcloud:34"])
         .code(1)
         .error("docker.io/nextcloud:34 was never pinned in digests.json");
+}
+
+#[test]
+fn a_commit_message_says_what_has_changed() {
+    let workspace = repository();
+    let message = |old: &str| {
+        let arguments = ["diff", old, "--commit-message"];
+        workspace.run(&arguments).code(0).stdout
+    };
+    assert_eq!(
+        message("HEAD~2"),
+        "app 1.2.3 -> 1.2.4\n\n\
+         docker.io/app: 1.2.3 -> 1.2.4; moved 1; re-pushed 1.2.3; added 1.2.4\n"
+    );
+    assert_eq!(
+        message("HEAD~1"),
+        "app:1.2.3 re-pushed\n\ndocker.io/app: re-pushed 1.2.3\n"
+    );
+    assert_eq!(message("HEAD"), "Refresh the pins\n");
+    // The first table.
+    git(&workspace.path(""), &["checkout", "-q", "--orphan", "new"]);
+    git(
+        &workspace.path(""),
+        &["rm", "-q", "--cached", "digests.json"],
+    );
+    git(&workspace.path(""), &["commit", "-qm", "Begin"]);
+    assert!(message("HEAD").starts_with("app 1.2.4 added\n\n"));
+}
+
+#[test]
+fn a_commit_message_stays_short() {
+    let workspace = Workspace::new();
+    let images = |of: &str| {
+        let pins = |i: i32| {
+            let tag = |n: i32| (format!("{n}.0.{i}"), json!({ "digest": digest_of(of) }));
+            (0..20).map(tag).collect::<serde_json::Map<_, _>>()
+        };
+        let images = (0..300).map(|i| {
+            (
+                format!("docker.io/{}/app{i:03}", "o".repeat(90)),
+                pins(i).into(),
+            )
+        });
+        let images: serde_json::Map<String, Value> = images.collect();
+        json!({ "version": 1, "images": images }).to_string()
+    };
+    workspace.write("old.json", images("a"));
+    workspace.write("new.json", images("b"));
+    let arguments = ["diff", "old.json", "new.json", "--commit-message"];
+    let message = workspace.run(&arguments).code(0).stdout;
+    let subject = message.lines().next().unwrap();
+    assert_eq!(subject, "20 tags of app000, and 299 more");
+    assert!(message.len() < 60_000, "{}", message.len());
+    assert!(message.contains(" and 12 more\n"), "{message}");
+    assert!(message.ends_with("and 100 more images\n"), "{message}");
 }

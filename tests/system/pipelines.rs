@@ -40,8 +40,11 @@ fn repository(shell: &Shell) -> (Workspace, PathBuf) {
 /// manifests.
 #[track_caller]
 fn assert_refreshed(origin: &Path, branch: &str) {
-    let message = git(origin, &["log", "-1", "--format=%s", branch]);
-    assert_eq!(message, "Refresh the pins\n");
+    let message = git(origin, &["log", "-1", "--format=%B", branch]);
+    let (subject, body) = message.split_once("\n\n").unwrap();
+    assert_eq!(subject, "gitlab-ce 18.6.1-ce.0 added, and 2 more");
+    let line = "\ndocker.io/nextcloud: added 33.0.9, 34,";
+    assert!(body.contains(line), "{message}");
     let files = git(origin, &["show", "--format=", "--name-only", branch]);
     let (table, manifests) = files.split_once('\n').unwrap();
     assert_eq!(table, "digests.json");
@@ -116,7 +119,7 @@ fn the_workflow_of_the_page_proposes_what_has_changed() {
     let (clone, origin) = repository(&shell);
     let workflow = blocks_of_kind("yaml").into_iter().next().unwrap();
     let steps = scripts(&workflow.text);
-    assert_eq!(steps.len(), 4);
+    assert_eq!(steps.len(), 5);
     for _ in 0..2 {
         git(&clone.path(""), &["checkout", "-q", "main"]);
         for step in &steps {
@@ -135,6 +138,7 @@ fn the_workflow_of_the_page_proposes_what_has_changed() {
     }
     let asked = shell.bin.read("log");
     assert_eq!(asked.matches("pr create").count(), 1, "{asked}");
+    assert!(asked.contains("--title gitlab-ce "), "{asked}");
     assert_eq!(asked.matches("pr edit 7").count(), 1, "{asked}");
 }
 

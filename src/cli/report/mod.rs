@@ -1,5 +1,6 @@
 //! The report of a refresh: for the terminal, as Markdown for a pull request, and as JSON.
 
+pub(super) mod commit;
 pub(super) mod json;
 pub(super) mod markdown;
 pub(super) mod terminal;

@@ -20,6 +20,11 @@ pub(super) fn problem(problem: &Problem) -> String {
     format!("{problem}{flag}")
 }
 
+/// An error of a registry, with the flag that helps, without the image.
+pub(super) fn sentence(error: &RegistryError) -> String {
+    format!("{error}{}", flag(error))
+}
+
 /// An error of a registry, with the flag that helps.
 pub(super) fn registry(error: &RegistryError) -> String {
     format!("{}: {error}{}", error.image, flag(error))

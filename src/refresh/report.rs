@@ -35,8 +35,10 @@ pub struct Report {
     pub missing_manifests: Vec<MissingManifests>,
     /// The remaining pull quota, by registry, for registries that report one.
     pub quotas: BTreeMap<String, Quota>,
-    /// The decision for every tag, if [`Options::explain`](super::Options::explain)
-    /// is set.
+    /// Whether the report names everything
+    /// ([`Options::explain`](super::Options::explain)).
+    pub explain: bool,
+    /// The decision for every tag, if [`explain`](Self::explain) is set.
     pub decisions: BTreeMap<ImageName, BTreeMap<Tag, Decision>>,
 }
 

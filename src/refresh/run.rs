@@ -52,7 +52,10 @@ pub async fn refresh(
             .collect::<Vec<_>>()
     });
     let mut new = scope.others(old);
-    let mut report = Report::default();
+    let mut report = Report {
+        explain: options.explain,
+        ..Report::default()
+    };
     let work = pin!(join_all(registries));
     let pauses = pin!(report_pauses(client, *progress));
     let refreshed = match select(work, pauses).await {

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use nix_oci_hashes::reference::{Digest, ImageName};
 use nix_oci_hashes::refresh::{Change, ChangeKind, Report};
 
+use super::failures::failures;
 use super::{UNRECORDED, held_words, lost_words, platforms, sum, versions, word};
-use crate::cli::remedy;
 
 /// Tables with more rows than this are folded.
 const LONG: usize = 12;
@@ -38,10 +38,13 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
         &lost,
         usize::MAX,
     );
-    let failed = report
-        .problems
-        .iter()
-        .map(|(image, problem)| [link(image), code(&remedy::problem(problem))]);
+    let failed = failures(report).into_iter().map(|failure| {
+        let what = match &failure.images[..] {
+            [image] => link(image),
+            _ => code(failure.what()),
+        };
+        [what, code(&failure.how())]
+    });
     let failed: Vec<_> = failed.collect();
     table(&mut text, "failed", &["image", "why"], &failed, LONGEST);
     let others: Vec<_> = of("moved")

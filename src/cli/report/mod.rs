@@ -1,6 +1,7 @@
 //! The report of a refresh: for the terminal, as Markdown for a pull request, and as JSON.
 
 pub(super) mod commit;
+mod failures;
 pub(super) mod json;
 pub(super) mod markdown;
 pub(super) mod terminal;

@@ -7,9 +7,9 @@ use anstyle::{AnsiColor, Style};
 use nix_oci_hashes::reference::{ImageName, Tag};
 use nix_oci_hashes::refresh::{Change, ChangeKind, Report};
 
+use super::failures::failures;
 use super::{UNRECORDED, decisions, held_words, lost_words, platforms, sum, versions, word};
 use crate::cli::columns::{Cell, align};
-use crate::cli::remedy;
 
 const YELLOW: Style = AnsiColor::Yellow.on_default();
 
@@ -56,9 +56,9 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
         let how = format!("{remaining}{of} pulls are left within {hours} hours");
         row("quota", AnsiColor::Cyan.on_default(), registry.clone(), how)
     }));
-    rows.extend(report.problems.iter().map(|(image, problem)| {
+    rows.extend(failures(report).into_iter().map(|failure| {
         let style = AnsiColor::Red.on_default().bold();
-        row("failed", style, image.to_string(), remedy::problem(problem))
+        row("failed", style, failure.what().to_owned(), failure.how())
     }));
     let mut text = align(&rows);
     // Writing to a string does not fail.

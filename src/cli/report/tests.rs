@@ -112,6 +112,7 @@ fn report() -> Report {
         },
     };
     Report {
+        explain: false,
         held: held(),
         manifests_recorded: 2,
         missing_manifests: vec![MissingManifests {
@@ -286,6 +287,37 @@ fn a_very_long_report_still_fits_a_pull_request() {
 
 /// Text from a registry stays within its cell. It is not rendered as markup, a mention, a
 /// link or an escape sequence of the terminal.
+#[test]
+fn failures_of_one_registry_for_one_reason_are_one_line() {
+    let down = |name: &str| {
+        let image = image(name);
+        let cause = Box::new(Cause::Timeout {
+            after: Duration::from_secs(9),
+        });
+        let error = RegistryError {
+            image: image.clone(),
+            cause,
+        };
+        (image, Problem::Image(error))
+    };
+    let names = ["a", "b", "c", "d", "e"].map(|name| format!("r.example/{name}"));
+    let mut report = Report {
+        problems: names.iter().map(|name| down(name)).collect(),
+        ..Report::default()
+    };
+    report.problems.push(down("ghcr.io/owner/app"));
+    let text = terminal::render(&report, "written");
+    let line = "r.example          timed out after 9 s waiting for r.example; try again later, or allow more \
+                time with --deadline: r.example/a, r.example/b, r.example/c and 2 more; --verbose names them\n";
+    assert!(text.contains(line), "{text}");
+    assert!(text.contains("  ghcr.io/owner/app  timed out"), "{text}");
+    assert!(text.contains("6 failed"), "{text}");
+    assert_eq!(text.lines().count(), 3);
+    assert!(markdown::render(&report, "written").contains("| `r.example` |"));
+    report.explain = true;
+    assert_eq!(terminal::render(&report, "written").lines().count(), 7);
+}
+
 #[test]
 fn text_from_a_registry_is_escaped() {
     let error = RegistryError {

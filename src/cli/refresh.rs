@@ -94,6 +94,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         scope: scope(arguments, &images)?,
         all: arguments.all,
         explain: arguments.verbose,
+        details: true,
         time: seconds_since_1970(),
         minimum_age: arguments.minimum_age,
         is_overriding: arguments.now,

@@ -6,6 +6,7 @@ mod backfill;
 mod choose;
 mod compare;
 mod decision;
+mod details;
 mod fetch;
 mod image;
 mod options;
@@ -27,6 +28,7 @@ mod tests;
 pub use admission::HoldReason;
 pub use compare::compare;
 pub use decision::{Decision, KeepReason, RequestReason, SkipReason};
+pub use details::{Details, DetailsOf};
 pub use options::{Options, Progress, Recorder, Services, State};
 pub use plan::{Plan, plan};
 pub use report::{

@@ -20,6 +20,8 @@ pub struct Options {
     pub all: bool,
     /// Whether the report has the decision for every tag.
     pub explain: bool,
+    /// Whether the report has what changed images say of themselves.
+    pub details: bool,
     /// The time of this run, in seconds since 1970, from which ages follow.
     pub time: u64,
     /// The minimum age for images whose entry has none.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::admission::HoldReason;
 use super::decision::Decision;
+use super::details::DetailsOf;
 use crate::file::FileError;
 use crate::reference::{Digest, ImageName, Platform, PlatformList, Tag, by_version};
 use crate::registry::{Quota, RegistryError};
@@ -14,6 +15,9 @@ use crate::table::{Pin, Pins, Table};
 pub struct Report {
     /// The pins that differ from the old table, sorted by image and version.
     pub changes: Vec<Change>,
+    /// What images that were added or moved say of themselves, by their digests. Not of
+    /// every one.
+    pub details: DetailsOf,
     /// How many pins are unchanged.
     pub kept: usize,
     /// Digests that are not pinned yet. The tags keep their pins.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::{Either, join_all, select};
 use futures_util::stream::{self, StreamExt as _};
 
+use super::details::details;
 use super::image::{RefreshedImage, refresh_image};
 use super::options::{Options, Progress, Recorder, Services, State};
 use super::report::{Ambiguous, Gone, Held, MissingManifests, MissingPlatform, Report};
@@ -70,6 +71,9 @@ pub async fn refresh(
         if !table.images.contains_key(image) {
             report.compare(image, old, table, &BTreeSet::new(), &BTreeSet::new());
         }
+    }
+    if options.details {
+        report.details = details(&report.changes, old, table, client).await;
     }
     report.quotas = client.quotas();
     report.sort();

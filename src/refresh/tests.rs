@@ -417,3 +417,89 @@ async fn an_old_pin_is_kept_without_its_manifests() {
     assert_eq!((report.problems.len(), report.manifests_recorded), (1, 1));
     assert_eq!(recorded.contents(), ["arm"]);
 }
+
+/// The manifest of an image with one layer, and its configuration.
+fn image_of(version: &str) -> [String; 2] {
+    let config = serde_json::json!({
+        "os": "linux", "architecture": "amd64",
+        "config": { "Labels": { "org.opencontainers.image.version": version } },
+    })
+    .to_string();
+    let descriptor = |content: &str, size: usize| serde_json::json!({ "mediaType": "m", "digest": digest(content).to_string(), "size": size });
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "config": descriptor(&config, 1), "layers": [descriptor(version, 7)],
+    });
+    [manifest.to_string(), config]
+}
+
+/// A registry whose tag 1 is `version` for amd64, with this much of a quota of 100 left.
+fn labelled(version: &'static str, remaining: usize) -> Fake {
+    let contents: Vec<String> = ["1.0", "1.1"].into_iter().flat_map(image_of).collect();
+    let index_of = |version: &str| {
+        let [manifest, _] = image_of(version);
+        index(&[("linux/amd64", &digest(&manifest))])
+    };
+    let current = index_of(version);
+    Fake::new(move |_, at, _| {
+        let quota = |answer: Answer| {
+            let remaining = format!("{remaining};w=21600");
+            let answer = answer.header("ratelimit-remaining", remaining);
+            answer.header("ratelimit-limit", "100;w=21600")
+        };
+        if at.ends_with("/tags/list") {
+            return Answer::tags(&["1"]);
+        }
+        if at.ends_with("/manifests/1") {
+            return quota(Answer::digest(&current));
+        }
+        let mut known = contents.iter().chain([&current]);
+        let body = known.find(|body| at.ends_with(&digest(body).to_string()));
+        body.map_or(Answer::status(404), Answer::body)
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_move_costs_a_manifest_and_a_configuration_of_each_digest() {
+    let entry = br#"[{ "image": "r.example/app", "strategies": {}, "tags": ["1"], "platforms": ["linux/amd64"] }]"#;
+    let tracked = images::parse(entry, "images.json").unwrap();
+    let options = Options {
+        details: true,
+        ..Options::default()
+    };
+    let clock = Clock::start();
+    let run = async |fake: &Fake, old: &Table| {
+        refresh_with(&tracked, old, &fake.client(), &options, &clock).await
+    };
+    let blobs = |fake: &Fake| {
+        let lines = fake.lines();
+        lines.iter().filter(|line| line.contains("/blobs/")).count()
+    };
+    // A new image says nothing: everything of it is new.
+    let fake = labelled("1.0", 90);
+    let (old, report) = run(&fake, &Table::default()).await;
+    assert_eq!((report.details.len(), pulls(&fake)), (0, 1));
+
+    let fake = labelled("1.1", 90);
+    let (new, report) = run(&fake, &old).await;
+    let versions = report.details.values();
+    let versions: Vec<&str> = versions.filter_map(|of| of.version.as_deref()).collect();
+    assert_eq!(versions.len(), 2);
+    assert!(versions.contains(&"1.0") && versions.contains(&"1.1"));
+    let [of_old, of_new] = ["1.0", "1.1"].map(|version| {
+        let mut all = report.details.values();
+        all.find(|of| of.version.as_deref() == Some(version))
+            .unwrap()
+    });
+    assert_eq!(of_new.new_layers(of_old), (1, 7));
+    // Of the index, and of both images.
+    assert_eq!((pulls(&fake), blobs(&fake)), (3, 2));
+
+    // A quiet day costs nothing, and neither does a registry whose quota runs low.
+    let fake = labelled("1.1", 90);
+    run(&fake, &new).await;
+    assert_eq!((pulls(&fake), blobs(&fake)), (0, 0));
+    let fake = labelled("1.1", 49);
+    let (_, report) = run(&fake, &old).await;
+    assert_eq!((report.changes.len(), report.details.len()), (1, 0));
+    assert_eq!((pulls(&fake), blobs(&fake)), (1, 0));
+}

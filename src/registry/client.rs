@@ -13,7 +13,7 @@ use super::auth::Credentials;
 use super::blob::Blob;
 use super::error::{Cause, RegistryError, SetupError};
 use super::limits::Quota;
-use super::manifest::IndexPlatforms;
+use super::manifest::{ImageContent, IndexPlatforms};
 use super::network::{Dns, Network};
 use super::signature::Signatures;
 use super::throttle::Deadline;
@@ -152,6 +152,20 @@ impl Client {
         digest: &Digest,
     ) -> Result<IndexPlatforms, RegistryError> {
         self.run(image, async |api| api.platforms(image, digest).await)
+            .await
+    }
+
+    /// What the image of the manifest `digest` says of itself. Costs a pull and a blob.
+    ///
+    /// # Errors
+    /// Where the registry cannot be reached, has nothing of that digest, or sends
+    /// something that has another one or is no image.
+    pub async fn image_content(
+        &self,
+        image: &ImageName,
+        digest: &Digest,
+    ) -> Result<ImageContent, RegistryError> {
+        self.run(image, async |api| api.image_content(image, digest).await)
             .await
     }
 

@@ -165,6 +165,50 @@ pub(super) fn platform_of_config(body: &[u8]) -> Result<Option<Platform>, String
     ))
 }
 
+/// What an image says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageContent {
+    /// The size of each layer, in bytes, as the manifest declares it.
+    pub layers: BTreeMap<Digest, u64>,
+    /// Its labels. Anybody may have written them.
+    pub labels: BTreeMap<String, String>,
+    /// When it was made, as the configuration says.
+    pub created: Option<String>,
+}
+
+/// The digest of the configuration and the layers of an image manifest.
+pub(super) fn content_of_manifest(body: &[u8]) -> Result<(Digest, BTreeMap<Digest, u64>), String> {
+    let Ok(OciManifest::Image(manifest)) = serde_json::from_slice(body) else {
+        return Err("it is no image manifest".to_owned());
+    };
+    let digest = |text: &str| text.parse::<Digest>().map_err(|error| error.to_string());
+    let layers = manifest.layers.iter().map(|layer| {
+        let size = u64::try_from(layer.size).unwrap_or_default();
+        Ok((digest(&layer.digest)?, size))
+    });
+    let layers = layers.collect::<Result<_, String>>()?;
+    Ok((digest(&manifest.config.digest)?, layers))
+}
+
+/// The labels of an image configuration, and when it was made.
+pub(super) fn labels_of_config(
+    body: &[u8],
+) -> Result<(BTreeMap<String, String>, Option<String>), String> {
+    #[derive(Deserialize)]
+    struct Configuration {
+        created: Option<String>,
+        config: Option<Execution>,
+    }
+    #[derive(Deserialize)]
+    struct Execution {
+        #[serde(rename = "Labels")]
+        labels: Option<BTreeMap<String, String>>,
+    }
+    let config: Configuration = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let labels = config.config.and_then(|config| config.labels);
+    Ok((labels.unwrap_or_default(), config.created))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

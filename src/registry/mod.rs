@@ -48,6 +48,6 @@ pub use error::{
     AuthProblem, Cause, ConnectProblem, Content, Login, RedirectProblem, RegistryError, SetupError,
 };
 pub use limits::Quota;
-pub use manifest::IndexPlatforms;
+pub use manifest::{ImageContent, IndexPlatforms};
 pub use network::Dns;
 pub use signature::{Signatures, StoredSignature};

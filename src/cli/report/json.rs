@@ -3,6 +3,7 @@
 use nix_oci_hashes::refresh::{Change, ChangeKind, HoldReason, Problem, Report};
 use serde_json::{Map, Value, json};
 
+use super::about::About;
 use super::{Outcome, counts, decisions, held_words, word};
 use crate::cli::remedy;
 
@@ -63,12 +64,19 @@ pub(in crate::cli) fn render(report: &Report, table: &str, outcome: Outcome) -> 
     let decisions = decisions(report).map(|(image, tag, word, reason)| {
         json!({ "image": image.as_str(), "tag": tag.as_str(), "decision": word, "reason": reason })
     });
+    let changes = report.changes.iter().map(|change| {
+        let mut value = self::change(change);
+        if let Some(about) = About::new(report, change) {
+            value["about"] = about.json();
+        }
+        value
+    });
     let document = json!({
         "version": VERSION,
         "table": table,
         "outcome": outcome,
         "counts": counts,
-        "changes": report.changes.iter().map(change).collect::<Vec<_>>(),
+        "changes": changes.collect::<Vec<_>>(),
         "held": held.collect::<Vec<_>>(),
         "gone": gone.collect::<Vec<_>>(),
         "lacking": missing.collect::<Vec<_>>(),

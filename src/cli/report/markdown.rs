@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use nix_oci_hashes::reference::{Digest, ImageName};
 use nix_oci_hashes::refresh::{Change, ChangeKind, Report};
 
+use super::about::About;
 use super::failures::failures;
 use super::{UNRECORDED, held_words, lost_words, platforms, sum, versions, word};
 
@@ -21,8 +22,13 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
         changes.filter(move |change| word(&change.kind) == wanted)
     };
     let has_lost = |change: &&Change| matches!(&change.kind, ChangeKind::Moved { repushed: false, lost, .. } if !lost.is_empty());
-    let repushed: Vec<_> = of("re-pushed").map(moved).collect();
-    let lost: Vec<_> = of("moved").filter(has_lost).map(moved).collect();
+    let repushed: Vec<_> = of("re-pushed")
+        .map(|change| moved(report, change))
+        .collect();
+    let lost: Vec<_> = of("moved")
+        .filter(has_lost)
+        .map(|change| moved(report, change))
+        .collect();
     if !repushed.is_empty() {
         text.push_str(
             "\n> [!WARNING]\n> Full versions have been pushed again: what their tags point to is no \
@@ -49,11 +55,11 @@ pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
     table(&mut text, "failed", &["image", "why"], &failed, LONGEST);
     let others: Vec<_> = of("moved")
         .filter(|change| !has_lost(change))
-        .map(moved)
+        .map(|change| moved(report, change))
         .collect();
     table(&mut text, "moved", MOVED, &others, LONGEST);
     for word in ["added", "verified", "removed"] {
-        let rows: Vec<_> = of(word).map(single).collect();
+        let rows: Vec<_> = of(word).map(|change| single(report, change)).collect();
         table(&mut text, word, &["image", "tag", "digest"], &rows, LONGEST);
     }
     let other = of("platforms").map(|change| {
@@ -172,24 +178,42 @@ fn quotas(text: &mut String, report: &Report) {
 
 const MOVED: &[&str] = &["image", "tag", "old -> new"];
 
-fn moved(Change { image, tag, kind }: &Change) -> [String; 3] {
+fn moved(report: &Report, change: &Change) -> [String; 3] {
+    let Change { image, tag, kind } = change;
     let how = match kind {
         ChangeKind::Moved { old, new, lost, .. } => {
             format!("{} -> {}{}", short(old), short(new), lost_words(lost))
         }
         _ => String::new(),
     };
+    let how = format!("{how}{}", about(report, change));
     [link(image), code(tag.as_str()), how]
 }
 
-fn single(Change { image, tag, kind }: &Change) -> [String; 3] {
+fn single(report: &Report, change: &Change) -> [String; 3] {
+    let Change { image, tag, kind } = change;
     let digest = match kind {
         ChangeKind::Added { new } | ChangeKind::Moved { new, .. } => short(new),
         ChangeKind::Verified { digest } => short(digest),
         ChangeKind::Removed { old } => short(old),
         ChangeKind::Platforms { .. } | ChangeKind::Version { .. } => String::new(),
     };
+    let digest = format!("{digest}{}", about(report, change));
     [link(image), code(tag.as_str()), digest]
+}
+
+/// `, 34.0.4 -> 34.0.5, 2 of 14 layers differ (41 MB), [compare](https://...)`, or nothing.
+fn about(report: &Report, change: &Change) -> String {
+    let Some(about) = About::new(report, change) else {
+        return String::new();
+    };
+    // Words and links have no character that means something in Markdown.
+    let link = about.link().map_or(String::new(), |link| {
+        let names = ["compare", "commit"].into_iter();
+        let name = names.rev().find(|name| link.contains(&format!("/{name}/")));
+        format!(", [{}]({link})", name.unwrap_or("releases"))
+    });
+    format!(", {}{link}", about.words())
 }
 
 fn short(digest: &Digest) -> String {

@@ -1,5 +1,6 @@
 //! The report of a refresh: for the terminal, as Markdown for a pull request, and as JSON.
 
+mod about;
 pub(super) mod commit;
 mod failures;
 pub(super) mod json;

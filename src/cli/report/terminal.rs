@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Style};
 use nix_oci_hashes::reference::{ImageName, Tag};
 use nix_oci_hashes::refresh::{Change, ChangeKind, Report};
 
+use super::about::About;
 use super::failures::failures;
 use super::{UNRECORDED, decisions, held_words, lost_words, platforms, sum, versions, word};
 use crate::cli::columns::{Cell, align};
@@ -16,7 +17,12 @@ const YELLOW: Style = AnsiColor::Yellow.on_default();
 /// The report as text with colour. `outcome` says whether the table was written.
 pub(in crate::cli) fn render(report: &Report, outcome: &str) -> String {
     let mut rows: Vec<Vec<Cell>> = decisions(report).map(decision).collect();
-    rows.extend(report.changes.iter().map(change));
+    rows.extend(
+        report
+            .changes
+            .iter()
+            .map(|change| self::change(report, change)),
+    );
     rows.extend(report.held.iter().map(|held| {
         let how = format!("{}, {}", held.digest.short(), held_words(held));
         row("held", YELLOW, format!("{}:{}", held.image, held.tag), how)
@@ -83,8 +89,15 @@ fn decision((image, tag, word, why): (&ImageName, &Tag, &str, String)) -> Vec<Ce
     row(word, style, format!("{image}:{tag}"), why)
 }
 
-fn change(Change { image, tag, kind }: &Change) -> Vec<Cell> {
-    let (colour, how) = words(kind);
+fn change(report: &Report, change: &Change) -> Vec<Cell> {
+    let Change { image, tag, kind } = change;
+    let (colour, mut how) = words(kind);
+    if let Some(about) = About::new(report, change) {
+        let _ = write!(how, ", {}", about.words());
+        if let Some(link) = about.link() {
+            let _ = write!(how, ", {link}");
+        }
+    }
     row(
         word(kind),
         colour.on_default(),

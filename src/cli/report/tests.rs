@@ -13,10 +13,11 @@ use insta::assert_snapshot;
 use nix_oci_hashes::images::Signer;
 use nix_oci_hashes::reference::{Algorithm, Digest, ImageName, Precision, Tag};
 use nix_oci_hashes::refresh::{
-    Ambiguous, Change, ChangeKind, Decision, Gone, Held, HoldReason, KeepReason, MissingManifests,
-    MissingPlatform, Problem, Refusal, Report, RequestReason, SkipReason, Unsigned,
+    Ambiguous, Change, ChangeKind, Decision, Details, DetailsOf, Gone, Held, HoldReason,
+    KeepReason, MissingManifests, MissingPlatform, Problem, Refusal, Report, RequestReason,
+    SkipReason, Unsigned,
 };
-use nix_oci_hashes::registry::{Cause, Content, Quota, RegistryError};
+use nix_oci_hashes::registry::{Cause, Content, ImageContent, Quota, RegistryError};
 
 use super::{Outcome, json, markdown, terminal};
 
@@ -95,6 +96,39 @@ fn held() -> Vec<Held> {
     ]
 }
 
+/// Of what [`report`] moves and adds.
+fn details() -> DetailsOf {
+    let of = |image_name: &str, of: &str, version: &str, revision: &str, layers: &[&str]| {
+        let label = |name: &str| format!("org.opencontainers.image.{name}");
+        let source = "https://github.com/nextcloud/docker".to_owned();
+        let content = ImageContent {
+            layers: layers
+                .iter()
+                .map(|layer| (digest(layer), 20_600_000))
+                .collect(),
+            labels: [
+                (label("source"), source),
+                (label("version"), version.to_owned()),
+                (label("revision"), revision.repeat(8)),
+            ]
+            .into(),
+            created: Some("2026-11-28T01:02:03Z".to_owned()),
+        };
+        ((image(image_name), digest(of)), Details::new(content))
+    };
+    [
+        of("docker.io/nextcloud", "old", "34.0.4", "01234", &["a", "b"]),
+        of(
+            "docker.io/nextcloud",
+            "new",
+            "34.0.5",
+            "56789",
+            &["a", "c", "d"],
+        ),
+    ]
+    .into()
+}
+
 fn report() -> Report {
     let change = |name: &str, of: &str, kind| Change {
         image: image(name),
@@ -113,6 +147,7 @@ fn report() -> Report {
     };
     Report {
         explain: false,
+        details: details(),
         held: held(),
         manifests_recorded: 2,
         missing_manifests: vec![MissingManifests {

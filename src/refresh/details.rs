@@ -2,6 +2,7 @@
 //! layers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 
@@ -12,6 +13,8 @@ use crate::table::{Pin, Table};
 
 /// Most requests at once. The client limits those to each registry.
 const REQUESTS_AT_ONCE: usize = 64;
+/// How long a refresh waits for all of them.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Longest version and revision, in characters.
 const LONGEST: usize = 64;
 /// How much of a revision a link has, in characters.
@@ -139,7 +142,7 @@ fn date(text: &str) -> Option<String> {
 
 /// Requests the details of what was added and moved: one manifest and one configuration
 /// for each digest, of a platform that both pins have. Nothing of a new image, nor of a
-/// registry of whose pull quota half is spent. What fails is left out.
+/// registry of whose pull quota half is spent. What fails, or takes too long, is left out.
 pub(super) async fn details(
     changes: &[Change],
     old: &Table,
@@ -179,7 +182,8 @@ pub(super) async fn details(
             let content = client.image_content(image, manifest).await.ok()?;
             Some(((image.clone(), digest.clone()), Details::new(content)))
         })
-        .buffer_unordered(REQUESTS_AT_ONCE);
+        .buffer_unordered(REQUESTS_AT_ONCE)
+        .take_until(tokio::time::sleep(LONGEST_WAIT));
     found.filter_map(async |found| found).collect().await
 }
 

@@ -12,6 +12,10 @@ use crate::table::pending::Pending;
 
 /// The options of a refresh.
 #[derive(Debug, Clone, Default)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub struct Options {
     /// The images that it refreshes.
     pub scope: Scope,

@@ -75,6 +75,7 @@ lint: ## Check the format and the style of everything
 	$(env) && git ls-files '*.nix' | xargs nixfmt --check
 	$(env) && git ls-files '*.nix' | xargs deadnix --fail
 	$(env) && check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(env) && check-jsonschema --builtin-schema vendor.github-actions action.yml
 	$(env) && check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/{bug,image}.yml
 	$(env) && check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(env) && check-jsonschema --builtin-schema vendor.gitlab-ci docs/examples/gitlab-ci.yml

@@ -113,21 +113,32 @@ fn scripts(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_workflow_of_the_page_proposes_what_has_changed() {
+fn the_action_proposes_what_has_changed() {
     let shell = Shell::new();
     shell.executable("gh", crate::support::GH);
     let (clone, origin) = repository(&shell);
     let workflow = blocks_of_kind("yaml").into_iter().next().unwrap();
-    let steps = scripts(&workflow.text);
-    assert_eq!(steps.len(), 5);
+    assert!(
+        workflow
+            .text
+            .contains("- uses: nilp0inter/nix-oci-hashes@main")
+    );
+    let action = std::fs::read_to_string(project().join("action.yml")).unwrap();
+    let steps = scripts(&action);
+    assert_eq!(steps.len(), 6);
     for _ in 0..2 {
         git(&clone.path(""), &["checkout", "-q", "main"]);
         for step in &steps {
             let mut command = shell.command(&clone.path(""), step);
             command
+                .env("TOOL", ADDRESS)
                 .env("BASE", "main")
+                .env("MINIMUM_AGE", "")
+                .env("AUTO_MERGE", "")
+                .env("RUNNER_TEMP", shell.bin.path(""))
+                .env("GITHUB_STEP_SUMMARY", shell.bin.path("summary"))
                 .env("GH_LOG", shell.bin.path("log"));
-            let variables = workflow.text.lines().map(str::trim);
+            let variables = action.lines().map(str::trim);
             for variable in variables.filter(|line| line.starts_with("GIT_")) {
                 let (name, value) = variable.split_once(": ").unwrap();
                 command.env(name, value);

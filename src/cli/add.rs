@@ -212,12 +212,7 @@ async fn inspect(
         format!("the registry lists {image}:{sample} and does not have it; try again")
     })?;
     let offered = client.platforms(image, &digest).await?.manifests;
-    let mut signers = Signers::of(client, verifier, image, &digest).await;
-    if let Some(manifest) = offered.values().next()
-        && signers.is_empty()
-    {
-        signers = Signers::of(client, verifier, image, manifest).await;
-    }
+    let signers = Signers::of(client, verifier, image, &digest).await;
     Ok(Findings {
         listed,
         evidence,

@@ -152,8 +152,8 @@ fn contradictions(tracked: &[TrackedImage], images: &Path) -> Vec<String> {
         let policy = entry.signed_by.as_ref()?;
         let reason = match policy {
             SignedBy::Key(path) => {
-                let error = SigstoreVerifier::new(None, [path.as_path()], folder).err()?;
-                error.to_string()
+                let verifier = SigstoreVerifier::new(None, [path.as_path()], folder).ok()?;
+                verifier.key_error(path)?.to_string()
             }
             _ => format!("{}; correct the entry", policy.contradiction()?),
         };

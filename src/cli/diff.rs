@@ -60,8 +60,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let name = output::name_of(&files.digests);
     let title = format!("{old} -> {}", new.as_deref().unwrap_or(&name));
     let old = side(old, files)?;
+    let old = old.unwrap_or_else(|| {
+        anstream::eprintln!("note: there was no {name} then: all pins are new");
+        Side::Table(Table::default())
+    });
     let new = match new {
-        Some(new) => side(new, files)?,
+        Some(new) => side(new, files)?.with_context(|| format!("{new} has no {name}"))?,
         None => Side::Table(read_table(&files.digests)?.0),
     };
     let text = match (old, new) {
@@ -102,13 +106,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     Ok(output::DONE)
 }
 
-fn side(name: &str, files: &Files) -> Result<Side> {
+/// What `name` names; `None` for a revision without the table.
+fn side(name: &str, files: &Files) -> Result<Option<Side>> {
     let path = PathBuf::from(name);
     if path.is_dir() {
-        return Ok(Side::Generation(Generation::read(&path)?));
+        return Ok(Some(Side::Generation(Generation::read(&path)?)));
     }
     if path.is_file() {
-        return Ok(Side::Table(read_table(&path)?.0));
+        return Ok(Some(Side::Table(read_table(&path)?.0)));
     }
     if name.starts_with('-') || name.is_empty() {
         bail!("'{name}' is no file and no revision");
@@ -120,7 +125,6 @@ fn side(name: &str, files: &Files) -> Result<Side> {
             output::name_of(&digests)
         )
     })?;
-    // Before the first refresh there was no table.
     let table = text.map(|text| Table::parse(&text, name)).transpose()?;
-    Ok(Side::Table(table.unwrap_or_default()))
+    Ok(table.map(Side::Table))
 }

@@ -184,6 +184,10 @@ impl Importer {
         if tracked.is_some_and(|entry| entry.ignores(&tag)) {
             return self.leave(place, text, "listed in 'ignore'");
         }
+        if digest.is_some() && tracked.is_some_and(|entry| entry.signed_by.is_some()) {
+            let reason = "its digest needs a signature ('signedBy'); 'nix-oci-hashes refresh' verifies and pins it";
+            return self.leave(place, text, reason);
+        }
         let version = tracked.and_then(|entry| entry.recorded_version(&tag));
         let pinned = self
             .table

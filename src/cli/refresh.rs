@@ -46,7 +46,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "AGE")]
     minimum_age: Option<MinimumAge>,
 
-    /// Pin the new digests of --image at once, whatever 'minimumAge' and 'repushed' say
+    /// Pin the new digests of --image at once, whatever 'minimumAge' and 'repushed' say; 'signedBy' still holds
     #[arg(long, requires = "image")]
     now: bool,
 

@@ -35,8 +35,15 @@ pub(super) fn table_at(file: &Path, name: &str) -> Result<Option<Vec<u8>>> {
 pub(super) fn commits(file: &Path) -> Result<Vec<Commit>> {
     let base = file_name(file)?;
     let arguments = [
+        "-c",
+        "core.quotePath=false",
+        "-c",
+        "log.showSignature=false",
         "log",
         "--follow",
+        "--first-parent",
+        "--diff-merges=first-parent",
+        "--no-relative",
         "--name-only",
         "--format=%x00%H %cs",
         "--",
@@ -71,9 +78,10 @@ pub(super) fn read_each<'a>(
     let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else {
         bail!("git has no input or output");
     };
-    let mut stdout = BufReader::new(stdout);
     let names = commits.clone();
     let read = std::thread::scope(|scope| {
+        // Closed when this ends, so that git ends, and then the thread.
+        let mut stdout = BufReader::new(stdout);
         // git stops reading while nobody reads what it writes.
         scope.spawn(move || {
             for commit in names {
@@ -96,7 +104,6 @@ pub(super) fn read_each<'a>(
         }
         Ok(())
     });
-    drop(stdout);
     git.wait()?;
     read
 }

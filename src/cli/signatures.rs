@@ -11,6 +11,8 @@ use nix_oci_hashes::refresh::{Refusal, Verifier as _};
 use nix_oci_hashes::registry::Client;
 use nix_oci_hashes::signature::SigstoreVerifier;
 
+use super::remedy;
+
 /// How signatures are verified.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Signatures")]
@@ -45,8 +47,10 @@ impl Signatures {
 #[derive(Default)]
 pub(super) struct Signers {
     policies: BTreeSet<String>,
-    /// Whether one is made with a key.
+    /// Whether one says that it is made with a key.
     has_key: bool,
+    /// Why some could not be read.
+    failure: Option<String>,
 }
 
 impl Signers {
@@ -57,8 +61,12 @@ impl Signers {
         image: &ImageName,
         digest: &Digest,
     ) -> Self {
-        let mut signers = Self::default();
-        for signature in client.signatures(image, digest).await.found {
+        let signatures = client.signatures(image, digest).await;
+        let mut signers = Self {
+            failure: signatures.failure.as_ref().map(remedy::sentence),
+            ..Self::default()
+        };
+        for signature in signatures.found {
             match verifier.signer(digest, &signature) {
                 Ok((signer, claim)) => {
                     let policy = SignedBy::of(&signer, claim);
@@ -69,10 +77,6 @@ impl Signers {
             }
         }
         signers
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.policies.is_empty() && !self.has_key
     }
 }
 
@@ -88,9 +92,12 @@ impl fmt::Display for Signers {
         if self.has_key {
             writeln!(
                 f,
-                "It is signed with a key; to pin nothing else, add \"signedBy\": {{ \"key\": \"FILE\" }} with the \
+                "It says that it is signed with a key; to pin nothing else, add \"signedBy\": {{ \"key\": \"FILE\" }} with the \
                  project's public key to its entry."
             )?;
+        }
+        if let Some(failure) = &self.failure {
+            writeln!(f, "Its signatures could not be read: {failure}.")?;
         }
         Ok(())
     }

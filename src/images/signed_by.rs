@@ -66,6 +66,8 @@ pub struct Signer {
     pub issuer: String,
     /// The subject alternative name: an email address or a URI.
     pub identity: String,
+    /// Whether it is an email address.
+    pub is_email: bool,
     /// The Source Repository URI.
     pub repository: Option<String>,
 }
@@ -89,8 +91,10 @@ impl SignedBy {
                     && signer.repository.as_deref() == Some(&*repository.uri())
             }
             Self::Identity { issuer, identity } => {
+                // A URI may end like an address: a branch can have any name.
                 claim == Claim::Signature
                     && issuer.matches(&signer.issuer)
+                    && identity.is_uri() != signer.is_email
                     && identity.matches(&signer.identity)
             }
             Self::Key(_) => false,
@@ -118,9 +122,6 @@ impl SignedBy {
         let Self::Identity { issuer, identity } = self else {
             return None;
         };
-        if !issuer.may_start_with("https://") {
-            return Some("an issuer is a URL with https");
-        }
         let is_identity = |text: &str| text.contains(['@', ':', '*', '?']);
         if !is_identity(&identity.to_string()) {
             return Some("an identity is an email address or a URI");
@@ -178,11 +179,29 @@ impl Glob {
         self.0.matches(text)
     }
 
+    /// Whether it is of URIs, and not of email addresses: it begins with a scheme.
+    fn is_uri(&self) -> bool {
+        self.literal_start().contains("://")
+    }
+
+    /// Whether it begins with `https://` and a part of a host.
+    fn names_host(&self) -> bool {
+        let start = self.literal_start();
+        let host = start.strip_prefix("https://");
+        host.is_some_and(|host| !host.is_empty())
+    }
+
+    /// What comes before the first wildcard.
+    fn literal_start(&self) -> String {
+        let glob = self.to_string();
+        let start = glob.split(['*', '?']).next();
+        start.unwrap_or_default().to_owned()
+    }
+
     /// Whether a text that starts with `start` can match.
     fn may_start_with(&self, start: &str) -> bool {
-        let glob = self.to_string();
-        let literal = glob.split(['*', '?']).next().unwrap_or_default();
-        start.starts_with(literal) || literal.starts_with(start)
+        let literal = self.literal_start();
+        start.starts_with(&literal) || literal.starts_with(start)
     }
 }
 
@@ -225,7 +244,13 @@ impl<'de> Deserialize<'de> for SignedBy {
         } = Object::<Members>::deserialize(deserializer)?.0;
         match (github, issuer, identity, key) {
             (Some(repository), None, None, None) => Ok(Self::GitHub(repository)),
-            (None, Some(issuer), Some(identity), None) => Ok(Self::Identity { issuer, identity }),
+            (None, Some(issuer), Some(identity), None) if issuer.names_host() => {
+                Ok(Self::Identity { issuer, identity })
+            }
+            (None, Some(issuer), Some(_), None) => Err(D::Error::custom(format_args!(
+                "invalid issuer {}: write a URL with https that names its host",
+                Quoted(&issuer.to_string())
+            ))),
             (None, None, None, Some(key)) if !key.as_os_str().is_empty() => Ok(Self::Key(key)),
             _ => Err(D::Error::custom(
                 "it has either 'github', or 'issuer' and 'identity', or 'key'",
@@ -264,6 +289,7 @@ mod tests {
         Signer {
             issuer: GITHUB_ISSUER.to_owned(),
             identity: format!("{GITHUB}{repository}/.github/workflows/release.yml@refs/tags/v1"),
+            is_email: false,
             repository: Some(format!("{GITHUB}{repository}")),
         }
     }
@@ -298,6 +324,14 @@ mod tests {
             (
                 r#"{ "issuer": "*?*", "identity": "a@b.example" }"#,
                 "matches everything",
+            ),
+            (
+                r#"{ "issuer": "https://*", "identity": "*@b.example" }"#,
+                "names its host",
+            ),
+            (
+                r#"{ "issuer": "accounts.example", "identity": "a@b.example" }"#,
+                "names its host",
             ),
             (r#"{ "issuer": "", "identity": "" }"#, "matches everything"),
             (r#"{ "gitlab": "a/b" }"#, "unknown field"),
@@ -340,6 +374,7 @@ mod tests {
         let signer = |issuer: &str, identity: &str| Signer {
             issuer: issuer.to_owned(),
             identity: identity.to_owned(),
+            is_email: identity.contains('@'),
             repository: None,
         };
         let right = signer("https://a.example", "release@b.example");
@@ -352,6 +387,14 @@ mod tests {
         ] {
             assert!(!policy.accepts(&signer(issuer, identity), Claim::Signature));
         }
+        // A branch of this name.
+        let workflow = Signer {
+            identity: "https://github.com/evil/repo/.github/workflows/w.yml@refs/heads/x@b.example"
+                .to_owned(),
+            is_email: false,
+            ..right
+        };
+        assert!(!policy.accepts(&workflow, Claim::Signature));
     }
 
     #[test]
@@ -361,6 +404,7 @@ mod tests {
         let person = Signer {
             issuer: "https://accounts.google.com".to_owned(),
             identity: "a@b.example".to_owned(),
+            is_email: true,
             repository: None,
         };
         let of_person = SignedBy::of(&person, Claim::Signature).unwrap();
@@ -380,13 +424,12 @@ mod tests {
             let text = format!(r#"{{ "issuer": "{issuer}", "identity": "{identity}" }}"#);
             policy(&text).unwrap().contradiction()
         };
-        assert!(of("accounts.google.com", "a@b.example").is_some());
         assert!(of("https://gitlab.com", "group/project").is_some());
         assert!(of(GITHUB_ISSUER, "a@b.example").is_some());
         for (issuer, identity) in [
             ("https://gitlab.com", "https://gitlab.com/group/project//*"),
             (GITHUB_ISSUER, "https://github.com/owner/*"),
-            ("*.example", "*@b.example"),
+            ("https://accounts.example", "*@b.example"),
         ] {
             assert_eq!(of(issuer, identity), None, "{issuer} {identity}");
         }

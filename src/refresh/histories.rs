@@ -199,6 +199,7 @@ impl Verifier for Reader {
         let signer = Signer {
             issuer: GITHUB_ISSUER.to_owned(),
             identity: "a workflow".to_owned(),
+            is_email: false,
             repository: Some(format!("https://github.com/{repository}")),
         };
         Ok((signer, Claim::Signature))

@@ -146,7 +146,7 @@ pub(super) async fn refresh_image(
     };
     let problems = backfill.run(&mut refreshed.pins).await;
     refreshed.problems.extend(problems);
-    verify(&mut refreshed, tracked, &old_pins, services).await;
+    verify(&mut refreshed, tracked, &old_pins, &read, services).await;
     record(&mut refreshed, tracked, &old_pins, &read, services).await;
     record_versions(&mut refreshed.pins, tracked);
     refreshed.missing_platforms = missing_platforms(&refreshed.pins, tracked);
@@ -164,6 +164,7 @@ async fn verify(
     refreshed: &mut RefreshedImage,
     tracked: &TrackedImage,
     old_pins: &Pins,
+    read: &Indexes,
     services: &Services<'_, impl Recorder, impl Verifier, impl Progress>,
 ) {
     let Some(policy) = &tracked.signed_by else {
@@ -174,6 +175,7 @@ async fn verify(
         image: &tracked.image,
         policy,
         old_pins,
+        read,
         verifier: services.verifier,
     };
     let (holds, problems) = signing.run(&mut refreshed.pins).await;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::admission::{Hold, HoldReason};
-use super::fetch;
+use super::fetch::{self, Indexes};
 use super::report::Problem;
 use super::verifier::{Refusal, Unsigned, Verifier};
 use crate::images::{Claim, SignedBy};
-use crate::reference::{Digest, ImageName, Platform, Tag};
+use crate::reference::{Digest, ImageName, Tag};
 use crate::registry::{Client, RegistryError, Signatures, StoredSignature};
 use crate::table::{Pin, Pins};
 
@@ -17,6 +17,8 @@ pub(super) struct Signing<'a, V> {
     pub(super) image: &'a ImageName,
     pub(super) policy: &'a SignedBy,
     pub(super) old_pins: &'a Pins,
+    /// The indexes that this refresh has fetched already.
+    pub(super) read: &'a Indexes,
     pub(super) verifier: &'a V,
 }
 
@@ -32,8 +34,8 @@ type Verdicts = BTreeMap<Digest, Verdict>;
 
 impl<V: Verifier> Signing<'_, V> {
     /// Takes back each new digest, and each new platform, in `pins` that has no signature
-    /// which satisfies the policy: of the index, or of every platform of the pin. Returns
-    /// what is held, and the requests that have failed.
+    /// which satisfies the policy: of the index, or of every manifest in it. Returns what is
+    /// held, and the requests that have failed.
     pub(super) async fn run(&self, pins: &mut Pins) -> (Vec<Hold>, Vec<Problem>) {
         let new: BTreeMap<Tag, Pin> = pins
             .iter()
@@ -42,19 +44,29 @@ impl<V: Verifier> Signing<'_, V> {
             .collect();
         let indexes = new.values().map(|pin| pin.digest.clone()).collect();
         let mut verdicts = self.verdicts(indexes).await;
-        let open = new
-            .values()
-            .filter(|pin| !is_signed(&verdicts, &pin.digest));
-        let platforms = open.flat_map(|pin| pin.platforms.values().cloned());
-        let platforms: BTreeSet<Digest> = platforms
+        let open = new.values().map(|pin| &pin.digest);
+        let open: BTreeSet<&Digest> = open
+            .filter(|digest| !is_signed(&verdicts, digest))
+            .collect();
+        let unread = open
+            .iter()
+            .filter(|digest| !self.read.contains_key(**digest));
+        let mut read = fetch::indexes(self.client, self.image, unread.copied().collect()).await;
+        for digest in open {
+            if let Some(index) = self.read.get(digest) {
+                read.insert(digest.clone(), index.clone());
+            }
+        }
+        let manifests = read.values().flatten().flat_map(|index| index.all.clone());
+        let manifests: BTreeSet<Digest> = manifests
             .filter(|digest| !verdicts.contains_key(digest))
             .collect();
-        verdicts.extend(self.verdicts(platforms).await);
+        verdicts.extend(self.verdicts(manifests).await);
 
         let mut holds = Vec::new();
         let mut problems = Vec::new();
         for (tag, pin) in new {
-            match self.verdict(&pin, &verdicts) {
+            match self.verdict(&pin, &read, &verdicts) {
                 Verdict::Signed => continue,
                 Verdict::Unsigned(unsigned) => {
                     holds.push((tag.clone(), pin.digest, HoldReason::Unsigned(unsigned)));
@@ -120,8 +132,9 @@ impl<V: Verifier> Signing<'_, V> {
         }
     }
 
-    /// The verdict on a pin: its index is signed, or each of its platforms.
-    fn verdict(&self, pin: &Pin, verdicts: &Verdicts) -> Verdict {
+    /// The verdict on a pin: its index is signed, or every manifest in it. Those of tracked
+    /// platforms alone are not enough: a runtime may choose another from an unsigned index.
+    fn verdict(&self, pin: &Pin, read: &Indexes, verdicts: &Verdicts) -> Verdict {
         let mut failure = None;
         let mut unsigned = match verdicts.get(&pin.digest) {
             Some(Verdict::Signed) => return Verdict::Signed,
@@ -132,26 +145,33 @@ impl<V: Verifier> Signing<'_, V> {
             }
             None => Unsigned::new(self.policy),
         };
-        let mut signed: Vec<Platform> = Vec::new();
-        for (platform, digest) in &pin.platforms {
-            match verdicts.get(digest) {
-                Some(Verdict::Signed) => signed.push(platform.clone()),
-                Some(Verdict::Failed(error)) => failure = failure.or(Some(error)),
-                Some(Verdict::Unsigned(of_platform)) => {
-                    let refusals = of_platform.refusals.iter().cloned();
-                    refusals.for_each(|refusal| unsigned.add(refusal));
+        match read.get(&pin.digest) {
+            Some(Ok(index)) => {
+                unsigned.manifests = index.all.len();
+                for digest in index.all.iter().filter(|digest| **digest != pin.digest) {
+                    match verdicts.get(digest) {
+                        Some(Verdict::Signed) => unsigned.signed_manifests += 1,
+                        Some(Verdict::Failed(error)) => failure = failure.or(Some(error)),
+                        Some(Verdict::Unsigned(of_manifest)) => unsigned.join(of_manifest),
+                        None => {}
+                    }
                 }
-                None => {}
+                let is_of_index = pin
+                    .platforms
+                    .values()
+                    .all(|digest| index.all.contains(digest));
+                let is_signed = unsigned.signed_manifests == index.all.len();
+                if is_of_index && is_signed && !index.all.is_empty() {
+                    return Verdict::Signed;
+                }
             }
+            Some(Err(error)) => failure = failure.or(Some(error)),
+            None => {}
         }
-        if !signed.is_empty() && signed.len() == pin.platforms.len() {
-            return Verdict::Signed;
+        match failure {
+            Some(error) => Verdict::Failed(error.clone()),
+            None => Verdict::Unsigned(unsigned),
         }
-        if let Some(error) = failure {
-            return Verdict::Failed(error.clone());
-        }
-        unsigned.signed_platforms = signed;
-        Verdict::Unsigned(unsigned)
     }
 }
 

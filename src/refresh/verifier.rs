@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::images::{Claim, SignedBy, Signer};
-use crate::reference::{Digest, Platform};
+use crate::reference::Digest;
 use crate::registry::{Signatures, StoredSignature};
 use crate::text::{Plain, Quoted};
 
@@ -41,6 +41,9 @@ pub enum Refusal {
     /// It is valid, and the policy does not accept its signer.
     #[error("one is by {}, issuer {}", Quoted(&.0.identity), Quoted(&.0.issuer))]
     OtherSigner(Signer),
+    /// The key of the policy cannot be read.
+    #[error("{0}")]
+    NoKey(String),
     /// It is made with a key, and the policy names a signer.
     #[error("one is made with a key")]
     WithKey,
@@ -77,8 +80,10 @@ pub struct Unsigned {
     pub unusable: Vec<String>,
     /// How many were not read, since there are too many.
     pub unread: usize,
-    /// The platforms with a signature of their own that counts, where others have none.
-    pub signed_platforms: Vec<Platform>,
+    /// How many manifests the index has, as far as it has been read.
+    pub manifests: usize,
+    /// How many of them have a signature of their own that counts.
+    pub signed_manifests: usize,
 }
 
 impl Unsigned {
@@ -88,7 +93,8 @@ impl Unsigned {
             refusals: Vec::new(),
             unusable: Vec::new(),
             unread: 0,
-            signed_platforms: Vec::new(),
+            manifests: 0,
+            signed_manifests: 0,
         }
     }
 
@@ -96,6 +102,17 @@ impl Unsigned {
         if !self.refusals.contains(&refusal) {
             self.refusals.push(refusal);
         }
+    }
+
+    /// Adds why a manifest of the index has no signature.
+    pub(super) fn join(&mut self, other: &Self) {
+        other
+            .refusals
+            .iter()
+            .cloned()
+            .for_each(|refusal| self.add(refusal));
+        self.unusable.extend(other.unusable.iter().cloned());
+        self.unread += other.unread;
     }
 
     /// Adds what `signatures` say of those that were not verified.
@@ -122,9 +139,9 @@ impl fmt::Display for Unsigned {
         if self.unread > 0 {
             write!(f, "; {} more were not read", self.unread)?;
         }
-        if !self.signed_platforms.is_empty() {
-            let signed: Vec<&str> = self.signed_platforms.iter().map(Platform::as_str).collect();
-            write!(f, "; of its platforms only {} has one", signed.join(", "))?;
+        if self.signed_manifests > 0 {
+            let (signed, all) = (self.signed_manifests, self.manifests);
+            write!(f, "; of the {all} manifests of its index {signed} have one")?;
         }
         Ok(())
     }

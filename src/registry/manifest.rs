@@ -26,6 +26,10 @@ pub struct IndexPlatforms {
     pub manifests: BTreeMap<Platform, Digest>,
     /// Platforms with several image manifests that differ.
     pub ambiguous: BTreeSet<Platform>,
+    /// Every manifest that some runtime may take for an image: also a second one of a
+    /// platform, one without a platform, and one that is marked as an attestation. Without
+    /// those of the platform `unknown/unknown`.
+    pub all: BTreeSet<Digest>,
     /// The bytes of the manifest, where the digest is that of an image and not of an
     /// index.
     pub image_manifest: Option<Vec<u8>>,
@@ -35,6 +39,7 @@ impl IndexPlatforms {
     /// Adds a manifest. Of several for one platform the first counts, as for
     /// runtimes.
     pub(super) fn add(&mut self, platform: Platform, manifest: Digest) {
+        self.all.insert(manifest.clone());
         match self.manifests.entry(platform) {
             Entry::Vacant(entry) => {
                 entry.insert(manifest);
@@ -61,6 +66,7 @@ impl IndexPlatforms {
             self.add(platform, manifest);
         }
         self.ambiguous.extend(other.ambiguous);
+        self.all.extend(other.all);
     }
 }
 
@@ -75,6 +81,14 @@ fn is_image(entry: &ImageIndexEntry) -> bool {
     media_types.contains(&entry.media_type.as_str())
         && entry.artifact_type.is_none()
         && !is_attestation
+}
+
+/// Whether an entry is for the platform `unknown/unknown`, which no machine has.
+fn is_for_nothing(entry: &ImageIndexEntry) -> bool {
+    let platform = entry.platform.as_ref();
+    platform.is_some_and(|platform| {
+        platform.os.to_string() == "unknown" && platform.architecture.to_string() == "unknown"
+    })
 }
 
 /// What the bytes of a manifest say.
@@ -122,6 +136,12 @@ impl Manifest {
                         nested.push(entry.digest.parse().map_err(|e| format!("{e}"))?);
                         continue;
                     }
+                    // BuildKit lists attestations as the platform unknown/unknown.
+                    if is_for_nothing(&entry) {
+                        continue;
+                    }
+                    let digest: Digest = entry.digest.parse().map_err(|e| format!("{e}"))?;
+                    platforms.all.insert(digest.clone());
                     if !is_image(&entry) {
                         continue;
                     }
@@ -133,10 +153,9 @@ impl Manifest {
                         &platform.architecture.to_string(),
                         platform.variant.as_deref().unwrap_or_default(),
                     );
-                    // BuildKit lists attestations as the platform unknown/unknown.
-                    let Some(platform) = platform else { continue };
-                    let digest = entry.digest.parse().map_err(|e| format!("{e}"))?;
-                    platforms.add(platform, digest);
+                    if let Some(platform) = platform {
+                        platforms.add(platform, digest);
+                    }
                 }
                 Ok(Self::Index { platforms, nested })
             }

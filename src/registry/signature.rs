@@ -134,7 +134,7 @@ pub(super) fn cosign_tag(digest: &Digest) -> Option<Tag> {
     tag(digest, ".sig")
 }
 
-/// Sigstore signs no other digests than SHA-256.
+/// Signatures of other digests than SHA-256 are not verified.
 fn tag(digest: &Digest, suffix: &str) -> Option<Tag> {
     let is_sha256 = digest.algorithm() == Algorithm::Sha256;
     let name = digest.to_string().replace(':', "-");

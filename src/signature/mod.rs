@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use sigstore_verify::trust_root::{SigstoreInstance, TrustedRoot};
 use sigstore_verify::types::{Bundle, DerPublicKey, Sha256Hash};
 use sigstore_verify::{
-    CertificateError, Error, TimestampError, TransparencyLogError, VerificationPolicy,
-    VerificationResult,
+    CertificateError, Error, SubjectAltName, TimestampError, TransparencyLogError,
+    VerificationPolicy, VerificationResult,
 };
 
 use crate::images::{Claim, Signer};
@@ -31,8 +31,8 @@ pub struct SigstoreVerifier {
     root: TrustedRoot,
     verifier: sigstore_verify::Verifier,
     policy: VerificationPolicy,
-    /// The keys, by their paths in images.json.
-    keys: BTreeMap<PathBuf, DerPublicKey>,
+    /// The keys, by their paths in images.json, or why one cannot be read.
+    keys: BTreeMap<PathBuf, Result<DerPublicKey, FileError>>,
 }
 
 impl SigstoreVerifier {
@@ -40,7 +40,7 @@ impl SigstoreVerifier {
     /// instance as of this build. `keys` are paths from `folder`.
     ///
     /// # Errors
-    /// Where the root or a key cannot be read.
+    /// Where the root cannot be read.
     pub fn new<'a>(
         file: Option<&Path>,
         keys: impl IntoIterator<Item = &'a Path>,
@@ -57,15 +57,20 @@ impl SigstoreVerifier {
             policy
         };
         let keys = keys.into_iter().map(|path| {
-            let key = public_key(&folder.join(path))?;
-            Ok((path.to_owned(), key))
+            let key = public_key(&folder.join(path));
+            (path.to_owned(), key)
         });
         Ok(Self {
             root,
             verifier,
             policy,
-            keys: keys.collect::<Result<_, _>>()?,
+            keys: keys.collect(),
         })
+    }
+
+    /// Why a key cannot be read.
+    pub fn key_error(&self, path: &Path) -> Option<&FileError> {
+        self.keys.get(path)?.as_ref().err()
     }
 
     /// Who has signed the artifact of a bundle, which may be bytes or a digest.
@@ -138,6 +143,8 @@ impl Verifier for SigstoreVerifier {
     ) -> Result<(), Refusal> {
         let unread = || invalid("its key has not been read");
         let key = self.keys.get(path).ok_or_else(unread)?;
+        let no_key = |error: &FileError| Refusal::NoKey(error.to_string());
+        let key = key.as_ref().map_err(no_key)?;
         match signature {
             StoredSignature::Bundle(text) => {
                 key::verify_bundle(key, &sha256(digest)?, &bundle::parse(text)?)
@@ -201,6 +208,7 @@ fn signer(result: &VerificationResult) -> Option<Signer> {
     Some(Signer {
         issuer: result.issuer()?.to_owned(),
         identity: result.identity()?.as_str().to_owned(),
+        is_email: matches!(result.identity()?, SubjectAltName::Email(_)),
         repository: result.certificate().and_then(repository),
     })
 }

@@ -15,8 +15,8 @@ const REFRESH: &str = "Refresh the pins";
 const LONGEST_SUBJECT: usize = 72;
 /// Most tags that a line names.
 const TAGS_SHOWN: usize = 8;
-/// Most images that the body names.
-const IMAGES_SHOWN: usize = 200;
+/// Longest message, in bytes: it is an argument of programs.
+const LONGEST: usize = 20_000;
 
 /// The message for a commit of the `new` table. Images and tags are all that it has from
 /// outside.
@@ -49,15 +49,16 @@ pub(in crate::cli) fn render(report: &Report, old: &Table, new: &Table) -> Strin
         if i == 0 {
             text.push('\n');
         }
-        if i == IMAGES_SHOWN {
-            text.push_str(&format!("and {} more images\n", images.len() - i));
-            break;
-        }
         let version = versions
             .get(image)
             .filter(|version| version.contains(" -> "));
         let version = version.map_or(String::new(), |version| format!("{version}; "));
-        text.push_str(&format!("{image}: {version}{}\n", words(changes)));
+        let line = format!("{image}: {version}{}\n", words(changes));
+        if text.len() + line.len() > LONGEST {
+            text.push_str(&format!("and {} more images\n", images.len() - i));
+            break;
+        }
+        text.push_str(&line);
     }
     text
 }

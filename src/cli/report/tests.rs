@@ -74,6 +74,7 @@ fn held() -> Vec<Held> {
     let signer = Signer {
         issuer: "https://accounts.example".to_owned(),
         identity: "a\u{1b}[2J|`b`@example.org".to_owned(),
+        is_email: true,
         repository: None,
     };
     let unsigned = Held {
@@ -85,7 +86,8 @@ fn held() -> Vec<Held> {
             refusals: vec![Refusal::OtherSigner(signer), Refusal::OtherDigest],
             unusable: Vec::new(),
             unread: 0,
-            signed_platforms: vec!["linux/amd64".parse().unwrap()],
+            manifests: 2,
+            signed_manifests: 1,
         }),
     };
     vec![

@@ -1,7 +1,7 @@
 //! Signatures of a digest: its referrers (OCI distribution spec, "Listing Referrers"),
 //! and the tags under which others are stored.
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 
 use super::Api;
 use super::manifests::check;
@@ -67,7 +67,10 @@ impl Api {
             let get = get.at(url, chosen_by).with_limit(LARGEST_LIST);
             let mut response = match self.send(get).await {
                 Ok(Some(response)) => response,
-                Ok(None) if page > 0 => break,
+                Ok(None) if page > 0 => {
+                    let reason = "the registry does not have its next page".to_owned();
+                    return Err(malformed(Content::Referrers)(reason));
+                }
                 Ok(None) => return self.tagged_referrers(image, digest).await,
                 Err(cause) if page == 0 && is_unknown_api(&cause) => {
                     return self.tagged_referrers(image, digest).await;
@@ -141,7 +144,9 @@ fn parse(body: &[u8]) -> Result<Vec<SignatureLayer>, Cause> {
 
 /// Whether the registry does not know the API: they say so with various statuses.
 fn is_unknown_api(cause: &Cause) -> bool {
-    let is_refused = matches!(cause, Cause::Status { status, .. } if status.is_client_error());
+    let denied = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+    let is_refused = matches!(cause, Cause::Status { status, .. }
+        if status.is_client_error() && !denied.contains(status));
     cause.is_unsupported_method() || (is_refused && !cause.is_transient())
 }
 

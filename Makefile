@@ -80,4 +80,4 @@ lint: ## Check the format and the style of everything
 	$(env) && check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(env) && check-jsonschema --builtin-schema vendor.gitlab-ci docs/examples/gitlab-ci.yml
 	$(env) && sed -n '/^```yaml/,/^```/{//!p}' docs/ci.md | check-jsonschema --default-filetype yaml --builtin-schema vendor.github-workflows -
-	$(env) && zizmor --offline --quiet .github
+	$(env) && zizmor --offline --quiet .github action.yml

@@ -9,12 +9,17 @@ use crate::images::SignedBy;
 
 /// The file `name` of the package's test data.
 fn test_data(name: &str) -> Vec<u8> {
-    let metadata = Command::new(env!("CARGO"))
+    let run = |command: &mut Command| {
+        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    let rustc = run(Command::new("rustc").arg("-vV"));
+    let host = rustc.lines().find_map(|line| line.strip_prefix("host: "));
+    // Crates for other platforms may not be there.
+    let metadata = run(Command::new(env!("CARGO"))
         .args(["metadata", "--locked", "--offline", "--format-version", "1"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
-    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
+        .args(["--filter-platform", host.unwrap()]));
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
     let package = packages
         .iter()

@@ -170,8 +170,12 @@ pub(super) async fn details(
                 .map(|pin| (image, &pin.digest, &pin.platforms[platform])),
         );
     }
-    let found = stream::iter(wanted)
-        .map(|(image, digest, manifest)| async move {
+    let manifests: BTreeSet<(&ImageName, &Digest)> = wanted
+        .iter()
+        .map(|(image, _, manifest)| (*image, *manifest))
+        .collect();
+    let found = stream::iter(manifests)
+        .map(|(image, manifest)| async move {
             let quotas = client.quotas();
             let quota = quotas.get(image.registry());
             let is_low = quota
@@ -180,11 +184,16 @@ pub(super) async fn details(
                 return None;
             }
             let content = client.image_content(image, manifest).await.ok()?;
-            Some(((image.clone(), digest.clone()), Details::new(content)))
+            Some(((image, manifest), Details::new(content)))
         })
         .buffer_unordered(REQUESTS_AT_ONCE)
         .take_until(tokio::time::sleep(LONGEST_WAIT));
-    found.filter_map(async |found| found).collect().await
+    let found: BTreeMap<_, _> = found.filter_map(async |found| found).collect().await;
+    let details = wanted.into_iter().filter_map(|(image, digest, manifest)| {
+        let details = found.get(&(image, manifest))?.clone();
+        Some(((image.clone(), digest.clone()), details))
+    });
+    details.collect()
 }
 
 #[cfg(test)]

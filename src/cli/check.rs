@@ -8,7 +8,7 @@ use anyhow::Result;
 use nix_oci_hashes::images::{self, SignedBy, TrackedImage};
 use nix_oci_hashes::reference::{Digest, ImageName, Platform, Version};
 use nix_oci_hashes::refresh::{Withdrawn, withdrawn};
-use nix_oci_hashes::signature::SigstoreVerifier;
+use nix_oci_hashes::signature::check_key;
 use nix_oci_hashes::table::Table;
 use nix_oci_hashes::table::manifests::Manifests;
 use nix_oci_hashes::table::pending::Pending;
@@ -151,10 +151,7 @@ fn contradictions(tracked: &[TrackedImage], images: &Path) -> Vec<String> {
     let contradictions = tracked.iter().filter_map(|entry| {
         let policy = entry.signed_by.as_ref()?;
         let reason = match policy {
-            SignedBy::Key(path) => {
-                let verifier = SigstoreVerifier::new(None, [path.as_path()], folder).ok()?;
-                verifier.key_error(path)?.to_string()
-            }
+            SignedBy::Key(path) => check_key(&folder.join(path)).err()?.to_string(),
             _ => format!("{}; correct the entry", policy.contradiction()?),
         };
         Some(format!(

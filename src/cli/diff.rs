@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use nix_oci_hashes::images;
 use nix_oci_hashes::refresh::compare;
 use nix_oci_hashes::table::Table;
 
@@ -70,8 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     };
     let text = match (old, new) {
         (Side::Table(old), Side::Table(new)) => {
-            let tracked = images::read(&files.images, "").unwrap_or_default();
-            let report = compare(&tracked, &old, &new);
+            let report = compare(&files.tracked_if_any()?, &old, &new);
             let outcome = if report.changes.is_empty() {
                 Outcome::UpToDate
             } else {
@@ -90,7 +88,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         (Side::Generation(old), Side::Generation(new)) => {
             let changes = generations::compare(&old, &new);
             if *commit_message {
-                bail!("--commit-message is of tables; leave it out for generations");
+                bail!("--commit-message needs two tables, and these are generations");
             }
             if *markdown {
                 changes.to_markdown(&title)
@@ -100,7 +98,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
                 changes.to_text(&title)
             }
         }
-        _ => bail!("one is a table and the other a generation; name two of a kind"),
+        _ => bail!("one is a table and the other a generation; name two tables or two generations"),
     };
     output::print(&text)?;
     Ok(output::DONE)

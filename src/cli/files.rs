@@ -8,11 +8,13 @@ use anyhow::{Result, bail};
 use nix_oci_hashes::file::plain;
 use nix_oci_hashes::file::{self, Lock};
 use nix_oci_hashes::images::edit::Editor;
+use nix_oci_hashes::images::{self, TrackedImage};
 use nix_oci_hashes::reference::{Algorithm, Digest};
 use nix_oci_hashes::table::Table;
 use nix_oci_hashes::table::pending::Pending;
 
 use super::output;
+use super::remedy;
 
 /// The usual name of the table.
 const DIGESTS: &str = "digests.json";
@@ -34,6 +36,14 @@ impl Files {
     pub(super) fn editor(&self) -> Result<Editor> {
         let text = read(&self.images)?.unwrap_or_else(|| b"[]\n".to_vec());
         Ok(Editor::new(&text, &output::name_of(&self.images))?)
+    }
+
+    /// The entries of images.json; none if there is no file.
+    pub(super) fn tracked_if_any(&self) -> Result<Vec<TrackedImage>> {
+        if !self.images.exists() {
+            return Ok(Vec::new());
+        }
+        Ok(images::read(&self.images, remedy::IMAGES)?)
     }
 
     /// The table and the digest of its text. A missing file is an error only if the user

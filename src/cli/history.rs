@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anstyle::Style;
 use anyhow::{Context as _, Result, bail};
-use nix_oci_hashes::images::{self, TrackedImage};
+use nix_oci_hashes::images::TrackedImage;
 use nix_oci_hashes::reference::Reference;
 use nix_oci_hashes::refresh::{Change, compare};
 use nix_oci_hashes::table::{LazyTable, Pins, Table};
@@ -51,11 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             output::name_of(&files.digests)
         )
     })?;
-    let tracked = images::read(&files.images, "").unwrap_or_default();
-    let tracked: Vec<TrackedImage> = tracked
-        .into_iter()
-        .filter(|entry| entry.image == reference.image)
-        .collect();
+    let tracked = files.tracked_if_any()?;
     let events = events(reference, files, &commits, &tracked)?;
     if events.is_empty() {
         let name = output::name_of(&files.digests);

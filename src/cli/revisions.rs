@@ -91,16 +91,23 @@ pub(super) fn read_each<'a>(
             }
         });
         for commit in commits {
-            // `<id> blob <size>`, or `<name> missing`.
+            // `<id> <type> <size>` before the content, or `<name> missing`.
             let mut head = String::new();
             stdout.read_line(&mut head)?;
-            let Some((_, size)) = head.trim_end().split_once(" blob ") else {
+            let Some(size) = head
+                .trim_end()
+                .rsplit(' ')
+                .next()
+                .and_then(|size| size.parse().ok())
+            else {
                 continue;
             };
-            let mut text = vec![0; size.parse()?];
+            let mut text = vec![0; size];
             stdout.read_exact(&mut text)?;
             stdout.read_exact(&mut [0])?;
-            read(commit, text)?;
+            if head.contains(" blob ") {
+                read(commit, text)?;
+            }
         }
         Ok(())
     });

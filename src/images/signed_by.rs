@@ -127,7 +127,7 @@ impl SignedBy {
             return Some("an identity is an email address or a URI");
         }
         let is_github = issuer.to_string() == GITHUB_ISSUER;
-        if is_github && !identity.may_start_with(GITHUB) {
+        if is_github && !(identity.is_uri() && identity.may_start_with(GITHUB)) {
             return Some("the identity of a GitHub workflow starts with https://github.com/");
         }
         None
@@ -426,6 +426,7 @@ mod tests {
         };
         assert!(of("https://gitlab.com", "group/project").is_some());
         assert!(of(GITHUB_ISSUER, "a@b.example").is_some());
+        assert!(of(GITHUB_ISSUER, "*/release.yml@refs/tags/*").is_some());
         for (issuer, identity) in [
             ("https://gitlab.com", "https://gitlab.com/group/project//*"),
             (GITHUB_ISSUER, "https://github.com/owner/*"),

@@ -1,33 +1,23 @@
-//! What changed images say of themselves: labels (OCI image spec, "Annotations") and
-//! layers.
+//! The labels (OCI image spec, "Annotations") and the layers of an image.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use futures_util::stream::{self, StreamExt as _};
-
-use super::report::{Change, ChangeKind};
 use crate::reference::{Digest, ImageName};
-use crate::registry::{Client, ImageContent};
-use crate::table::{Pin, Table};
+use crate::registry::ImageContent;
 
-/// Most requests at once. The client limits those to each registry.
-const REQUESTS_AT_ONCE: usize = 64;
-/// How long a refresh waits for all of them.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Longest version and revision, in characters.
 const LONGEST: usize = 64;
 /// How much of a revision a link has, in characters.
 const REVISION: usize = 12;
-/// The forges whose pages have known addresses.
+/// The forges that links lead to, with the path prefix of their pages.
 const FORGES: [(&str, &str); 3] = [
     ("https://github.com/", ""),
     ("https://gitlab.com/", "/-"),
     ("https://codeberg.org/", ""),
 ];
 
-/// What the image of one platform says of itself. Nothing in it is verified, but all of it
-/// is harmless to print.
+/// The labels and layers of the image of one platform. Nobody has verified the labels, but
+/// they have no character that a terminal or Markdown reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Details {
     /// `org.opencontainers.image.version`.
@@ -46,7 +36,7 @@ pub struct Details {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Source {
     url: String,
-    /// What stands between the URL and its pages.
+    /// The path prefix of the forge's pages: `/-` on GitLab.
     pages: &'static str,
 }
 
@@ -54,7 +44,7 @@ struct Source {
 pub type DetailsOf = BTreeMap<(ImageName, Digest), Details>;
 
 impl Details {
-    /// Reads the labels of an image. Leaves out those that are not what they should be.
+    /// Reads the labels of an image. Drops malformed ones.
     pub fn new(content: ImageContent) -> Self {
         let label = |name: &str| {
             content
@@ -136,64 +126,8 @@ fn date(text: &str) -> Option<String> {
             .all(|(part, length)| part.len() == *length && part.iter().all(is_digit)),
         _ => false,
     };
-    // Reproducible builds have a date of their own.
+    // Reproducible builds set it to 1970.
     (is_date && date > "2000").then(|| date.to_owned())
-}
-
-/// Requests the details of what was added and moved: one manifest and one configuration
-/// for each digest, of a platform that both pins have. Nothing of a new image, nor of a
-/// registry of whose pull quota half is spent. What fails, or takes too long, is left out.
-pub(super) async fn details(
-    changes: &[Change],
-    old: &Table,
-    new: &Table,
-    client: &Client,
-) -> DetailsOf {
-    let mut wanted: BTreeSet<(&ImageName, &Digest, &Digest)> = BTreeSet::new();
-    for Change { image, tag, kind } in changes {
-        let Some(old_pins) = old.images.get(image) else {
-            continue;
-        };
-        if !matches!(kind, ChangeKind::Added { .. } | ChangeKind::Moved { .. }) {
-            continue;
-        }
-        let new_pin = new.images.get(image).and_then(|pins| pins.get(tag));
-        let pins = [old_pins.get(tag), new_pin];
-        let pins: Vec<&Pin> = pins.into_iter().flatten().map(|pin| &**pin).collect();
-        let Some(first) = pins.first() else { continue };
-        let mut platforms = first.platforms.keys();
-        let shared =
-            platforms.find(|platform| pins.iter().all(|pin| pin.platforms.contains_key(*platform)));
-        let Some(platform) = shared else { continue };
-        wanted.extend(
-            pins.iter()
-                .map(|pin| (image, &pin.digest, &pin.platforms[platform])),
-        );
-    }
-    let manifests: BTreeSet<(&ImageName, &Digest)> = wanted
-        .iter()
-        .map(|(image, _, manifest)| (*image, *manifest))
-        .collect();
-    let found = stream::iter(manifests)
-        .map(|(image, manifest)| async move {
-            let quotas = client.quotas();
-            let quota = quotas.get(image.registry());
-            let is_low = quota
-                .is_some_and(|quota| quota.limit.is_some_and(|limit| quota.remaining < limit / 2));
-            if is_low {
-                return None;
-            }
-            let content = client.image_content(image, manifest).await.ok()?;
-            Some(((image, manifest), Details::new(content)))
-        })
-        .buffer_unordered(REQUESTS_AT_ONCE)
-        .take_until(tokio::time::sleep(LONGEST_WAIT));
-    let found: BTreeMap<_, _> = found.filter_map(async |found| found).collect().await;
-    let details = wanted.into_iter().filter_map(|(image, digest, manifest)| {
-        let details = found.get(&(image, manifest))?.clone();
-        Some(((image.clone(), digest.clone()), details))
-    });
-    details.collect()
 }
 
 #[cfg(test)]
@@ -258,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_that_are_not_what_they_should_be_are_left_out() {
+    fn malformed_labels_are_dropped() {
         let details = of(&[
             ("version", "1.2.3\u{1b}[2J"),
             ("revision", "main"),

@@ -216,8 +216,9 @@ struct Run {
     world: World,
 }
 
-/// The most that runs can have seen of a content, in seconds: in every run since, some tag
-/// pointed to it, or for a full version this one, as far as the registry has answered.
+/// An upper bound of the age of a content, in seconds. The age counts back to the last run
+/// in which no tag pointed to it; for a full version, to the last run in which this tag did
+/// not. A failed request counts as seen.
 fn longest_age(runs: &[Run], tag: usize, at: usize) -> i64 {
     let may_have_seen = |run: &&Run| {
         let tags = match tag {

@@ -1,67 +1,22 @@
 //! Refreshes one image.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::admission::{Admission, Admissions, Admitted, Hold};
+use super::admission::{Admission, Admissions, Admitted};
 use super::backfill::Backfill;
-use super::decision::Decision;
 use super::fetch::{self, Indexes};
 use super::options::{Options, Progress, Recorder, Services, State};
 use super::plan::plan;
 use super::record::{Recorded, Recording};
+use super::refreshed::RefreshedImage;
 use super::report::Problem;
 use super::signing::Signing;
 use super::update::{PinUpdate, has_tracked_platform};
 use super::verifier::Verifier;
 use crate::images::{Repushed, TrackedImage};
-use crate::reference::{ImageName, Platform, Tag};
-use crate::table::pending::PendingTags;
+use crate::reference::{Platform, Tag};
 use crate::table::{Pin, Pins};
-
-/// The result of refreshing one image.
-pub(super) struct RefreshedImage {
-    pub(super) image: ImageName,
-    pub(super) pins: Pins,
-    /// The platforms that images.json lists.
-    pub(super) platforms: BTreeSet<Platform>,
-    /// Full versions whose digest is not expected to change.
-    pub(super) never_repushed: BTreeSet<Tag>,
-    /// The digests that are too young.
-    pub(super) candidates: PendingTags,
-    pub(super) holds: Vec<Hold>,
-    pub(super) decisions: BTreeMap<Tag, Decision>,
-    /// Tags that the registry no longer has.
-    pub(super) gone: BTreeSet<Tag>,
-    /// Tracked platforms that some pins do not have, and how many.
-    pub(super) missing_platforms: Vec<(Platform, usize)>,
-    /// Platforms that the index of a tag lists more than once.
-    pub(super) ambiguous: Vec<(Tag, Platform)>,
-    /// How many manifests were recorded, and how many are not recorded yet.
-    pub(super) manifests_recorded: usize,
-    pub(super) manifests_missing: usize,
-    pub(super) problems: Vec<Problem>,
-}
-
-impl RefreshedImage {
-    fn new(tracked: &TrackedImage) -> Self {
-        Self {
-            image: tracked.image.clone(),
-            pins: Pins::new(),
-            platforms: tracked.platforms.clone(),
-            never_repushed: BTreeSet::new(),
-            candidates: PendingTags::new(),
-            holds: Vec::new(),
-            decisions: BTreeMap::new(),
-            gone: BTreeSet::new(),
-            missing_platforms: Vec::new(),
-            ambiguous: Vec::new(),
-            manifests_recorded: 0,
-            manifests_missing: 0,
-            problems: Vec::new(),
-        }
-    }
-}
 
 /// Refreshes one image. A tag whose request fails keeps its pin of the `old` table.
 pub(super) async fn refresh_image(

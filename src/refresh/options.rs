@@ -24,7 +24,7 @@ pub struct Options {
     pub all: bool,
     /// Whether the report has the decision for every tag.
     pub explain: bool,
-    /// Whether the report has what changed images say of themselves.
+    /// Whether the report has labels and layers of changed images.
     pub details: bool,
     /// The time of this run, in seconds since 1970, from which ages follow.
     pub time: u64,

@@ -15,7 +15,7 @@ use crate::table::{Pin, Pins, Table};
 pub struct Report {
     /// The pins that differ from the old table, sorted by image and version.
     pub changes: Vec<Change>,
-    /// What images that were added or moved say of themselves, by their digests. Not of
+    /// Labels and layers of images that were added or moved, by their digests. Not of
     /// every one.
     pub details: DetailsOf,
     /// How many pins are unchanged.

@@ -8,9 +8,10 @@ use std::time::Duration;
 use futures_util::future::{Either, join_all, select};
 use futures_util::stream::{self, StreamExt as _};
 
-use super::details::details;
-use super::image::{RefreshedImage, refresh_image};
+use super::image::refresh_image;
+use super::inspect::details;
 use super::options::{Options, Progress, Recorder, Services, State};
+use super::refreshed::RefreshedImage;
 use super::report::{Ambiguous, Gone, Held, MissingManifests, MissingPlatform, Report};
 use super::verifier::Verifier;
 use crate::images::TrackedImage;

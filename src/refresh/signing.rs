@@ -8,7 +8,7 @@ use super::report::Problem;
 use super::verifier::{Refusal, Unsigned, Verifier};
 use crate::images::{Claim, SignedBy};
 use crate::reference::{Digest, ImageName, Tag};
-use crate::registry::{Client, RegistryError, Signatures, StoredSignature};
+use crate::registry::{Client, IndexPlatforms, RegistryError, Signatures, StoredSignature};
 use crate::table::{Pin, Pins};
 
 /// The inputs of a verification.
@@ -48,25 +48,22 @@ impl<V: Verifier> Signing<'_, V> {
         let open: BTreeSet<&Digest> = open
             .filter(|digest| !is_signed(&verdicts, digest))
             .collect();
-        let unread = open
-            .iter()
-            .filter(|digest| !self.read.contains_key(**digest));
-        let mut read = fetch::indexes(self.client, self.image, unread.copied().collect()).await;
-        for digest in open {
-            if let Some(index) = self.read.get(digest) {
-                read.insert(digest.clone(), index.clone());
-            }
-        }
-        let manifests = read.values().flatten().flat_map(|index| index.all.clone());
+        let unread = open.iter().copied();
+        let unread = unread.filter(|digest| !self.read.contains_key(*digest));
+        let fetched = fetch::indexes(self.client, self.image, unread.collect()).await;
+        let index = |digest: &Digest| self.read.get(digest).or_else(|| fetched.get(digest));
+        let manifests = open.into_iter().filter_map(index).flatten();
         let manifests: BTreeSet<Digest> = manifests
-            .filter(|digest| !verdicts.contains_key(digest))
+            .flat_map(|index| &index.all)
+            .filter(|digest| !verdicts.contains_key(*digest))
+            .cloned()
             .collect();
         verdicts.extend(self.verdicts(manifests).await);
 
         let mut holds = Vec::new();
         let mut problems = Vec::new();
         for (tag, pin) in new {
-            match self.verdict(&pin, &read, &verdicts) {
+            match self.verdict(&pin, index(&pin.digest), &verdicts) {
                 Verdict::Signed => continue,
                 Verdict::Unsigned(unsigned) => {
                     holds.push((tag.clone(), pin.digest, HoldReason::Unsigned(unsigned)));
@@ -106,7 +103,7 @@ impl<V: Verifier> Signing<'_, V> {
     fn verify(&self, digest: &Digest, signatures: Signatures) -> Verdict {
         let mut unsigned = Unsigned::new(self.policy);
         for signature in &signatures.found {
-            match self.accept(digest, signature) {
+            match self.verify_one(digest, signature) {
                 Ok(()) => return Verdict::Signed,
                 Err(refusal) => unsigned.add(refusal),
             }
@@ -118,7 +115,7 @@ impl<V: Verifier> Signing<'_, V> {
         Verdict::Unsigned(unsigned)
     }
 
-    fn accept(&self, digest: &Digest, signature: &StoredSignature) -> Result<(), Refusal> {
+    fn verify_one(&self, digest: &Digest, signature: &StoredSignature) -> Result<(), Refusal> {
         if let SignedBy::Key(path) = self.policy {
             return self.verifier.verify_key(path, digest, signature);
         }
@@ -134,7 +131,12 @@ impl<V: Verifier> Signing<'_, V> {
 
     /// The verdict on a pin: its index is signed, or every manifest in it. Those of tracked
     /// platforms alone are not enough: a runtime may choose another from an unsigned index.
-    fn verdict(&self, pin: &Pin, read: &Indexes, verdicts: &Verdicts) -> Verdict {
+    fn verdict(
+        &self,
+        pin: &Pin,
+        index: Option<&Result<IndexPlatforms, RegistryError>>,
+        verdicts: &Verdicts,
+    ) -> Verdict {
         let mut failure = None;
         let mut unsigned = match verdicts.get(&pin.digest) {
             Some(Verdict::Signed) => return Verdict::Signed,
@@ -145,7 +147,7 @@ impl<V: Verifier> Signing<'_, V> {
             }
             None => Unsigned::new(self.policy),
         };
-        match read.get(&pin.digest) {
+        match index {
             Some(Ok(index)) => {
                 unsigned.manifests = index.all.len();
                 for digest in index.all.iter().filter(|digest| **digest != pin.digest) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::admission::{Admission, Admitted, HoldReason};
 use super::fetch::Indexes;
-use super::image::RefreshedImage;
+use super::refreshed::RefreshedImage;
 use super::report::Problem;
 use crate::images::TrackedImage;
 use crate::reference::{Digest, Platform, Tag};

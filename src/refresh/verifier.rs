@@ -56,10 +56,10 @@ pub enum Refusal {
     /// It is an attestation of another type.
     #[error("one is an attestation of type {}, and no signature", Quoted(.0))]
     OtherAttestation(String),
-    /// No authority or log of the trusted root vouches for it.
+    /// Its certificate, log entry or timestamp does not chain to the trusted root.
     #[error(
-        "one is of no authority or log in the trusted root ({}); if nix-oci-hashes is old, update it; if the \
-         authority is private, name its root",
+        "one does not chain to the trusted root ({}); if nix-oci-hashes is old, update it; for a private \
+         Sigstore, name its trusted root",
         Plain(.0)
     )]
     Untrusted(String),
@@ -80,9 +80,9 @@ pub struct Unsigned {
     pub unusable: Vec<String>,
     /// How many were not read, since there are too many.
     pub unread: usize,
-    /// How many manifests the index has, as far as it has been read.
+    /// How many manifests the index has; 0 if it was not fetched.
     pub manifests: usize,
-    /// How many of them have a signature of their own that counts.
+    /// How many of them have a valid signature that satisfies the policy.
     pub signed_manifests: usize,
 }
 

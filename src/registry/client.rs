@@ -155,7 +155,7 @@ impl Client {
             .await
     }
 
-    /// What the image of the manifest `digest` says of itself. Costs a pull and a blob.
+    /// The layers and labels of the image of the manifest `digest`. Costs a pull and a blob.
     ///
     /// # Errors
     /// Where the registry cannot be reached, has nothing of that digest, or sends

@@ -184,7 +184,7 @@ pub(super) fn platform_of_config(body: &[u8]) -> Result<Option<Platform>, String
     ))
 }
 
-/// What an image says of itself.
+/// The layers and labels of an image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageContent {
     /// The size of each layer, in bytes, as the manifest declares it.

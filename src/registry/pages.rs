@@ -45,11 +45,8 @@ impl Page {
     /// The next page: the target of the `Link` header or, for a page of exactly the
     /// requested size without such a header, the page after its last name.
     pub(super) fn next(&self, url: &Url, headers: &HeaderMap) -> Result<Option<Next>, String> {
-        if let Some(target) = next_link(headers) {
-            let next = url
-                .join(&target)
-                .map_err(|error| format!("its next page '{target}' is no URL: {error}"))?;
-            return Ok(Some(Next::Link(rebased(next, url))));
+        if let Some(next) = linked_page(url, headers)? {
+            return Ok(Some(Next::Link(next)));
         }
         // A page of another size is the last one, or the registry ignores `n`.
         let last = self.0.last.as_deref();
@@ -105,8 +102,18 @@ pub(super) enum Next {
     Guess(Url),
 }
 
+/// The page that the `Link` header of the page at `url` names as the next.
+pub(super) fn linked_page(url: &Url, headers: &HeaderMap) -> Result<Option<Url>, String> {
+    let Some(target) = next_link(headers) else {
+        return Ok(None);
+    };
+    let next = url.join(&target);
+    let next = next.map_err(|error| format!("its next page '{target}' is no URL: {error}"))?;
+    Ok(Some(rebased(next, url)))
+}
+
 /// The target of the link with `rel="next"` (RFC 8288).
-pub(super) fn next_link(headers: &HeaderMap) -> Option<String> {
+fn next_link(headers: &HeaderMap) -> Option<String> {
     headers
         .get_all(LINK)
         .iter()

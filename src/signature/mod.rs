@@ -68,11 +68,6 @@ impl SigstoreVerifier {
         })
     }
 
-    /// Why a key cannot be read.
-    pub fn key_error(&self, path: &Path) -> Option<&FileError> {
-        self.keys.get(path)?.as_ref().err()
-    }
-
     /// Who has signed the artifact of a bundle, which may be bytes or a digest.
     fn verify<'a>(
         &self,
@@ -171,6 +166,14 @@ fn trusted_root(file: Option<&Path>) -> Result<TrustedRoot, FileError> {
 
 fn name_of(root: Option<&Path>) -> impl fmt::Display {
     root.map_or("the trusted root".into(), Path::to_string_lossy)
+}
+
+/// Fails unless there is a public key in this PEM file.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn check_key(path: &Path) -> Result<(), FileError> {
+    public_key(path).map(drop)
 }
 
 /// The public key in a PEM file.

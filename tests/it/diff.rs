@@ -140,7 +140,7 @@ fn diff_says_what_an_update_does_to_the_containers_of_a_machine() {
     workspace
         .run(&["diff", "system-41-link", "digests.json"])
         .code(1)
-        .error("name two of a kind");
+        .error("name two tables or two generations");
 }
 
 #[test]

@@ -89,8 +89,8 @@ fn a_refresh_records_manifests_and_removes_them_with_their_pins() {
     // An old pin gets them when 'store' comes back.
     workspace.write("images.json", entry(&fake, true));
     let outcome = workspace.run(&["check"]).code(0);
-    let expects = "2 manifests\n";
-    assert!(outcome.stdout.contains(expects), "{outcome:#?}");
+    let expects = format!("waits  {}  2 manifests\n", fake.image());
+    assert!(outcome.stdout.starts_with(&expects), "{outcome:#?}");
     let old = workspace.read("digests.json");
     workspace.run(&["refresh", "--check"]).code(3);
     assert_eq!(workspace.files(), ["digests.json", "images.json"]);

@@ -3,7 +3,7 @@
 use nix_oci_hashes::refresh::{Change, ChangeKind, HoldReason, Problem, Report};
 use serde_json::{Map, Value, json};
 
-use super::about::About;
+use super::details::ChangeDetails;
 use super::{Outcome, counts, decisions, held_words, word};
 use crate::cli::remedy;
 
@@ -66,8 +66,8 @@ pub(in crate::cli) fn render(report: &Report, table: &str, outcome: Outcome) -> 
     });
     let changes = report.changes.iter().map(|change| {
         let mut value = self::change(change);
-        if let Some(about) = About::new(report, change) {
-            value["about"] = about.json();
+        if let Some(details) = ChangeDetails::new(report, change) {
+            value["details"] = details.json();
         }
         value
     });

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use nix_oci_hashes::reference::{Digest, ImageName};
 use nix_oci_hashes::refresh::{Change, ChangeKind, Report};
 
-use super::about::About;
+use super::details::ChangeDetails;
 use super::failures::failures;
 use super::{UNRECORDED, held_words, lost_words, platforms, sum, versions, word};
 
@@ -186,7 +186,7 @@ fn moved(report: &Report, change: &Change) -> [String; 3] {
         }
         _ => String::new(),
     };
-    let how = format!("{how}{}", about(report, change));
+    let how = format!("{how}{}", details(report, change));
     [link(image), code(tag.as_str()), how]
 }
 
@@ -198,22 +198,19 @@ fn single(report: &Report, change: &Change) -> [String; 3] {
         ChangeKind::Removed { old } => short(old),
         ChangeKind::Platforms { .. } | ChangeKind::Version { .. } => String::new(),
     };
-    let digest = format!("{digest}{}", about(report, change));
+    let digest = format!("{digest}{}", details(report, change));
     [link(image), code(tag.as_str()), digest]
 }
 
-/// `, 34.0.4 -> 34.0.5, 2 of 14 layers differ (41 MB), [compare](https://...)`, or nothing.
-fn about(report: &Report, change: &Change) -> String {
-    let Some(about) = About::new(report, change) else {
+/// `, 34.0.4 -> 34.0.5, 2 of 14 layers differ (41 MB), [changes](https://...)`, or nothing.
+fn details(report: &Report, change: &Change) -> String {
+    let Some(details) = ChangeDetails::new(report, change) else {
         return String::new();
     };
     // Words and links have no character that means something in Markdown.
-    let link = about.link().map_or(String::new(), |link| {
-        let names = ["compare", "commit"].into_iter();
-        let name = names.rev().find(|name| link.contains(&format!("/{name}/")));
-        format!(", [{}]({link})", name.unwrap_or("releases"))
-    });
-    format!(", {}{link}", about.words())
+    let link = details.link();
+    let link = link.map_or(String::new(), |link| format!(", [changes]({link})"));
+    format!(", {}{link}", details.words())
 }
 
 fn short(digest: &Digest) -> String {

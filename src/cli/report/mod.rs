@@ -1,7 +1,7 @@
 //! The report of a refresh: for the terminal, as Markdown for a pull request, and as JSON.
 
-mod about;
 pub(super) mod commit;
+mod details;
 mod failures;
 pub(super) mod json;
 pub(super) mod markdown;

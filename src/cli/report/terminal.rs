@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use nix_oci_hashes::reference::{ImageName, Tag};
 use nix_oci_hashes::refresh::{Change, ChangeKind, Report};
 
-use super::about::About;
+use super::details::ChangeDetails;
 use super::failures::failures;
 use super::{UNRECORDED, decisions, held_words, lost_words, platforms, sum, versions, word};
 use crate::cli::columns::{Cell, align};
@@ -92,9 +92,9 @@ fn decision((image, tag, word, why): (&ImageName, &Tag, &str, String)) -> Vec<Ce
 fn change(report: &Report, change: &Change) -> Vec<Cell> {
     let Change { image, tag, kind } = change;
     let (colour, mut how) = words(kind);
-    if let Some(about) = About::new(report, change) {
-        let _ = write!(how, ", {}", about.words());
-        if let Some(link) = about.link() {
+    if let Some(details) = ChangeDetails::new(report, change) {
+        let _ = write!(how, ", {}", details.words());
+        if let Some(link) = details.link() {
             let _ = write!(how, ", {link}");
         }
     }

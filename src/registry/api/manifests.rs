@@ -16,7 +16,7 @@ use crate::registry::manifest::{
 use crate::registry::transport::{Request, Response};
 
 /// Largest manifest or image configuration, in bytes (registries set this limit).
-const LARGEST_MANIFEST: usize = 4 << 20;
+pub(super) const LARGEST_MANIFEST: usize = 4 << 20;
 /// Most indexes that are read for one digest.
 const MAX_INDEXES: usize = 32;
 const DIGEST_HEADER: &str = "docker-content-digest";
@@ -144,6 +144,7 @@ impl Api {
                     }
                 }
                 Manifest::Image { config } => {
+                    found.all.insert(digest.clone());
                     let config = self.configuration(image, &config).await?;
                     let platform =
                         platform_of_config(&config).map_err(malformed(Content::Configuration))?;
@@ -157,7 +158,7 @@ impl Api {
         Ok(found)
     }
 
-    /// What the image of this manifest says of itself. Costs a pull and a blob.
+    /// The layers and labels of the image of this manifest. Costs a pull and a blob.
     pub(in crate::registry) async fn image_content(
         &self,
         image: &ImageName,
@@ -235,6 +236,6 @@ fn digest_header(response: &Response) -> Option<Digest> {
     header.to_str().ok()?.parse().ok()
 }
 
-fn malformed(content: Content) -> impl Fn(String) -> Cause {
+pub(super) fn malformed(content: Content) -> impl Fn(String) -> Cause {
     move |reason| Cause::Malformed { content, reason }
 }

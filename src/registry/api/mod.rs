@@ -96,6 +96,14 @@ impl Api {
         url.map_err(|error| Cause::NoUrl(error.to_string()))
     }
 
+    /// Fails if the page after `from` is on another server.
+    fn check_page(&self, from: &Url, next: &Url) -> Result<(), Cause> {
+        if next.origin() == from.origin() || next.origin() == self.base.origin() {
+            return Ok(());
+        }
+        Err(Cause::ForeignPage { next: next.clone() })
+    }
+
     /// A request for `content` at `url`.
     fn request(
         image: &ImageName,

@@ -1,29 +1,25 @@
 //! Signatures of a digest: its referrers (OCI distribution spec, "Listing Referrers"),
 //! and the tags under which others are stored.
 
+use oci_client::manifest::OCI_IMAGE_INDEX_MEDIA_TYPE;
 use reqwest::{Method, StatusCode};
 
 use super::Api;
-use super::manifests::check;
+use super::manifests::{LARGEST_MANIFEST, check, malformed};
 use crate::reference::{Digest, ImageName, Tag};
-use crate::registry::address::{chosen_by, rebased};
+use crate::registry::address::chosen_by;
 use crate::registry::error::{Cause, Content};
-use crate::registry::pages::next_link;
+use crate::registry::pages::linked_page;
 use crate::registry::signature::{
     SignatureLayer, Signatures, StoredSignature, cosign_tag, layers, referrers, referrers_tag,
 };
 
-/// Largest list of referrers, or manifest of signatures, in bytes.
-const LARGEST_LIST: usize = 4 << 20;
 /// Most pages of a list of referrers.
 const MAX_PAGES: usize = 8;
 /// Largest signature, in bytes. Bundles with provenance have some 20 KiB.
 const LARGEST_SIGNATURE: usize = 1 << 20;
 /// Most manifests, and most signatures, that are read for one digest.
 const MAX_SIGNATURES: usize = 64;
-
-/// The `Accept` header for a list of referrers.
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 impl Api {
     /// The signatures of `digest`, at most [`MAX_SIGNATURES`].
@@ -63,8 +59,14 @@ impl Api {
         for page in 0..MAX_PAGES {
             let Some(url) = next else { break };
             let chosen_by = chosen_by(&url, &self.base);
-            let get = Self::request(image, Content::Referrers, Method::GET, url.clone(), INDEX);
-            let get = get.at(url, chosen_by).with_limit(LARGEST_LIST);
+            let get = Self::request(
+                image,
+                Content::Referrers,
+                Method::GET,
+                url.clone(),
+                OCI_IMAGE_INDEX_MEDIA_TYPE,
+            );
+            let get = get.at(url, chosen_by).with_limit(LARGEST_MANIFEST);
             let mut response = match self.send(get).await {
                 Ok(Some(response)) => response,
                 Ok(None) if page > 0 => {
@@ -77,22 +79,16 @@ impl Api {
                 }
                 Err(cause) => return Err(cause),
             };
-            let body = response.read(Content::Referrers, LARGEST_LIST).await?;
+            let body = response.read(Content::Referrers, LARGEST_MANIFEST).await?;
             manifests.extend(referrers(&body).map_err(malformed(Content::Referrers))?);
-            next = match next_link(response.headers()) {
-                Some(target) if manifests.len() < MAX_SIGNATURES => {
-                    let from = response.url();
-                    let url = from.join(&target).map_err(|error| {
-                        malformed(Content::Referrers)(format!("its next page is no URL: {error}"))
-                    })?;
-                    let url = rebased(url, from);
-                    if url.origin() != from.origin() && url.origin() != self.base.origin() {
-                        return Err(Cause::ForeignPage { next: url });
-                    }
-                    Some(url)
-                }
-                _ => None,
-            };
+            let from = response.url();
+            next = linked_page(from, response.headers()).map_err(malformed(Content::Referrers))?;
+            if let Some(next) = &next {
+                self.check_page(from, next)?;
+            }
+            if manifests.len() >= MAX_SIGNATURES {
+                break;
+            }
         }
         Ok(manifests)
     }
@@ -116,7 +112,7 @@ impl Api {
         let get = self.get_manifest(image, &format!("manifests/{tag}"))?;
         match self.send(get).await? {
             Some(mut response) => {
-                let bytes = response.read(Content::Manifest, LARGEST_LIST).await?;
+                let bytes = response.read(Content::Manifest, LARGEST_MANIFEST).await?;
                 Ok(Some(bytes))
             }
             None => Ok(None),
@@ -148,8 +144,4 @@ fn is_unknown_api(cause: &Cause) -> bool {
     let is_refused = matches!(cause, Cause::Status { status, .. }
         if status.is_client_error() && !denied.contains(status));
     cause.is_unsupported_method() || (is_refused && !cause.is_transient())
-}
-
-fn malformed(content: Content) -> impl Fn(String) -> Cause {
-    move |reason| Cause::Malformed { content, reason }
 }

@@ -96,9 +96,7 @@ impl Api {
             Some(Next::Guess(next)) if is_new => next,
             _ => return Ok(None),
         };
-        if next.origin() != from.origin() && next.origin() != self.base.origin() {
-            return Err(Cause::ForeignPage { next });
-        }
+        self.check_page(&from, &next)?;
         list.budget = list.budget.saturating_sub(next.as_str().len());
         if !list.pages.insert(next.clone()) {
             let is_loop = names > 0 && !is_new;

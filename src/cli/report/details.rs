@@ -1,17 +1,17 @@
-//! What changed images say of themselves, in words.
+//! The labels and layers of changed images, in words.
 
 use nix_oci_hashes::refresh::{Change, ChangeKind, Details, Report};
 use serde_json::{Value, json};
 
-/// What is known of a change.
-pub(in crate::cli) struct About<'a> {
+/// The labels and layers of the image before and after a change.
+pub(in crate::cli) struct ChangeDetails<'a> {
     tag: &'a str,
     old: Option<&'a Details>,
     new: &'a Details,
 }
 
-impl<'a> About<'a> {
-    /// What the report has of `change`.
+impl<'a> ChangeDetails<'a> {
+    /// `None` for a change of which the report has none.
     pub(in crate::cli) fn new(report: &'a Report, change: &'a Change) -> Option<Self> {
         let details = |digest| report.details.get(&(change.image.clone(), digest));
         let (old, new) = match &change.kind {

@@ -29,11 +29,12 @@ demo: setup ## See it work: a registry, a refresh, and builtins.ociHash in Nix
 	@scripts/demo
 
 test-tools:
-	@scripts/setup strace ip podman skopeo runc zstd busybox dockerd
+	@scripts/setup strace ip podman skopeo runc zstd busybox dockerd chromium chromedriver
+	@scripts/setup-axe
 
 # More threads than cores: many tests wait for a registry, a timeout or a child process.
 tests = RUST_TEST_THREADS=$$((2 * $$(nproc))) NIX_OCI_HASHES_PLUGIN="$$(realpath $(target))/plugin/lib/nix/plugins/libnix_oci_hashes.so" \
-  cargo test --locked
+  NIX_OCI_HASHES_AXE="$$axe" cargo test --locked
 
 test: plugin test-tools ## Run every test, those with a real Nix and a real registry too
 	$(env) && $(tests) --features system-tests

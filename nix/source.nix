@@ -15,6 +15,7 @@ lib.fileset.toSource {
     ../images.json
     ./versions.txt
     ../src
+    ../templates
     ../tests
   ];
 }

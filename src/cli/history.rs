@@ -1,20 +1,16 @@
 //! `nix-oci-hashes history`: when a tag pointed where.
 
-use std::sync::Arc;
-
 use anstyle::Style;
 use anyhow::{Context as _, Result, bail};
-use nix_oci_hashes::images::TrackedImage;
 use nix_oci_hashes::reference::Reference;
-use nix_oci_hashes::refresh::{Change, compare};
-use nix_oci_hashes::table::{LazyTable, Pins, Table};
 use serde_json::Value;
 
 use super::columns::{Cell, align};
+use super::events::{self, Event};
 use super::files::Files;
 use super::output;
 use super::report::{json as report_json, terminal, word};
-use super::revisions::{Commit, commits, read_each};
+use super::revisions::log;
 
 /// Show when a tag pointed where, from the table's history in git
 #[derive(Debug, clap::Args)]
@@ -30,12 +26,6 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// What a commit changed.
-struct Event<'a> {
-    commit: &'a Commit,
-    change: Change,
-}
-
 pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let Arguments {
         reference,
@@ -45,15 +35,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     if reference.digest.is_some() {
         bail!("a digest has no history; leave it out");
     }
-    let commits = commits(&files.digests).with_context(|| {
+    let log = log(&files.digests).with_context(|| {
         format!(
             "{}: its history cannot be read",
             output::name_of(&files.digests)
         )
     })?;
+    if log.is_shallow {
+        anstream::eprintln!(
+            "note: this clone is shallow; older changes are not shown; 'git fetch --unshallow' gets them"
+        );
+    }
     let tracked = files.tracked_if_any()?;
-    let events = events(reference, files, &commits, &tracked)?;
+    let events = events::of_reference(reference, &files.digests, &log, &tracked)?;
     if events.is_empty() {
+        if log.is_shallow {
+            bail!(
+                "{reference} has no changes in this clone; get older ones with 'git fetch --unshallow'"
+            );
+        }
         let name = output::name_of(&files.digests);
         bail!("{reference} was never pinned in {name}; 'nix-oci-hashes list' shows what is");
     }
@@ -67,44 +67,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     Ok(output::DONE)
 }
 
-/// The changes, oldest first.
-fn events<'a>(
-    reference: &Reference,
-    files: &Files,
-    commits: &'a [Commit],
-    tracked: &[TrackedImage],
-) -> Result<Vec<Event<'a>>> {
-    let mut events = Vec::new();
-    let mut old: Arc<Pins> = Arc::default();
-    let table = |pins: &Pins| Table {
-        images: [(reference.image.clone(), pins.clone())].into(),
-    };
-    read_each(&files.digests, commits.iter().rev(), |commit, text| {
-        let lazy = LazyTable::from_text(text, &output::name_of(&files.digests));
-        // A table that could not be read then changed nothing.
-        let Ok(pins) = lazy.pins(&reference.image) else {
-            return Ok(());
-        };
-        let pins = pins.unwrap_or_default();
-        if pins == old {
-            return Ok(());
-        }
-        let report = compare(tracked, &table(&old), &table(&pins));
-        let changes = report.changes.into_iter().filter(|change| {
-            let tag = reference.tag.as_ref();
-            tag.is_none_or(|tag| *tag == change.tag)
-        });
-        events.extend(changes.map(|change| Event { commit, change }));
-        old = pins;
-        Ok(())
-    })?;
-    Ok(events)
-}
-
 fn row(Event { commit, change }: &Event<'_>) -> Vec<Cell> {
     let (colour, how) = terminal::words(&change.kind);
     vec![
-        Cell::plain(commit.date.clone()),
+        Cell::plain(commit.date()),
         Cell::styled(
             commit.id.get(..10).unwrap_or_default(),
             Style::new().dimmed(),
@@ -118,6 +84,6 @@ fn row(Event { commit, change }: &Event<'_>) -> Vec<Cell> {
 fn as_json(Event { commit, change }: &Event<'_>) -> Value {
     let mut value = report_json::change(change);
     value["commit"] = commit.id.clone().into();
-    value["date"] = commit.date.clone().into();
+    value["date"] = commit.date().into();
     value
 }

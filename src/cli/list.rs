@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use nix_oci_hashes::lookup::LookupError;
-use nix_oci_hashes::reference::{ImageName, Platform, Tag, by_version};
+use nix_oci_hashes::reference::{ImageName, Platform, Tag};
 use nix_oci_hashes::table::{Pin, Pins, Table};
 use serde_json::{Map, Value, json};
 
@@ -56,7 +56,7 @@ fn images(table: &Table) -> String {
         let newest = in_order(pins)
             .into_iter()
             .rev()
-            .find(|(tag, _)| tag.version().is_some());
+            .find(|(tag, pin)| pin.version_of(tag).is_some());
         let newest = newest.map_or("-".to_owned(), |(tag, _)| tag.to_string());
         rows.push(vec![
             Cell::plain(image.as_str()),
@@ -81,9 +81,10 @@ fn tags(pins: &Pins) -> String {
     align(&rows)
 }
 
-fn in_order(pins: &Pins) -> Vec<(&Tag, &Arc<Pin>)> {
+/// The pins in version order: the newest version last, words before versions.
+pub(super) fn in_order(pins: &Pins) -> Vec<(&Tag, &Arc<Pin>)> {
     let mut pins: Vec<_> = pins.iter().collect();
-    pins.sort_by_cached_key(|(tag, _)| by_version(tag));
+    pins.sort_by_cached_key(|(tag, pin)| pin.by_version(tag));
     pins
 }
 

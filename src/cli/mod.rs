@@ -6,6 +6,7 @@ mod choice;
 mod columns;
 mod completions;
 mod diff;
+mod events;
 mod fetch;
 mod files;
 mod generations;
@@ -27,6 +28,7 @@ mod resolve;
 mod review;
 mod revisions;
 mod signatures;
+mod site;
 mod waiting;
 
 use std::process::ExitCode;
@@ -56,6 +58,7 @@ enum Verb {
     Check(check::Arguments),
     Diff(diff::Arguments),
     History(history::Arguments),
+    Site(site::Arguments),
     Merge(merge::Arguments),
     Review(review::Arguments),
     Completions(completions::Arguments),
@@ -85,6 +88,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Diff(arguments) => diff::run(&arguments),
         Verb::History(arguments) => history::run(&arguments),
+        Verb::Site(arguments) => site::run(&arguments),
         Verb::Merge(arguments) => merge::run(&arguments),
         Verb::Review(arguments) => review::run(&arguments),
         Verb::Completions(arguments) => completions::run(&arguments, Command::command()),

@@ -9,14 +9,29 @@ use nix_oci_hashes::text::Plain;
 
 use super::output;
 
+/// The commits that changed a table.
+pub(super) struct Log {
+    /// The commits, newest first.
+    pub(super) commits: Vec<Commit>,
+    /// Whether older commits are missing: the clone is shallow.
+    pub(super) is_shallow: bool,
+}
+
 /// A commit that changed the table.
 pub(super) struct Commit {
     /// The commit's name, in full.
     pub(super) id: String,
-    /// The day of the commit, as `2026-11-29`.
-    pub(super) date: String,
+    /// When it was committed (RFC 3339): `2026-11-29T03:17:00+01:00`.
+    pub(super) time: String,
     /// The table's path in it, from the top of the repository.
     path: String,
+}
+
+impl Commit {
+    /// The day of the commit, as `2026-11-29`.
+    pub(super) fn date(&self) -> &str {
+        self.time.split('T').next().unwrap_or_default()
+    }
 }
 
 /// The text of the table `file` in the revision `name`, such as `HEAD~7`; `None` if that
@@ -31,8 +46,8 @@ pub(super) fn table_at(file: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     run(file, &["cat-file", "blob", &object]).map(Some)
 }
 
-/// The commits that changed the table `file`, newest first.
-pub(super) fn commits(file: &Path) -> Result<Vec<Commit>> {
+/// The commits that changed the table `file`.
+pub(super) fn log(file: &Path) -> Result<Log> {
     let base = file_name(file)?;
     let arguments = [
         "-c",
@@ -45,21 +60,25 @@ pub(super) fn commits(file: &Path) -> Result<Vec<Commit>> {
         "--diff-merges=first-parent",
         "--no-relative",
         "--name-only",
-        "--format=%x00%H %cs",
+        "--format=%x00%H %cI",
         "--",
         base,
     ];
     let log = String::from_utf8_lossy(&run(file, &arguments)?).into_owned();
     let commits = log.split('\0').filter_map(|entry| {
         let (head, path) = entry.split_once('\n')?;
-        let (id, date) = head.split_once(' ')?;
+        let (id, time) = head.split_once(' ')?;
         Some(Commit {
             id: id.to_owned(),
-            date: date.to_owned(),
+            time: time.to_owned(),
             path: path.trim().to_owned(),
         })
     });
-    Ok(commits.collect())
+    let shallow = run(file, &["rev-parse", "--is-shallow-repository"])?;
+    Ok(Log {
+        commits: commits.collect(),
+        is_shallow: shallow.starts_with(b"true"),
+    })
 }
 
 /// Hands the text of the table in each commit to `read`, in their order.

@@ -259,7 +259,7 @@ impl Pin {
 
     /// A sort key like [`by_version`] for the tag of this pin, but by the recorded version
     /// if the pin has one.
-    pub(crate) fn by_version(&self, tag: &Tag) -> (bool, Option<Version>, Tag) {
+    pub fn by_version(&self, tag: &Tag) -> (bool, Option<Version>, Tag) {
         match &self.version {
             Some(version) => (false, Some((**version).clone()), tag.clone()),
             None => by_version(tag),

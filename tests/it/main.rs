@@ -16,6 +16,7 @@ mod lookup_cases;
 mod registry_faults;
 mod schemas;
 mod signatures;
+mod site;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;

@@ -8,6 +8,8 @@
 )]
 
 #[cfg(feature = "system-tests")]
+pub mod browser;
+#[cfg(feature = "system-tests")]
 pub mod crowd;
 #[cfg(feature = "system-tests")]
 pub mod docs;

@@ -23,6 +23,7 @@ mod robust;
 mod scripts;
 mod settings;
 mod signatures;
+mod site;
 mod soak;
 mod store;
 #[path = "../support/mod.rs"]

@@ -265,7 +265,7 @@ fn link(image: &ImageName) -> String {
 }
 
 /// The page about an image that its registry has for people.
-fn page(image: &ImageName) -> Option<String> {
+pub(in crate::cli) fn page(image: &ImageName) -> Option<String> {
     let path = image.repository();
     let parts = path.split('/').count();
     match image.registry() {

@@ -1,0 +1,105 @@
+//! `nix-oci-hashes site`: the table as a website.
+
+mod catalogue;
+mod pages;
+mod policy;
+mod snippets;
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use nix_oci_hashes::file::plain;
+use nix_oci_hashes::table::Table;
+
+use catalogue::Catalogue;
+use snippets::Answers;
+
+use super::events;
+use super::files::Files;
+use super::output;
+use super::revisions::log;
+
+/// How many of the last commits are read for the history of the images.
+const MOST_COMMITS: usize = 400;
+
+/// Write a website with a page for each image
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The folder to write, which must be new or empty
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+
+    /// The title of the front page
+    #[arg(long, default_value = "Pinned container images")]
+    title: String,
+
+    #[command(flatten)]
+    files: Files,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<u8> {
+    let Arguments {
+        output,
+        title,
+        files,
+    } = arguments;
+    let name = output::name_of(output);
+    if std::fs::read_dir(output).is_ok_and(|mut files| files.next().is_some()) {
+        bail!("{name}: this folder is not empty; name a new folder, or remove it");
+    }
+    let (table, _) = files.existing_table()?;
+    let tracked = files.tracked_if_any()?;
+    if table.images.is_empty() && tracked.is_empty() {
+        bail!("there is no image yet; track one with 'nix-oci-hashes add IMAGE'");
+    }
+    // Without git, or outside a repository, there is no history.
+    let log = log(&files.digests).ok();
+    let events = match &log {
+        Some(log) => events::of_all(&files.digests, log, MOST_COMMITS, &tracked)?,
+        None => Default::default(),
+    };
+    let answers = if Table::built_in().is_ok_and(|built_in| built_in == table) {
+        Answers::BuiltIn
+    } else {
+        Answers::OwnTable
+    };
+    let catalogue = Catalogue::new(&table, &tracked, &events);
+    let site = Site { folder: output };
+    for (path, text) in pages::render(&catalogue, title, answers)? {
+        site.write(&path, text.as_bytes())?;
+    }
+    site.write("digests.json", table.to_json().as_bytes())?;
+    let images = catalogue.images.len();
+    let what = if images == 1 { "image" } else { "images" };
+    let tags = catalogue.tags();
+    output::print(&format!(
+        "tags: {tags} of {images} {what}; open {name}/index.html\n"
+    ))?;
+    Ok(output::DONE)
+}
+
+struct Site<'a> {
+    folder: &'a Path,
+}
+
+impl Site<'_> {
+    /// Writes a new file; `path` is relative to the folder of the site.
+    fn write(&self, path: &str, content: &[u8]) -> Result<()> {
+        let path = self.folder.join(path);
+        let write = || {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            // An image named like a page must not replace it.
+            let mut file = std::fs::File::create_new(&path)?;
+            std::io::Write::write_all(&mut file, content)
+        };
+        write()
+            .map_err(|error| match error.kind() {
+                ErrorKind::AlreadyExists => anyhow::anyhow!("two pages have one name"),
+                _ => anyhow::anyhow!(plain(&error)),
+            })
+            .with_context(|| format!("{}: cannot be written", output::name_of(&path)))
+    }
+}

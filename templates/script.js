@@ -1,0 +1,172 @@
+"use strict";
+
+// The pages work without this script; it adds search, copy buttons and the choice of a tag.
+
+const find = (selector, within = document) => within.querySelector(selector);
+const findAll = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+async function copy(element) {
+  try {
+    await navigator.clipboard.writeText(element.textContent);
+  } catch {
+    // Without https, only the selection can be copied.
+    getSelection().selectAllChildren(element);
+    document.execCommand("copy");
+  }
+}
+
+for (const button of findAll("button")) {
+  const label = button.firstChild;
+  const word = label.data;
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    await copy(button.previousElementSibling);
+    label.data = "Copied";
+    setTimeout(() => (label.data = word), 2000);
+  });
+}
+
+function startSearch() {
+  const input = find("#search");
+  const status = find("#status");
+  const nothing = find("#nothing");
+  const list = find("#images");
+  const forms = findAll("#forms input");
+  const summary = status.textContent;
+  const rows = findAll("li", list).map((element) => {
+    const link = find("a", element);
+    const code = find("code", element);
+    const name = link.textContent;
+    return {
+      element,
+      link,
+      href: link.getAttribute("href"),
+      name,
+      last: name.slice(name.lastIndexOf("/") + 1),
+      tags: (element.dataset.tags ?? "").split(" "),
+      code,
+      suggested: code?.dataset.tag,
+    };
+  });
+
+  // Each term is part of the name, or the start of a tag. Returns the rank of the row and
+  // the tag that was meant, or nothing.
+  function match(row, terms) {
+    let tag;
+    let rank = 2;
+    for (const term of terms) {
+      if (row.name.includes(term)) {
+        if (row.last === term) rank = Math.min(rank, 0);
+        else if (row.last.startsWith(term)) rank = Math.min(rank, 1);
+        continue;
+      }
+      const isExact = row.tags.includes(term);
+      tag = isExact ? term : row.tags.find((tag) => tag.toLowerCase().startsWith(term));
+      if (tag === undefined) return undefined;
+    }
+    return { rank, tag };
+  }
+
+  function line(row, tag) {
+    const { before, after } = forms.find((form) => form.checked).dataset;
+    return `${before}${row.name}:${tag}${after}`;
+  }
+
+  function update() {
+    const query = input.value.trim().toLowerCase();
+    const terms = query.split(/[\s:]+/).filter((term) => term !== "");
+    const found = [];
+    for (const row of rows) {
+      const matched = match(row, terms);
+      row.element.hidden = matched === undefined;
+      if (matched === undefined) continue;
+      found.push({ row, rank: terms.length === 0 ? 0 : matched.rank });
+      if (row.code === null) continue;
+      const text = line(row, matched.tag ?? row.suggested);
+      if (row.code.textContent !== text) row.code.textContent = text;
+      const anchor = matched.tag === undefined ? "" : `#tag-${matched.tag}`;
+      row.link.setAttribute("href", row.href + anchor);
+    }
+    found.sort((a, b) => a.rank - b.rank);
+    const order = found.map(({ row }) => row.element);
+    const shown = findAll("li:not([hidden])", list);
+    if (order.some((element, i) => element !== shown[i])) list.prepend(...order);
+    nothing.hidden = found.length > 0;
+    status.textContent = terms.length === 0 ? summary : `${found.length} of ${rows.length} images`;
+    const search = query === "" ? "" : `?q=${encodeURIComponent(query)}`;
+    try {
+      history.replaceState(null, "", location.pathname + search);
+    } catch {
+      // A page in a file has no address to change.
+    }
+  }
+
+  function move(by) {
+    const shown = findAll("li:not([hidden])", list);
+    const to = shown.indexOf(document.activeElement.closest("li")) + by;
+    if (to < 0) input.focus();
+    else if (to < shown.length) find("a", shown[to]).focus();
+  }
+
+  input.disabled = false;
+  find("#forms").hidden = false;
+  try {
+    const saved = forms[localStorage.getItem("form")];
+    if (saved !== undefined) saved.checked = true;
+  } catch {
+    // The browser keeps nothing for this page.
+  }
+  for (const form of forms) {
+    form.addEventListener("change", () => {
+      try {
+        localStorage.setItem("form", form.value);
+      } catch {
+        // As above.
+      }
+      update();
+    });
+  }
+  input.addEventListener("input", update);
+  document.addEventListener("keydown", (event) => {
+    const isInList = input === document.activeElement || list.contains(document.activeElement);
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "/" && document.activeElement !== input) {
+      input.focus();
+    } else if (event.key === "ArrowDown" && isInList) {
+      move(1);
+    } else if (event.key === "ArrowUp" && list.contains(document.activeElement)) {
+      move(-1);
+    } else if (event.key === "Escape" && isInList) {
+      input.value = "";
+      input.focus();
+      update();
+    } else {
+      return;
+    }
+    event.preventDefault();
+  });
+  input.value = new URLSearchParams(location.search).get("q") ?? "";
+  update();
+}
+
+function startChoice() {
+  const select = find("#tag");
+  function update() {
+    const { value, dataset } = select.selectedOptions[0];
+    for (const tag of findAll(".line .tag")) tag.textContent = value;
+    for (const digest of findAll(".line .digest")) digest.textContent = dataset.digest;
+  }
+  function follow() {
+    const tag = decodeURIComponent(location.hash).replace(/^#tag-/, "");
+    const option = [...select.options].find((option) => option.value === tag);
+    if (option !== undefined) option.selected = true;
+    update();
+  }
+  find("#choice").hidden = false;
+  select.addEventListener("change", update);
+  addEventListener("hashchange", follow);
+  follow();
+}
+
+if (find("#search") !== null) startSearch();
+if (find("#tag") !== null) startChoice();

@@ -254,6 +254,21 @@ fn the_workflow_commits_the_ages_of_pending_digests() {
 }
 
 #[test]
+fn the_workflow_of_this_repository_publishes_the_table() {
+    let shell = Shell::new();
+    let (clone, _) = repository(&shell);
+    let workflow = project().join(".github/workflows/site.yml");
+    for step in scripts(&std::fs::read_to_string(workflow).unwrap()) {
+        Outcome::of(&mut shell.command(&clone.path(""), &step)).code(0);
+    }
+    let page = clone.read("site/index.html");
+    assert!(
+        page.contains("images/docker.io/nextcloud/index.html"),
+        "{page}"
+    );
+}
+
+#[test]
 fn the_pipeline_of_gitlab_proposes_what_has_changed() {
     let shell = Shell::new();
     let (clone, origin) = repository(&shell);

@@ -70,11 +70,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         site.write(&path, text.as_bytes())?;
     }
     site.write("digests.json", table.to_json().as_bytes())?;
-    let images = catalogue.images.len();
-    let what = if images == 1 { "image" } else { "images" };
-    let tags = catalogue.tags();
+    let (images, tags) = (catalogue.images.len(), catalogue.tags());
     output::print(&format!(
-        "tags: {tags} of {images} {what}; open {name}/index.html\n"
+        "images: {images}, tags: {tags}; open {name}/index.html\n"
     ))?;
     Ok(output::DONE)
 }

@@ -12,15 +12,24 @@
         "x86_64-darwin"
         "aarch64-darwin"
       ];
+      # Later releases of nixpkgs have no packages for it. For the other systems, this must
+      # not look into nixpkgs: see packagesOf.
+      isDropped = system: system == "x86_64-darwin" && !(nixpkgs.legacyPackages ? ${system});
       # Does not use nixpkgs' lib: some outputs must evaluate without nixpkgs.
       forEachSystem =
         outputs:
         builtins.listToAttrs (
           map (system: {
             name = system;
-            value = outputs nixpkgs.legacyPackages.${system};
+            value = if isDropped system then { } else outputs nixpkgs.legacyPackages.${system};
           }) systems
         );
+      # The key lets two modules of one configuration import it.
+      module = name: value: {
+        _file = ./flake.nix;
+        key = "nix-oci-hashes#${name}";
+        imports = [ value ];
+      };
       # The names are listed here, so that they evaluate without nixpkgs: Nix
       # searches the packages first, whichever output is requested.
       packagesOf = pkgs: {
@@ -54,16 +63,34 @@
         };
       });
 
-      # The key lets two modules of one configuration import it.
-      nixosModules.default = {
-        _file = ./nix/module.nix;
-        key = "nix-oci-hashes#nixosModules.default";
-        imports = [ (import ./nix/module.nix { inherit self; }) ];
+      nixosModules = {
+        default = module "nixosModules.default" (import ./nix/module.nix { inherit self; });
+        quadlet = module "nixosModules.quadlet" (
+          import ./nix/quadlet-module.nix {
+            inherit self;
+            isHome = false;
+          }
+        );
       };
-
-      # The plugin for the Nix of nix-darwin, and for that of home-manager.
+      homeModules = {
+        default = module "homeModules.default" {
+          imports = [
+            ./nix/plugin-module.nix
+            (import ./nix/podman-module.nix { inherit self; })
+          ];
+        };
+        quadlet = module "homeModules.quadlet" (
+          import ./nix/quadlet-module.nix {
+            inherit self;
+            isHome = true;
+          }
+        );
+      };
+      arionModules.default = module "arionModules.default" (
+        import ./nix/arion-module.nix { inherit self; }
+      );
+      # The plugin for the Nix of nix-darwin.
       darwinModules.default = ./nix/plugin-module.nix;
-      homeModules.default = ./nix/plugin-module.nix;
 
       templates.default = {
         path = ./nix/template;

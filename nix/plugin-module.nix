@@ -24,6 +24,8 @@ let
   hasSettings = build != support.cApi;
 in
 {
+  imports = [ ./table-option.nix ];
+
   options = {
     nix.ociHashes = {
       enable = mkEnableOption "`builtins.ociHash`, a builtin that pins OCI images, in the system's Nix";
@@ -34,17 +36,6 @@ in
         defaultText = literalExpression "nix-oci-hashes-plugin.override { nix = config.nix.package; }";
         example = literalExpression "inputs.nix-oci-hashes.packages.\${pkgs.stdenv.hostPlatform.system}.plugins";
         description = "The plugin. It has to have a build for `config.nix.package`.";
-      };
-
-      digests = mkOption {
-        type = types.nullOr types.path;
-        default = null;
-        example = literalExpression "./digests.json";
-        description = ''
-          The table of pins of `builtins.ociHash` in impure evaluation (the setting
-          `oci-hash-digests`), and of `pin` in NixOS. Null stands for the one that comes
-          with nix-oci-hashes.
-        '';
       };
 
       resolve = mkOption {

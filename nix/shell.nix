@@ -22,7 +22,10 @@ pkgs.mkShell {
       zizmor
     ])
     ++ pkgs.lib.optionals pkgs.stdenv.hostPlatform.isLinux [
+      pkgs.chromedriver
+      pkgs.chromium
       pkgs.iproute2
+      pkgs.python3
       pkgs.strace
       pkgs.valgrind
     ];

@@ -1,7 +1,5 @@
-# A stand-in for nixpkgs' lib.nixosSystem, with the few functions that the module
-# of nix-oci-hashes and the examples of the documentation use. It checks no types and
-# merges only sets. The check `module` of the flake evaluates the module in a real
-# NixOS.
+# A stand-in for nixpkgs' lib.nixosSystem. The check `module` of the flake evaluates the
+# module in a real NixOS.
 {
   modules,
   nix ? {
@@ -13,110 +11,22 @@
 let
   inherit (builtins)
     attrNames
-    compareVersions
     concatMap
-    elemAt
     filter
-    foldl'
     isAttrs
     isFunction
-    isList
-    isString
     listToAttrs
     map
     mapAttrs
-    splitVersion
     ;
-  same = value: value;
-  lib = {
-    mkOption = same;
-    mkEnableOption = _: { default = false; };
-    mkIf = condition: value: if condition then value else { };
-    mkDefault = same;
-    mkForce = same;
-    mkOverride = _: same;
-    mkMerge = same;
-    literalExpression = same;
-    types = {
-      attrsOf = same;
-      submodule = same;
-      coercedTo =
-        _: coerce: _:
-        coerce;
-      nullOr = same;
-      listOf = same;
-      ints.between = _: _: null;
-    }
-    // listToAttrs (
-      map
-        (name: {
-          inherit name;
-          value = null;
-        })
-        [
-          "bool"
-          "package"
-          "path"
-          "str"
-        ]
-    );
-    filterAttrs =
-      keep: set:
-      listToAttrs (
-        concatMap (
-          name:
-          if keep name set.${name} then
-            [
-              {
-                inherit name;
-                value = set.${name};
-              }
-            ]
-          else
-            [ ]
-        ) (attrNames set)
-      );
-    optionalAttrs = condition: set: if condition then set else { };
-    optional = condition: item: if condition then [ item ] else [ ];
-    optionals = condition: items: if condition then items else [ ];
-    escapeShellArg = text: "'${text}'";
-    getName = package: package.pname;
-    getVersion = package: package.version;
-    versions.majorMinor =
-      version: "${elemAt (splitVersion version) 0}.${elemAt (splitVersion version) 1}";
-    versionAtLeast = a: b: compareVersions a b >= 0;
-    versionOlder = a: b: compareVersions a b < 0;
-  };
-
-  pkgs = {
-    stdenv = {
-      hostPlatform = { inherit system; };
-      buildPlatform = { inherit system; };
-    };
-    runtimeShell = "/bin/bash";
-    coreutils = "/usr";
-    gnutar = "/usr";
-    skopeo = "/skopeo";
-    cacert = "/cacert";
-    buildPackages = pkgs;
-    callPackage = _: _: {
-      outPath = "/nix-oci-hashes";
-      override =
-        { nix }:
-        {
-          outPath = "/plugin-for-${nix.version}";
-          pluginFile = "lib/nix/plugins/libnix_oci_hashes.so";
-        };
-    };
-  };
-
-  merge =
-    a: b:
-    a
-    // mapAttrs (
-      name: value: if isAttrs value && isAttrs (a.${name} or null) then merge a.${name} value else value
-    ) b;
-  mergeAll = foldl' merge { };
+  inherit (import ./stand-in.nix { inherit system; })
+    lib
+    pkgs
+    merge
+    mergeAll
+    pinOf
+    flatten
+    ;
 
   evaluate =
     module:
@@ -134,20 +44,6 @@ let
     "key"
   ];
   options = mergeAll (map (module: module.options) declaring);
-
-  # A `pin` as the module gets it: a string is coerced, and every option has a value.
-  pinOf =
-    pin:
-    {
-      version = null;
-      variant = null;
-      platform = null;
-      digests = null;
-      store = null;
-    }
-    // (if isString pin then { image = pin; } else pin);
-  # The sets of nested `mkMerge`.
-  flatten = value: if isList value then concatMap flatten value else [ value ];
 
   containers = mapAttrs (
     name: given:

@@ -155,12 +155,25 @@ impl BlockEnvironment {
                }};
                block = import ./block.nix scope;
                value = if builtins.isFunction block then block scope else block;
-               isModule = builtins.isAttrs value && (value ? virtualisation.oci-containers || value ? nix.ociHashes);
+               program =
+                 if value ? services.podman.containers then \"podman\"
+                 else if value ? virtualisation.quadlet then \"quadlet\"
+                 else if value ? services && value ? project.name then \"arion\"
+                 else null;
+               given = import {clone}/tests/nix/programs.nix {{
+                 self = flake.outPath;
+                 inherit program;
+                 given = removeAttrs value [ \"imports\" \"project\" ];
+               }};
+               isModule = value ? virtualisation.oci-containers || value ? nix.ociHashes;
                nixos = import {clone}/tests/nix/nixos.nix {{
                  modules = [ flake.nixosModules.default (removeAttrs value [ \"imports\" ]) ];
                }};
              in
-             if isModule then {{ inherit (nixos) failed images settings; }} else value",
+             if !builtins.isAttrs value then value
+             else if program != null then {{ inherit (given) failed images; }}
+             else if isModule then {{ inherit (nixos) failed images settings; }}
+             else value",
             url = self.clone_url(),
             clone = self.clone.path().display(),
         );

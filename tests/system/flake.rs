@@ -498,3 +498,143 @@ fn a_package_of_nix_gets_the_build_for_its_flavour_and_version() {
     let expected: Vec<Option<&str>> = cases.iter().map(|(_, _, build)| *build).collect();
     assert_eq!(Nix::without_plugin().value(&call), json!(expected));
 }
+
+/// The containers of another program with the module of `pin`.
+fn program(name: &str, given: &str, more: &str) -> Value {
+    Nix::without_plugin().value(&format!(
+        "let result = import {0}/tests/nix/programs.nix {{
+           self = {0}; program = \"{name}\"; given = {given}; {more}
+         }}; in {{ inherit (result) images failed units warnings; }}",
+        project().display()
+    ))
+}
+
+/// How each program writes the containers `given` by name, as `pin` and `image`.
+const PROGRAMS: [(&str, &str, &str); 3] = [
+    ("podman", "services.podman.containers", "IMAGE"),
+    (
+        "quadlet",
+        "virtualisation.quadlet.containers",
+        "containerConfig.IMAGE",
+    ),
+    ("arion", "services", "service.IMAGE"),
+];
+
+#[test]
+fn a_pin_sets_the_image_in_other_programs() {
+    for (name, path, image) in PROGRAMS {
+        let pin = image
+            .replace("containerConfig.IMAGE", "IMAGE")
+            .replace("IMAGE", "pin");
+        let image = image.replace("IMAGE", "image");
+        let given = format!(
+            "{{ {path} = {{
+               a.{pin} = \"nextcloud:34\";
+               b.{image} = \"as it is\";
+               c.{pin} = {{ image = \"nextcloud\"; version = \"^34\"; platform = \"linux/arm64\"; }};
+               d = {{ {pin} = \"nextcloud:34\"; {image} = \"nextcloud:33\"; }};
+             }}; }}"
+        );
+        let result = program(name, &given, "");
+        let images = &result["images"];
+        assert_eq!(images["a"], json!(nextcloud_34(AMD64)), "{name}");
+        assert_eq!(images["b"], json!("as it is"), "{name}");
+        let c = images["c"].as_str().unwrap();
+        assert!(c.starts_with("docker.io/nextcloud:34.0.4@sha256:"), "{c}");
+        let [failed] = &result["failed"].as_array().unwrap()[..] else {
+            panic!("{name}: {result}")
+        };
+        let failed = failed.as_str().unwrap();
+        assert!(failed.contains("has both 'pin' and"), "{failed}");
+        assert!(failed.contains("not to nextcloud:33"), "{failed}");
+    }
+}
+
+#[test]
+fn a_wrong_pin_in_another_program_fails_with_the_remedy() {
+    for (name, path, image) in PROGRAMS {
+        let pin = image
+            .replace("containerConfig.IMAGE", "IMAGE")
+            .replace("IMAGE", "pin");
+        let error = Nix::without_plugin().error(&format!(
+            "(import {0}/tests/nix/programs.nix {{
+               self = {0}; program = \"{name}\"; given = {{ {path}.a.{pin} = \"nextclud:34\"; }};
+             }}).images.a",
+            project().display()
+        ));
+        let expected = format!("{path}.a.{pin}: docker.io/nextclud is not tracked");
+        assert!(error.contains(&expected), "{error}");
+    }
+}
+
+#[test]
+fn a_stored_image_is_loaded_before_the_container_in_other_programs() {
+    let pin = format!(
+        "{{ image = \"registry.example/app:1\"; store = true; digests = {}/tests/nix/store/digests.json; }}",
+        project().display()
+    );
+    let copies = |script: &Value| {
+        let script = script.as_str().unwrap().replace('\'', "");
+        for part in [
+            "/podman/bin/podman image exists registry.example/app:1@sha256:",
+            " || /skopeo/bin/skopeo --insecure-policy copy --quiet oci:",
+            " containers-storage:registry.example/app:sha256-",
+        ] {
+            assert!(script.contains(part), "{script}");
+        }
+    };
+    let podman = format!("{{ services.podman.containers.app.pin = {pin}; }}");
+    let unit =
+        program("podman", &podman, "")["units"]["user"]["services"]["podman-app-image"].clone();
+    copies(&unit["Service"]["ExecStart"]);
+    assert_eq!(unit["Install"]["RequiredBy"], json!(["podman-app.service"]));
+
+    let quadlet = format!("{{ virtualisation.quadlet.containers.app.pin = {pin}; }}");
+    let units = program("quadlet", &quadlet, "")["units"].clone();
+    copies(&units["services"]["app-image"]["script"]);
+    let units = program("quadlet", &quadlet, "isHome = true;")["units"].clone();
+    copies(&units["user"]["services"]["app-image"]["Service"]["ExecStart"]);
+    let rootless = format!(
+        "{{ virtualisation.quadlet.containers.app = {{ pin = {pin}; rootlessConfig.uid = 1000; }}; }}"
+    );
+    let failed = program("quadlet", &rootless, "")["failed"].clone();
+    assert!(
+        failed[0].as_str().unwrap().contains("'rootlessConfig.uid'"),
+        "{failed}"
+    );
+
+    let arion = format!("{{ services.app.service.pin = {pin}; }}");
+    let image = program("arion", &arion, "")["images"]["app"].clone();
+    let image = image.as_str().unwrap();
+    assert!(image.starts_with("registry.example/app:sha256-"), "{image}");
+}
+
+#[test]
+fn a_nixpkgs_without_a_system_has_no_packages_for_it() {
+    let clone = Clone::of_the_project();
+    let nixpkgs = Workspace::new();
+    nixpkgs.write(
+        "flake.nix",
+        "{ outputs = _: { legacyPackages.aarch64-darwin = { }; }; }",
+    );
+    let input = format!("path:{}", nixpkgs.path("").display());
+    let names = |system: &str| {
+        let output = format!(".#packages.{system}");
+        let arguments = [
+            &*output,
+            "--apply",
+            "builtins.attrNames",
+            "--no-write-lock-file",
+            "--override-input",
+            "nixpkgs",
+            &input,
+        ];
+        value(&clone, &arguments)
+    };
+    assert_eq!(names("x86_64-darwin"), json!([]));
+    assert!(
+        names("aarch64-darwin")
+            .to_string()
+            .contains("nix-oci-hashes")
+    );
+}

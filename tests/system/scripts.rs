@@ -244,3 +244,55 @@ fn a_release_has_notes_and_the_version_of_the_package() {
     assert!(!text.contains("\n## "), "{text}");
     notes("v99.0.0").code(1).error("tag v");
 }
+
+/// A fake `docker` that records its arguments, and writes the digest as buildx does.
+const DOCKER: &str = r#"#!/usr/bin/env bash
+set -eu
+printf '%s\n' "$*" >>"$DOCKER_LOG"
+while [ $# -gt 0 ]; do
+  if [ "$1" = --metadata-file ]; then
+    printf '{\n  "buildx.build.ref": "x",\n  "containerimage.digest": "%s"\n}\n' "$DIGEST" >"$2"
+  fi
+  shift
+done
+"#;
+
+#[test]
+fn the_image_of_a_release_has_the_binaries_of_both_architectures() {
+    let space = Workspace::new();
+    let executable = || std::fs::Permissions::from_mode(0o755);
+    space.write("bin/docker", DOCKER);
+    std::fs::set_permissions(space.path("bin/docker"), executable()).unwrap();
+    let script = std::fs::read(project().join("scripts/push-release")).unwrap();
+    space.write("clone/scripts/push-release", script);
+    let script = space.path("clone/scripts/push-release");
+    std::fs::set_permissions(&script, executable()).unwrap();
+    for arch in ["x86_64", "aarch64"] {
+        space.write(&format!("clone/dist/nix-oci-hashes-{arch}-linux"), arch);
+    }
+    let clone = space.path("clone");
+    git(&clone, &["init", "-q", "-b", "main"]);
+    git(&clone, &["commit", "-q", "--allow-empty", "-m", "Begin"]);
+    let digest = crate::support::fake::digest_of("image");
+    let path = std::env::var("PATH").unwrap();
+    let pushed = Command::new(&script)
+        .args(["registry.example/nix-oci-hashes", "1.2.3"])
+        .env("PATH", format!("{}:{path}", space.path("bin").display()))
+        .env("DOCKER_LOG", space.path("log"))
+        .env("DIGEST", &digest)
+        .output()
+        .unwrap();
+    let pushed = String::from_utf8(pushed.stdout).unwrap();
+    assert_eq!(pushed, format!("digest={digest}\n"));
+    assert_eq!(space.read("clone/dist/amd64/nix-oci-hashes"), "x86_64");
+    assert_eq!(space.read("clone/dist/arm64/nix-oci-hashes"), "aarch64");
+    let log = space.read("log");
+    for part in [
+        "--platform linux/amd64,linux/arm64",
+        "--tag registry.example/nix-oci-hashes:1.2.3",
+        "--tag registry.example/nix-oci-hashes:latest",
+        "--push .",
+    ] {
+        assert!(log.contains(part), "{log}");
+    }
+}

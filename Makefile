@@ -49,7 +49,7 @@ test-valgrind: plugin ## Run the tests of the builtin under valgrind (a quarter 
 	scripts/test-valgrind
 
 bench: build ## Compare with other tools, and write docs/benchmarks.md (ten minutes)
-	@scripts/setup skopeo podman runc time valgrind
+	@scripts/setup skopeo podman runc time valgrind chromium chromedriver
 	$(env) && export NIX_OCI_HASHES_PLUGIN="$$(realpath $(target))/plugin/lib/nix/plugins/libnix_oci_hashes.so" \
 	  NIX_OCI_HASHES_COMMAND="$$(realpath $(target))/release/nix-oci-hashes" && \
 	  cargo bench --locked --target-dir $(target)/bench --features system-tests --bench peers -- $(BENCH)

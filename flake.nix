@@ -113,6 +113,8 @@
         default = import ./nix/shell.nix { inherit pkgs; };
       });
 
-      formatter = forEachSystem (pkgs: pkgs.nixfmt-tree);
+      formatter = removeAttrs (forEachSystem (pkgs: pkgs.nixfmt-tree)) (
+        builtins.filter isDropped systems
+      );
     };
 }

@@ -13,6 +13,7 @@ let
     mkMerge
     mkOption
     mkOverride
+    optionals
     types
     ;
   inherit (builtins)
@@ -45,7 +46,8 @@ let
     let
       inherit (config.service) pin;
       image = pins.imageOf pin;
-      nameAndTag = match "(.*):(.*)" image.loadedName;
+      # `docker images` prints the names of Docker Hub without its own.
+      nameAndTag = match "(docker[.]io/(library/)?)?(.*):(.*)" image.loadedName;
     in
     {
       options.service.pin = pins.option;
@@ -60,13 +62,33 @@ let
             image.stream
             // {
               isExe = true;
-              imageName = elemAt nameAndTag 0;
-              imageTag = elemAt nameAndTag 1;
+              imageName = elemAt nameAndTag 2;
+              imageTag = elemAt nameAndTag 3;
             }
           );
         })
       ]);
     };
+
+  assertionsOf =
+    name:
+    { service, ... }@container:
+    pins.assertionsOf {
+      container = optionOf name;
+      inherit (service) pin image;
+      option = "image";
+      run = runOf name service.pin;
+    }
+    ++ optionals (service.pin != null) [
+      {
+        assertion = (service.build.context or null) == null;
+        message = "${optionOf name} has both 'pin' and 'build.context': keep one of them";
+      }
+      {
+        assertion = pins.isStored service.pin || !(container.image.nixBuild or false);
+        message = "${optionOf name}.pin and services.${name}.image.nixBuild are both set: keep one of them";
+      }
+    ];
 in
 {
   imports = [ ./pin-options.nix ];
@@ -76,20 +98,7 @@ in
   };
 
   config = {
-    assertions = concatLists (
-      attrValues (
-        mapAttrs (
-          name:
-          { service, ... }:
-          pins.assertionsOf {
-            container = optionOf name;
-            inherit (service) pin image;
-            option = "image";
-            run = runOf name service.pin;
-          }
-        ) config.services
-      )
-    );
+    assertions = concatLists (attrValues (mapAttrs assertionsOf config.services));
     warnings = concatLists (
       attrValues (
         mapAttrs (name: { service, ... }: pins.warningsOf (optionOf name) service.pin) config.services

@@ -4,6 +4,7 @@
   stdenv,
   rustPlatform,
   installShellFiles,
+  git,
 }:
 let
   cargo = builtins.fromTOML (builtins.readFile ../Cargo.toml);
@@ -16,6 +17,8 @@ rustPlatform.buildRustPackage {
   cargoLock.lockFile = ../Cargo.lock;
 
   nativeBuildInputs = [ installShellFiles ];
+  # Of the tests of `diff`, `history` and `site`.
+  nativeCheckInputs = [ git ];
 
   # Only the tests that need no other program; `make test` runs all tests.
   cargoTestFlags = [

@@ -34,7 +34,9 @@ let
   inherit (config.services) podman;
   optionOf = name: "services.podman.containers.${name}";
   referenceOf = name: pins.referenceOf "${optionOf name}.pin";
-  stored = filterAttrs (_: container: pins.isStored container.pin) podman.containers;
+  # home-manager has no units on macOS, and no containers without `enable`.
+  hasUnits = podman.enable && pkgs.stdenv.hostPlatform.isLinux;
+  stored = filterAttrs (_: container: hasUnits && pins.isStored container.pin) podman.containers;
 
   containerModule =
     { name, config, ... }:

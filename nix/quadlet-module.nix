@@ -48,18 +48,20 @@ let
         (mkIf (pins.isStored config.pin) {
           containerConfig.pull = mkDefault "never";
           unitConfig = {
-            Requires = [ "${name}-image.service" ];
-            After = [ "${name}-image.service" ];
+            Requires = [ "${name}-pin.service" ];
+            After = [ "${name}-pin.service" ];
           };
         })
       ]);
     };
 
   systemUnit = name: pin: {
-    name = "${name}-image";
+    name = "${name}-pin";
     value = {
       description = "Image of the container ${name}, from the Nix store";
       serviceConfig.Type = "oneshot";
+      # What a storage driver needs.
+      path = config.virtualisation.podman.extraPackages or [ ];
       script = pins.loadInPodman {
         path = "${optionOf name}.pin";
         inherit pin;
@@ -90,6 +92,10 @@ let
       option = "containerConfig.image";
       inherit (container.containerConfig) image;
       run = referenceOf name container.pin;
+    }
+    ++ optional (container.pin != null) {
+      assertion = (container.rawConfig or null) == null;
+      message = "${optionOf name} has both 'pin' and 'rawConfig', and only the second counts: keep one of them";
     }
     ++ optional (pins.isStored container.pin) {
       # The image would have to be in the storage of that user.

@@ -20,7 +20,7 @@
       );
     in
     {
-      name = "${service}-image";
+      name = "${service}-pin";
       value = {
         Unit = {
           Description = "Image of ${service}, from the Nix store";

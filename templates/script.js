@@ -22,7 +22,11 @@ for (const button of findAll("button")) {
   button.addEventListener("click", async () => {
     await copy(button.previousElementSibling);
     label.data = "Copied";
-    setTimeout(() => (label.data = word), 2000);
+    find("#copied").textContent = "Copied";
+    setTimeout(() => {
+      label.data = word;
+      find("#copied").textContent = "";
+    }, 2000);
   });
 }
 
@@ -49,22 +53,22 @@ function startSearch() {
     };
   });
 
-  // Each term is part of the name, or the start of a tag. Returns the rank of the row and
-  // the tag that was meant, or nothing.
-  function match(row, terms) {
-    let tag;
+  // A term after the last colon is the start of a tag. Each other one is part of the name,
+  // or the start of a tag. Returns the rank of the row and the tag that was meant, or
+  // nothing.
+  function match(row, query) {
+    const [, name, explicit] = /^(.*?)(?::([^:/\s]*))?$/.exec(query);
+    const ofTag = explicit ? [explicit] : [];
     let rank = 2;
-    for (const term of terms) {
-      if (row.name.includes(term)) {
-        if (row.last === term) rank = Math.min(rank, 0);
-        else if (row.last.startsWith(term)) rank = Math.min(rank, 1);
-        continue;
-      }
-      const isExact = row.tags.includes(term);
-      tag = isExact ? term : row.tags.find((tag) => tag.toLowerCase().startsWith(term));
-      if (tag === undefined) return undefined;
+    for (const term of name.split(/\s+/)) {
+      if (!row.name.includes(term)) ofTag.push(term);
+      else if (row.last === term) rank = 0;
+      else if (row.last.startsWith(term)) rank = Math.min(rank, 1);
     }
-    return { rank, tag };
+    if (ofTag.length === 0) return { rank };
+    const tags = row.tags.filter((tag) => ofTag.every((term) => tag.toLowerCase().startsWith(term)));
+    const tag = tags.find((tag) => ofTag.includes(tag.toLowerCase())) ?? tags[0];
+    return tag === undefined ? undefined : { rank, tag };
   }
 
   function line(row, tag) {
@@ -74,13 +78,12 @@ function startSearch() {
 
   function update() {
     const query = input.value.trim().toLowerCase();
-    const terms = query.split(/[\s:]+/).filter((term) => term !== "");
     const found = [];
     for (const row of rows) {
-      const matched = match(row, terms);
+      const matched = match(row, query);
       row.element.hidden = matched === undefined;
       if (matched === undefined) continue;
-      found.push({ row, rank: terms.length === 0 ? 0 : matched.rank });
+      found.push({ row, rank: query === "" ? 0 : matched.rank });
       if (row.code === null) continue;
       const text = line(row, matched.tag ?? row.suggested);
       if (row.code.textContent !== text) row.code.textContent = text;
@@ -92,7 +95,7 @@ function startSearch() {
     const shown = findAll("li:not([hidden])", list);
     if (order.some((element, i) => element !== shown[i])) list.prepend(...order);
     nothing.hidden = found.length > 0;
-    status.textContent = terms.length === 0 ? summary : `${found.length} of ${rows.length} images`;
+    status.textContent = query === "" ? summary : `${found.length} of ${rows.length} images`;
     const search = query === "" ? "" : `?q=${encodeURIComponent(query)}`;
     try {
       history.replaceState(null, "", location.pathname + search);
@@ -130,9 +133,7 @@ function startSearch() {
   document.addEventListener("keydown", (event) => {
     const isInList = input === document.activeElement || list.contains(document.activeElement);
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "/" && document.activeElement !== input) {
-      input.focus();
-    } else if (event.key === "ArrowDown" && isInList) {
+    if (event.key === "ArrowDown" && isInList) {
       move(1);
     } else if (event.key === "ArrowUp" && list.contains(document.activeElement)) {
       move(-1);
@@ -157,7 +158,7 @@ function startChoice() {
     for (const digest of findAll(".line .digest")) digest.textContent = dataset.digest;
   }
   function follow() {
-    const tag = decodeURIComponent(location.hash).replace(/^#tag-/, "");
+    const tag = location.hash.replace(/^#tag-/, "");
     const option = [...select.options].find((option) => option.value === tag);
     if (option !== undefined) option.selected = true;
     update();

@@ -17,6 +17,7 @@ mod measure;
 mod page;
 mod refresh;
 mod scale;
+mod site;
 mod store;
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -42,12 +43,13 @@ fn main() {
         names.peek().is_none() || names.any(|chosen| chosen == name)
     };
     let mut page = Page::new();
-    let sections: [(&str, Measure); 6] = [
+    let sections: [(&str, Measure); 7] = [
         ("loading", loading::measure),
         ("lookups", lookups::measure),
         ("refresh", refresh::measure),
         ("faults", faults::measure),
         ("scale", scale::measure),
+        ("site", site::measure),
         ("store", store::measure),
     ];
     for (name, measure) in sections {

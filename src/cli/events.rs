@@ -1,10 +1,11 @@
 //! What each commit changed in the table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
+use nix_oci_hashes::file::FileError;
 use nix_oci_hashes::images::TrackedImage;
 use nix_oci_hashes::reference::{ImageName, Reference};
 use nix_oci_hashes::refresh::{Change, compare};
@@ -65,18 +66,21 @@ pub(super) fn of_all<'a>(
     // One commit more: it is what the first of them changed.
     let last = log.commits.iter().take(most + 1);
     let is_whole = !log.is_shallow && log.commits.len() <= most;
-    let mut old: Option<Table> = is_whole.then(Table::default);
+    let mut old: Option<LazyTable> = is_whole.then(|| Table::default().into());
     let last: Vec<&Commit> = last.collect();
     read_each(file, last.into_iter().rev(), |commit, text| {
-        let Ok(new) = Table::parse(&text, &output::name_of(&file)) else {
+        let new = LazyTable::from_text(text, &output::name_of(&file));
+        let changes = match &old {
+            Some(old) => changes(tracked, old, &new),
+            None => new.whole().map(|_| Vec::new()),
+        };
+        // A table that could not be read then changed nothing.
+        let Ok(changes) = changes else {
             return Ok(());
         };
-        if let Some(old) = &old {
-            let (before, after) = differing(old, &new);
-            for change in compare(tracked, &before, &after).changes {
-                let image = events.entry(change.image.clone()).or_default();
-                image.push(Event { commit, change });
-            }
+        for change in changes {
+            let image = events.entry(change.image.clone()).or_default();
+            image.push(Event { commit, change });
         }
         old = Some(new);
         Ok(())
@@ -84,19 +88,20 @@ pub(super) fn of_all<'a>(
     Ok(events)
 }
 
-/// The images of both tables whose pins differ.
-fn differing(old: &Table, new: &Table) -> (Table, Table) {
-    let images: BTreeSet<&ImageName> = old.images.keys().chain(new.images.keys()).collect();
-    let differs = |image: &&ImageName| old.images.get(*image) != new.images.get(*image);
-    let images: Vec<&ImageName> = images.into_iter().filter(differs).collect();
-    let part = |table: &Table| {
-        let of = |image: &&ImageName| {
-            let pins = table.images.get(*image)?;
-            Some(((*image).clone(), pins.clone()))
-        };
-        Table {
-            images: images.iter().filter_map(of).collect(),
+fn changes(
+    tracked: &[TrackedImage],
+    old: &LazyTable,
+    new: &LazyTable,
+) -> Result<Vec<Change>, FileError> {
+    let images = old.differing(new)?;
+    let part = |table: &LazyTable| {
+        let mut part = Table::default();
+        for image in &images {
+            if let Some(pins) = table.pins(image)? {
+                part.images.insert(image.clone(), (*pins).clone());
+            }
         }
+        Ok(part)
     };
-    (part(old), part(new))
+    Ok(compare(tracked, &part(old)?, &part(new)?).changes)
 }

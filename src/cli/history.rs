@@ -41,11 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             output::name_of(&files.digests)
         )
     })?;
-    if log.is_shallow {
-        anstream::eprintln!(
-            "note: this clone is shallow; older changes are not shown; 'git fetch --unshallow' gets them"
-        );
-    }
+    log.note_if_shallow();
     let tracked = files.tracked_if_any()?;
     let events = events::of_reference(reference, &files.digests, &log, &tracked)?;
     if events.is_empty() {

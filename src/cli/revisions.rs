@@ -17,6 +17,17 @@ pub(super) struct Log {
     pub(super) is_shallow: bool,
 }
 
+impl Log {
+    /// Says on standard error that changes are missing, if they are.
+    pub(super) fn note_if_shallow(&self) {
+        if self.is_shallow {
+            anstream::eprintln!(
+                "note: this clone is shallow; older changes are not shown; 'git fetch --unshallow' gets them"
+            );
+        }
+    }
+}
+
 /// A commit that changed the table.
 pub(super) struct Commit {
     /// The commit's name, in full.

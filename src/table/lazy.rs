@@ -2,6 +2,7 @@
 //! its pins are parsed.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -132,6 +133,47 @@ impl LazyTable {
         Ok(pins)
     }
 
+    /// The images whose pins may differ from those of `other`. Of two canonical texts in
+    /// memory, it compares the texts of the images; any others are parsed.
+    ///
+    /// # Errors
+    /// If a table that has to be parsed is malformed.
+    pub fn differing(&self, other: &Self) -> Result<BTreeSet<ImageName>, FileError> {
+        let differing = match (self.sections(), other.sections()) {
+            (Some(old), Some(new)) => {
+                let names = different(&old, &new).into_iter();
+                names
+                    .map(|name| ImageName::parse_qualified(name).ok())
+                    .collect()
+            }
+            _ => None,
+        };
+        if let Some(differing) = differing {
+            return Ok(differing);
+        }
+        let differing = different(&self.whole()?.images, &other.whole()?.images);
+        Ok(differing.into_iter().cloned().collect())
+    }
+
+    /// The text of each image, by name, if the text is in memory and canonical.
+    fn sections(&self) -> Option<BTreeMap<&str, &[u8]>> {
+        self.version?;
+        let text = self.text.in_memory()?;
+        let text = &text[..text.len() - TAIL.len()];
+        let starts: Vec<usize> = IMAGE_LINE.find_iter(text).collect();
+        let ends = starts.iter().skip(1).copied().chain([text.len()]);
+        let sections = starts.iter().zip(ends).map(|(start, end)| {
+            let name = &text[start + IMAGE.len()..end];
+            let quote = memchr::memchr(b'"', name)?;
+            // The comma before the next image is not part of it.
+            let section = text[*start..end]
+                .strip_suffix(b",")
+                .unwrap_or(&text[*start..end]);
+            Some((str::from_utf8(&name[..quote]).ok()?, section))
+        });
+        sections.collect()
+    }
+
     /// The whole table, parsed.
     ///
     /// # Errors
@@ -219,6 +261,15 @@ impl LazyTable {
     }
 }
 
+/// The keys whose values differ, or that only one of both has.
+fn different<'a, K: Ord, V: PartialEq>(
+    old: &'a BTreeMap<K, V>,
+    new: &'a BTreeMap<K, V>,
+) -> BTreeSet<&'a K> {
+    let keys = old.keys().chain(new.keys());
+    keys.filter(|key| old.get(key) != new.get(key)).collect()
+}
+
 impl From<Table> for LazyTable {
     /// A table that is parsed already.
     fn from(table: Table) -> Self {
@@ -293,6 +344,34 @@ mod tests {
             let other = "docker.io/a3/other".parse().unwrap();
             assert!(lazy.pins(&other).unwrap().is_none());
         }
+    }
+
+    #[test]
+    fn the_images_that_differ_are_found_without_parsing_the_table() {
+        let old = large();
+        let mut new = old.clone();
+        let names: Vec<ImageName> = old.images.keys().cloned().collect();
+        let (removed, emptied, moved) = (&names[0], &names[1500], &names[2999]);
+        new.images.remove(removed);
+        new.images.insert(emptied.clone(), Pins::new());
+        let pins = new.images.entry(moved.clone()).or_default();
+        pins.insert("moved".parse().unwrap(), pin("moved").into());
+        let added: ImageName = "docker.io/zz".parse().unwrap();
+        new.images.insert(added.clone(), Pins::new());
+        let expected: BTreeSet<ImageName> = [removed, moved, &added].into_iter().cloned().collect();
+        let expected = if old.images[emptied].is_empty() {
+            expected
+        } else {
+            expected.into_iter().chain([emptied.clone()]).collect()
+        };
+        let lazy = |text: String| LazyTable::from_text(text.into(), "digests.json");
+        let texts = [&old, &new].map(|table| lazy(table.to_json()));
+        assert_eq!(texts[0].differing(&texts[1]).unwrap(), expected);
+        assert!(texts.iter().all(|table| table.whole.get().is_none()));
+        assert!(texts[0].differing(&texts[0]).unwrap().is_empty());
+        // Of any other text, by parsing it.
+        let other = lazy(format!("{} ", new.to_json()));
+        assert_eq!(texts[0].differing(&other).unwrap(), expected);
     }
 
     #[test]

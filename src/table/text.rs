@@ -59,6 +59,14 @@ impl Text {
         }))
     }
 
+    /// The text, unless it is in a file.
+    pub(super) fn in_memory(&self) -> Option<&[u8]> {
+        match self {
+            Self::Memory(text) => Some(text),
+            Self::File(_) => None,
+        }
+    }
+
     pub(super) fn length(&self) -> u64 {
         match self {
             Self::Memory(text) => text.len() as u64,

@@ -29,6 +29,7 @@ let
       path = set: set.services.podman.containers;
       inPlace = containers: {
         services.podman = {
+          enable = true;
           package = "/podman";
           inherit containers;
         };

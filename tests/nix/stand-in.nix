@@ -81,7 +81,10 @@ let
 
   pkgs = {
     stdenv = {
-      hostPlatform = { inherit system; };
+      hostPlatform = {
+        inherit system;
+        isLinux = true;
+      };
       buildPlatform = { inherit system; };
     };
     runtimeShell = "/bin/bash";

@@ -71,6 +71,12 @@ where
 
 fn capabilities() -> ChromeCapabilities {
     let mut capabilities = ChromeCapabilities::new();
+    // chromedriver would prefer a Google Chrome, which may be of another version.
+    let path = std::env::var_os("PATH").unwrap();
+    let mut programs = std::env::split_paths(&path).map(|folder| folder.join("chromium"));
+    let chromium = programs.find(|program| program.exists());
+    let chromium = chromium.expect("'make test' installs chromium");
+    capabilities.set_binary(chromium.to_str().unwrap()).unwrap();
     for argument in [
         "--headless=new",
         // Root cannot use the sandbox, and the pages are our own.

@@ -158,12 +158,12 @@ impl BlockEnvironment {
                program =
                  if value ? services.podman.containers then \"podman\"
                  else if value ? virtualisation.quadlet then \"quadlet\"
-                 else if value ? services && value ? project.name then \"arion\"
+                 else if value ? virtualisation.arion then \"arion\"
                  else null;
                given = import {clone}/tests/nix/programs.nix {{
                  self = flake.outPath;
                  inherit program;
-                 given = removeAttrs value [ \"imports\" \"project\" ];
+                 given = removeAttrs (value.virtualisation.arion.projects.web.settings or value) [ \"imports\" ];
                }};
                isModule = value ? virtualisation.oci-containers || value ? nix.ociHashes;
                nixos = import {clone}/tests/nix/nixos.nix {{

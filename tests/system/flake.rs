@@ -504,7 +504,17 @@ fn program(name: &str, given: &str, more: &str) -> Value {
     Nix::without_plugin().value(&format!(
         "let result = import {0}/tests/nix/programs.nix {{
            self = {0}; program = \"{name}\"; given = {given}; {more}
-         }}; in {{ inherit (result) images failed units warnings; }}",
+         }}; in {{
+           inherit (result) images failed units warnings;
+           containers = builtins.mapAttrs (_: container: {{
+             arguments = container.extraPodmanArgs or null;
+             pull = container.containerConfig.pull or null;
+             unit = container.unitConfig or null;
+             built = container.image.nixBuild or null;
+             isProgram = container.build.image.isExe or null;
+             loaded = container.build.image.imageName or null;
+           }}) result.containers;
+         }}",
         project().display()
     ))
 }
@@ -584,16 +594,23 @@ fn a_stored_image_is_loaded_before_the_container_in_other_programs() {
         }
     };
     let podman = format!("{{ services.podman.containers.app.pin = {pin}; }}");
-    let unit =
-        program("podman", &podman, "")["units"]["user"]["services"]["podman-app-image"].clone();
+    let result = program("podman", &podman, "");
+    let unit = &result["units"]["user"]["services"]["podman-app-pin"];
     copies(&unit["Service"]["ExecStart"]);
     assert_eq!(unit["Install"]["RequiredBy"], json!(["podman-app.service"]));
+    let arguments = &result["containers"]["app"]["arguments"];
+    assert_eq!(*arguments, json!(["--pull=never"]));
 
     let quadlet = format!("{{ virtualisation.quadlet.containers.app.pin = {pin}; }}");
-    let units = program("quadlet", &quadlet, "")["units"].clone();
-    copies(&units["services"]["app-image"]["script"]);
-    let units = program("quadlet", &quadlet, "isHome = true;")["units"].clone();
-    copies(&units["user"]["services"]["app-image"]["Service"]["ExecStart"]);
+    let result = program("quadlet", &quadlet, "");
+    copies(&result["units"]["services"]["app-pin"]["script"]);
+    let container = &result["containers"]["app"];
+    assert_eq!(container["pull"], "never");
+    for dependency in ["Requires", "After"] {
+        assert_eq!(container["unit"][dependency], json!(["app-pin.service"]));
+    }
+    let result = program("quadlet", &quadlet, "isHome = true;");
+    copies(&result["units"]["user"]["services"]["app-pin"]["Service"]["ExecStart"]);
     let rootless = format!(
         "{{ virtualisation.quadlet.containers.app = {{ pin = {pin}; rootlessConfig.uid = 1000; }}; }}"
     );
@@ -604,9 +621,38 @@ fn a_stored_image_is_loaded_before_the_container_in_other_programs() {
     );
 
     let arion = format!("{{ services.app.service.pin = {pin}; }}");
-    let image = program("arion", &arion, "")["images"]["app"].clone();
-    let image = image.as_str().unwrap();
+    let result = program("arion", &arion, "");
+    let image = result["images"]["app"].as_str().unwrap();
     assert!(image.starts_with("registry.example/app:sha256-"), "{image}");
+    let container = &result["containers"]["app"];
+    assert_eq!(container["built"], true);
+    assert_eq!(container["isProgram"], true);
+    assert_eq!(container["loaded"], "registry.example/app");
+}
+
+#[test]
+fn a_pin_beside_what_overrides_it_is_refused_in_other_programs() {
+    for (name, given, other) in [
+        (
+            "quadlet",
+            "virtualisation.quadlet.containers.a = { pin = \"nextcloud:34\"; rawConfig = \"x\"; };",
+            "'rawConfig'",
+        ),
+        (
+            "arion",
+            "services.a.service = { pin = \"nextcloud:34\"; build.context = \"x\"; };",
+            "'build.context'",
+        ),
+        (
+            "arion",
+            "services.a = { service.pin = \"nextcloud:34\"; image.nixBuild = true; };",
+            "image.nixBuild",
+        ),
+    ] {
+        let failed = program(name, &format!("{{ {given} }}"), "")["failed"].clone();
+        let failed = failed[0].as_str().unwrap_or_default();
+        assert!(failed.contains(other), "{name}: {failed}");
+    }
 }
 
 #[test]

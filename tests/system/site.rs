@@ -104,13 +104,13 @@ fn search_finds_images_and_tags_as_one_types() {
         search.send_keys("xt").await.unwrap();
         assert_eq!(
             lines(&browser).await,
-            json!(["pin = \"docker.io/nextcloud:34\";"])
+            json!(["pin = { image = \"docker.io/nextcloud:34\"; digests = ./digests.json; };"])
         );
         // A tag, too: the line is for it, and the link leads to it.
         search.send_keys(":33").await.unwrap();
         assert_eq!(
             lines(&browser).await,
-            json!(["pin = \"docker.io/nextcloud:33\";"])
+            json!(["pin = { image = \"docker.io/nextcloud:33\"; digests = ./digests.json; };"])
         );
         let link = browser.find("li:not([hidden]) a").await;
         let target = link.attr("href").await.unwrap().unwrap();
@@ -127,7 +127,7 @@ fn search_finds_images_and_tags_as_one_types() {
         browser.open(&format!("{url}/index.html?q=2.11")).await;
         assert_eq!(
             lines(&browser).await,
-            json!(["pin = \"docker.io/caddy:2.11.4\";"])
+            json!(["pin = { image = \"docker.io/caddy:2.11.4\"; digests = ./digests.json; };"])
         );
     });
 }
@@ -140,7 +140,10 @@ fn a_line_is_copied_with_a_mouse() {
         browser.open(&format!("{url}/index.html")).await;
         let button = browser.find("li:has([href*=caddy]) button").await;
         button.click().await.unwrap();
-        assert_eq!(copied(&browser).await, "pin = \"docker.io/caddy:2\";");
+        assert_eq!(
+            copied(&browser).await,
+            "pin = { image = \"docker.io/caddy:2\"; digests = ./digests.json; };"
+        );
         assert!(button.text().await.unwrap().starts_with("Copied"));
         let flake = browser.find("#forms label:nth-of-type(2)").await;
         flake.click().await.unwrap();
@@ -159,7 +162,8 @@ fn a_line_is_copied_with_the_keyboard_alone() {
     with_browser(|browser| async move {
         allow_clipboard(&browser).await;
         browser.open(&format!("{url}/index.html")).await;
-        browser.press("/").await;
+        // The search is the first on the page.
+        browser.press(TAB).await;
         browser.press("app").await;
         browser.press(ESCAPE).await;
         browser.press("c").await;
@@ -169,7 +173,10 @@ fn a_line_is_copied_with_the_keyboard_alone() {
         browser.press(UP).await;
         browser.press(TAB).await;
         browser.press(ENTER).await;
-        assert_eq!(copied(&browser).await, "pin = \"docker.io/caddy:2\";");
+        assert_eq!(
+            copied(&browser).await,
+            "pin = { image = \"docker.io/caddy:2\"; digests = ./digests.json; };"
+        );
         browser.press(UP).await;
         browser.press("addy 2.11").await;
         browser.press(DOWN).await;
@@ -181,7 +188,9 @@ fn a_line_is_copied_with_the_keyboard_alone() {
         // The chosen tag is that of the link.
         let line = browser.find(".line code").await.text().await.unwrap();
         assert!(
-            line.ends_with("caddy.pin = \"docker.io/caddy:2.11.4\";"),
+            line.ends_with(
+                "caddy.pin = { image = \"docker.io/caddy:2.11.4\"; digests = ./digests.json; };"
+            ),
             "{line}"
         );
     });
@@ -202,7 +211,7 @@ fn the_page_of_an_image_has_a_line_for_every_tag() {
             let image = format!("docker.io/nextcloud:{tag}");
             let set = format!("{{ image = \"{image}\"; digests = ./digests.json; }}");
             let expected = json!([
-                format!("virtualisation.oci-containers.containers.nextcloud.pin = \"{image}\";"),
+                format!("virtualisation.oci-containers.containers.nextcloud.pin = {set};"),
                 format!("nix-oci-hashes.lib.ociHash {set}"),
                 format!("builtins.ociHash {set}"),
                 format!("{image}@{digest}"),
@@ -222,7 +231,12 @@ fn pages_work_without_javascript() {
             .await;
         browser.open(&format!("{url}/index.html")).await;
         let text = browser.find("main").await.text().await.unwrap();
-        assert!(text.contains("pin = \"docker.io/nextcloud:34\";"), "{text}");
+        assert!(
+            text.contains(
+                "pin = { image = \"docker.io/nextcloud:34\"; digests = ./digests.json; };"
+            ),
+            "{text}"
+        );
         // Nothing that would do nothing.
         assert!(!text.contains("Copy"), "{text}");
         let link = browser.find("#images a[href*=nextcloud]").await;
@@ -306,7 +320,7 @@ fn pages_work_from_a_folder() {
             .unwrap();
         assert_eq!(
             lines(&browser).await,
-            json!(["pin = \"docker.io/caddy:2\";"])
+            json!(["pin = { image = \"docker.io/caddy:2\"; digests = ./digests.json; };"])
         );
         browser.find("#images a").await.click().await.unwrap();
         let title = browser.find("h1").await.text().await.unwrap();

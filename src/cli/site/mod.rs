@@ -5,6 +5,7 @@ mod pages;
 mod policy;
 mod snippets;
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -53,11 +54,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     if table.images.is_empty() && tracked.is_empty() {
         bail!("there is no image yet; track one with 'nix-oci-hashes add IMAGE'");
     }
-    // Without git, or outside a repository, there is no history.
-    let log = log(&files.digests).ok();
+    let log = log(&files.digests);
     let events = match &log {
-        Some(log) => events::of_all(&files.digests, log, MOST_COMMITS, &tracked)?,
-        None => Default::default(),
+        Ok(log) => {
+            log.note_if_shallow();
+            events::of_all(&files.digests, log, MOST_COMMITS, &tracked)?
+        }
+        Err(error) => {
+            anstream::eprintln!("note: the pages have no history: {error:#}");
+            BTreeMap::new()
+        }
     };
     let answers = if Table::built_in().is_ok_and(|built_in| built_in == table) {
         Answers::BuiltIn

@@ -33,7 +33,6 @@ struct ImagePage<'a> {
     forms: &'a [Form],
     /// The attribute path of a container of this image.
     container: String,
-    own_table: bool,
     has_history: bool,
     policy: Vec<(&'static str, Vec<String>)>,
 }
@@ -73,7 +72,6 @@ pub(super) fn render(
             image,
             forms,
             container: container(image.short_name()),
-            own_table: answers == Answers::OwnTable,
             has_history: !image.changes.is_empty(),
             policy: image.entry.map(policy::describe).unwrap_or_default(),
         };

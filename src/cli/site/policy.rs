@@ -10,7 +10,7 @@ pub(super) fn describe(entry: &TrackedImage) -> Vec<(&'static str, Vec<String>)>
     let strategies = entry.strategies.iter().map(|(precision, strategy)| {
         strategy_words(*precision, strategy, entry.keep_newest(), entry.keep)
     });
-    let patterns = entry.patterns.iter().map(|pattern| pattern.to_string());
+    let patterns = entry.patterns.iter().map(ToString::to_string);
     let rows = [
         ("Versions", strategies.collect()),
         ("Variants", variants(entry)),

@@ -27,15 +27,19 @@ pub(super) struct Form {
 impl Form {
     /// The forms, of which the first is the default.
     pub(super) fn all(answers: Answers) -> [Self; 3] {
-        let (before, after) = match answers {
-            Answers::BuiltIn => (" \"", "\""),
-            Answers::OwnTable => (" { image = \"", "\"; digests = ./digests.json; }"),
+        let (before, after, pin_after) = match answers {
+            Answers::BuiltIn => (" \"", "\"", "\";"),
+            Answers::OwnTable => (
+                " { image = \"",
+                "\"; digests = ./digests.json; }",
+                "\"; digests = ./digests.json; };",
+            ),
         };
         [
             Self {
                 label: "NixOS module",
-                before: "pin = \"".to_owned(),
-                after: "\";",
+                before: format!("pin ={before}"),
+                after: pin_after,
             },
             Self {
                 label: "Flake",

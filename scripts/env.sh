@@ -15,6 +15,7 @@ nix26="$cache/nix-$nix26_version"
 registry_bin="$cache/docker-registry/usr/bin"
 docker="$cache/docker/usr"
 lint="$cache/lint"
+# shellcheck disable=SC2034 # for setup-axe and the Makefile
 axe="$cache/axe.min.js"
 
 # Prints the pkg-config module of the Nix whose headers there are.

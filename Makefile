@@ -36,7 +36,7 @@ test-tools:
 tests = RUST_TEST_THREADS=$$((2 * $$(nproc))) NIX_OCI_HASHES_PLUGIN="$$(realpath $(target))/plugin/lib/nix/plugins/libnix_oci_hashes.so" \
   NIX_OCI_HASHES_AXE="$$axe" cargo test --locked
 
-test: plugin test-tools ## Run every test, those with a real Nix and a real registry too
+test: plugin test-tools ## Run every test, those with a real Nix, registry and browser too
 	$(env) && $(tests) --features system-tests
 
 test-nix26: plugin-nix26 test-tools ## Run the tests of the builtin on Nix 2.26.3, and of the loader on both

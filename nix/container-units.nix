@@ -6,8 +6,9 @@
   pkgs,
   # The image of a pin, as lib.image gives it.
   imageOf,
-  # The reference of a container's pin.
-  referenceOf,
+  # The command that loads the image of a pin, and the path of a container's pin.
+  loadInPodman,
+  pathOf,
   # The containers whose images are in the store.
   stored,
 }:
@@ -80,12 +81,11 @@ let
         fi
       ''
     else
-      ''
-        if ! podman image exists ${escapeShellArg (referenceOf name container.pin)}; then
-          skopeo --insecure-policy copy --quiet oci:${image.layout} containers-storage:${loadedName}
-          podman tag ${loadedName} ${mark}
-        fi
-      '';
+      loadInPodman {
+        path = pathOf name;
+        inherit (container) pin;
+        mark = "${marks}:${tagOf image}";
+      };
 
   # The unit that loads the image of a container, which the container's own unit requires.
   unitsOf =

@@ -41,7 +41,8 @@ let
   stored = filterAttrs (_: container: isStored container.pin) containers;
 
   optionOf = name: "virtualisation.oci-containers.containers.${name}";
-  referenceOf = name: pins.referenceOf "${optionOf name}.pin";
+  pathOf = name: "${optionOf name}.pin";
+  referenceOf = name: pins.referenceOf (pathOf name);
 
   # Docker forgets the digest of an image that it loads, so its tag has to carry it.
   runOf =
@@ -73,10 +74,11 @@ let
       config
       imageOf
       lib
+      pathOf
       pkgs
-      referenceOf
       stored
       ;
+    inherit (pins) loadInPodman;
   };
 
   containerModule =

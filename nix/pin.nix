@@ -13,6 +13,7 @@ let
     mkOption
     optional
     optionalAttrs
+    optionalString
     optionals
     types
     ;
@@ -134,21 +135,26 @@ rec {
     );
 
   # The shell command that puts the image of a pin into podman's storage, unless it is
-  # there. `podman` and `skopeo` are the programs.
+  # there. `podman` and `skopeo` are the programs; `mark` is another tag for the image.
   loadInPodman =
     {
       path,
       pin,
-      podman,
-      skopeo,
+      podman ? "podman",
+      skopeo ? "skopeo",
+      mark ? null,
     }:
     let
       image = imageOf pin;
       loadedName = lib.escapeShellArg image.loadedName;
       reference = lib.escapeShellArg (referenceOf path pin);
     in
-    "${podman} image exists ${reference} || "
-    + "${skopeo} --insecure-policy copy --quiet oci:${image.layout} containers-storage:${loadedName}";
+    ''
+      if ! ${podman} image exists ${reference}; then
+        ${skopeo} --insecure-policy copy --quiet oci:${image.layout} containers-storage:${loadedName}
+    ''
+    + optionalString (mark != null) "  ${podman} tag ${loadedName} ${lib.escapeShellArg mark}\n"
+    + "fi\n";
 
   # The assertions of a container with `pin`: `container` is the path of its option,
   # `option` the name of the one that has the image, `image` its value, and `run` what

@@ -6,7 +6,7 @@ use nix_oci_hashes::reference::Reference;
 use serde_json::Value;
 
 use super::columns::{Cell, align};
-use super::events::{self, Event};
+use super::events::{Event, events};
 use super::files::Files;
 use super::output;
 use super::report::{json as report_json, terminal, word};
@@ -43,7 +43,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     })?;
     log.note_if_shallow();
     let tracked = files.tracked_if_any()?;
-    let events = events::of_reference(reference, &files.digests, &log, &tracked)?;
+    let image = Some(&reference.image);
+    let mut events = events(&files.digests, &log, usize::MAX, image, &tracked)?;
+    if let Some(tag) = &reference.tag {
+        events.retain(|event| event.change.tag == *tag);
+    }
     if events.is_empty() {
         if log.is_shallow {
             bail!(

@@ -506,8 +506,8 @@ fn an_image_with_one_platform_costs_one_probe_a_run() {
     let tags = ["1.0.0", "1.0.1", "1.0.2", "1.0.3"];
     fake.tags(&tags);
     for tag in tags {
-        let spaces = " ".repeat(1 + tag.len() + usize::from(tag.ends_with('2')));
-        let body = format!("{}{spaces}", index(&[("linux", "amd64")]));
+        let body = format!("{} ", index(&[("linux", "amd64")]))
+            + &" ".repeat(tag.len() + usize::from(tag.ends_with('2')));
         fake.head(tag, &digest_of(&body));
         fake.manifest(&digest_of(&body), &body);
     }

@@ -3,7 +3,6 @@ use crate::support::fake::{Fake, digest_of, index, two_platform_index};
 use crate::support::server::FakeResponse;
 use crate::support::{Clone, Outcome, Workspace, committed_table};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 fn run(workspace: &Workspace, arguments: &[&str]) -> Outcome {
     workspace.run(arguments)
@@ -805,16 +804,18 @@ fn a_refresh_records_versions_and_removes_ignored_tags() {
     let table = workspace.table();
     assert_eq!(table["version"], json!(2));
     let pins = table["images"][fake.image()].as_object().unwrap();
-    let versions = pins
+    let versions: Vec<(&str, &Value)> = pins
         .iter()
-        .map(|(tag, pin)| (tag.as_str(), &pin["version"]));
-    let versions: BTreeMap<&str, &Value> = versions.collect();
-    let expected = [
-        ("1-10", &json!("1.10")),
-        ("1-3", &json!("1.3")),
-        ("latest", &Value::Null),
-    ];
-    assert_eq!(versions, expected.into());
+        .map(|(tag, pin)| (tag.as_str(), &pin["version"]))
+        .collect();
+    assert_eq!(
+        versions,
+        [
+            ("1-10", &json!("1.10")),
+            ("1-3", &json!("1.3")),
+            ("latest", &Value::Null)
+        ]
+    );
     run(&workspace, &["check"]).code(0);
     let outcome = run(&workspace, &["lookup", &format!("{}:^1", fake.image())]).code(0);
     assert!(outcome.stdout.contains(":1-10@"), "{outcome:#?}");

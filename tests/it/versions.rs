@@ -85,7 +85,7 @@ fn no_release_has_two_rows() {
 #[test]
 fn the_loader_and_the_packages_know_every_flavour() {
     let flavours: BTreeSet<String> = rows().into_iter().map(|row| row.flavour).collect();
-    let loader = ["cpp/running_nix.c", "cpp/loader.c"].map(text).concat();
+    let loader = text("cpp/running_nix.c") + &text("cpp/loader.c");
     let packages = text("nix/support.nix");
     for flavour in &flavours {
         assert!(loader.contains(&format!("\"{flavour}\"")), "{flavour}");

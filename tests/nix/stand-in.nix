@@ -68,6 +68,7 @@ let
         ) (attrNames set)
       );
     optionalAttrs = condition: set: if condition then set else { };
+    optionalString = condition: text: if condition then text else "";
     optional = condition: item: if condition then [ item ] else [ ];
     optionals = condition: items: if condition then items else [ ];
     escapeShellArg = text: "'${text}'";

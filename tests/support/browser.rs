@@ -6,9 +6,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use fantoccini::elements::Element;
+use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper::Method;
+use hyper_util::client::legacy::connect::HttpConnector;
+use reqwest::Url;
 use serde_json::{Value, json};
-use thirtyfour::prelude::*;
-use thirtyfour::{ChromeCapabilities, LoggingPrefsLogLevel};
 
 use super::server::{FakeResponse, serve};
 
@@ -49,8 +53,6 @@ pub fn with_browser<F>(test: impl FnOnce(Browser) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    // The client of WebDriver wants one, though it speaks http only.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let (driver, address) = Driver::start();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -58,9 +60,11 @@ where
         .build()
         .unwrap();
     let outcome = runtime.block_on(async {
-        let session = WebDriver::new(&address, capabilities()).await.unwrap();
-        let outcome = tokio::spawn(test(Browser(session.clone()))).await;
-        session.quit().await.unwrap();
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        let client = builder.capabilities(capabilities()).connect(&address);
+        let client = client.await.unwrap();
+        let outcome = tokio::spawn(test(Browser(client.clone()))).await;
+        client.close().await.unwrap();
         outcome
     });
     drop(driver);
@@ -69,48 +73,67 @@ where
     }
 }
 
-fn capabilities() -> ChromeCapabilities {
-    let mut capabilities = ChromeCapabilities::new();
+fn capabilities() -> Capabilities {
     // chromedriver would prefer a Google Chrome, which may be of another version.
     let path = std::env::var_os("PATH").unwrap();
     let mut programs = std::env::split_paths(&path).map(|folder| folder.join("chromium"));
     let chromium = programs.find(|program| program.exists());
     let chromium = chromium.expect("'make test' installs chromium");
-    capabilities.set_binary(chromium.to_str().unwrap()).unwrap();
-    for argument in [
+    let arguments = [
         "--headless=new",
         // Root cannot use the sandbox, and the pages are our own.
         "--no-sandbox",
         "--disable-gpu",
         "--disable-dev-shm-usage",
         "--window-size=1000,1000",
-    ] {
-        capabilities.add_arg(argument).unwrap();
+    ];
+    let capabilities = json!({
+        "browserName": "chrome",
+        "goog:chromeOptions": { "binary": chromium, "args": arguments },
+        "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
+    });
+    capabilities.as_object().unwrap().clone()
+}
+
+/// A command of chromedriver that is not part of WebDriver.
+#[derive(Debug)]
+struct Extension {
+    path: &'static str,
+    body: Value,
+}
+
+impl WebDriverCompatibleCommand for Extension {
+    fn endpoint(
+        &self,
+        base: &Url,
+        session: Option<&str>,
+    ) -> Result<Url, <Url as std::str::FromStr>::Err> {
+        let session = session.unwrap_or_default();
+        base.join(&format!("session/{session}/{}", self.path))
     }
-    for log in ["browser", "performance"] {
-        let level = LoggingPrefsLogLevel::All;
-        capabilities.set_logging_prefs(log, level).unwrap();
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(self.body.to_string()))
     }
-    capabilities
 }
 
 /// A session of a browser.
 #[derive(Clone)]
-pub struct Browser(WebDriver);
+pub struct Browser(Client);
 
 impl Browser {
     pub async fn open(&self, url: &str) {
         self.0.goto(url).await.unwrap();
     }
 
-    pub async fn find(&self, selector: &str) -> WebElement {
-        self.0.find(By::Css(selector)).await.unwrap()
+    pub async fn find(&self, selector: &str) -> Element {
+        self.0.find(Locator::Css(selector)).await.unwrap()
     }
 
     /// Presses keys in whatever has the focus.
-    pub async fn press(&self, keys: impl AsRef<str>) {
-        let keys = self.0.action_chain().send_keys(keys.as_ref());
-        keys.perform().await.unwrap();
+    pub async fn press(&self, keys: &str) {
+        let focused = self.0.active_element().await.unwrap();
+        focused.send_keys(keys).await.unwrap();
     }
 
     /// The value of an expression in the page. A promise is awaited.
@@ -119,8 +142,7 @@ impl Browser {
             "const done = arguments[arguments.length - 1];
              Promise.resolve({expression}).then(done, (error) => done(`failed: ${{error}}`));"
         );
-        let value = self.0.execute_async(script, Vec::new()).await.unwrap();
-        value.json().clone()
+        self.0.execute_async(&script, Vec::new()).await.unwrap()
     }
 
     /// Waits until an expression in the page is true.
@@ -134,7 +156,8 @@ impl Browser {
 
     /// Sends a command of the Chrome `DevTools` protocol.
     pub async fn command(&self, name: &str, parameters: Value) {
-        self.0.cdp().send_raw(name, parameters).await.unwrap();
+        let body = json!({ "cmd": name, "params": parameters });
+        self.extension("goog/cdp/execute", body).await;
     }
 
     /// Makes the window as wide as a phone, or as before.
@@ -156,17 +179,28 @@ impl Browser {
         self.command("Emulation.setEmulatedMedia", media).await;
     }
 
+    async fn extension(&self, path: &'static str, body: Value) -> Value {
+        self.0.issue_cmd(Extension { path, body }).await.unwrap()
+    }
+
+    /// The messages of a log since it was read last.
+    async fn log(&self, kind: &str) -> Vec<String> {
+        let entries = self.extension("se/log", json!({ "type": kind })).await;
+        let entries = entries.as_array().unwrap().iter();
+        let messages = entries.map(|entry| entry["message"].as_str().unwrap().to_owned());
+        messages.collect()
+    }
+
     /// What the page wrote on the console, or the browser about it.
     pub async fn console(&self) -> Vec<String> {
-        let log = self.0.handle().get_log("browser").await.unwrap();
-        log.into_iter().map(|entry| entry.message).collect()
+        self.log("browser").await
     }
 
     /// The URL of every request so far.
     pub async fn requests(&self) -> Vec<String> {
-        let log = self.0.handle().get_log("performance").await.unwrap();
-        let urls = log.into_iter().filter_map(|entry| {
-            let entry: Value = serde_json::from_str(&entry.message).unwrap();
+        let log = self.log("performance").await;
+        let urls = log.iter().filter_map(|entry| {
+            let entry: Value = serde_json::from_str(entry).unwrap();
             let message = &entry["message"];
             let is_request = message["method"] == "Network.requestWillBeSent";
             let url = message["params"]["request"]["url"].as_str();
@@ -179,7 +213,7 @@ impl Browser {
     pub async fn broken_rules(&self) -> Vec<String> {
         let path = std::env::var("NIX_OCI_HASHES_AXE").expect("'make test' sets it");
         let axe = std::fs::read_to_string(path).unwrap();
-        self.0.execute(axe, Vec::new()).await.unwrap();
+        self.0.execute(&axe, Vec::new()).await.unwrap();
         let found = self.value("axe.run().then(({ violations }) => violations)");
         let found = found.await;
         let rules = found.as_array().unwrap_or_else(|| panic!("{found}"));

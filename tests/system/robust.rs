@@ -150,7 +150,7 @@ fn ten_thousand_random_arguments_are_answers_or_errors_of_nix() {
         expression.push('\n');
     }
     // Sets as deep as Nix itself can force them.
-    let deep = format!("{}1{}", "{ a = ".repeat(300), "; }".repeat(300));
+    let deep = "{ a = ".repeat(300) + "1" + &"; }".repeat(300);
     expression.push_str(&format!("{{ image = \"a:1\"; digests = {deep}; }}\n]"));
     let file = nix.home().join("random.nix");
     fs::write(

@@ -259,7 +259,7 @@ fn a_path_is_the_one_that_nix_reads() {
     std::os::unix::fs::symlink(other.join("inner"), mine.join("link")).unwrap();
     write(&mine.join("digests.json"), &table('1'));
     // A large file is read without Nix.
-    let large = format!("{}{}", table('2'), " ".repeat(1 << 20));
+    let large = table('2') + &" ".repeat(1 << 20);
     write(&other.join("digests.json"), &large);
     let path = format!("\"{}/link/../digests.json\"", mine.display());
     let text = nix.value(&format!("builtins.readFile {path}"));

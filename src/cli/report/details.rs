@@ -11,7 +11,7 @@ pub(in crate::cli) struct ChangeDetails<'a> {
 }
 
 impl<'a> ChangeDetails<'a> {
-    /// `None` for a change of which the report has none.
+    /// `None` if the report has no details of this change.
     pub(in crate::cli) fn new(report: &'a Report, change: &'a Change) -> Option<Self> {
         let details = |digest| report.details.get(&(change.image.clone(), digest));
         let (old, new) = match &change.kind {

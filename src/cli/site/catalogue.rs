@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter;
-use std::sync::Arc;
 
 use nix_oci_hashes::images::TrackedImage;
 use nix_oci_hashes::lookup::Query;
 use nix_oci_hashes::reference::{Digest, ImageName, Platform, Tag, VariantPattern, Version};
-use nix_oci_hashes::table::{Pin, Pins, Table};
+use nix_oci_hashes::table::{Pins, Table};
 
 use super::super::events::Event;
 use super::super::list::in_order;
@@ -36,10 +35,12 @@ pub(super) struct Image<'a> {
 }
 
 /// A pinned tag.
+#[derive(Clone)]
 pub(super) struct PinnedTag<'a> {
     pub(super) tag: &'a Tag,
     pub(super) digest: &'a Digest,
     pub(super) platforms: Vec<(&'a Platform, &'a Digest)>,
+    version: Option<Version>,
 }
 
 /// A change in the history of an image.
@@ -60,24 +61,30 @@ impl<'a> Catalogue<'a> {
     pub(super) fn new(
         table: &'a Table,
         tracked: &'a [TrackedImage],
-        events: &'a BTreeMap<ImageName, Vec<Event<'_>>>,
+        events: &'a [Event<'_>],
     ) -> Self {
+        let mut changes: BTreeMap<&ImageName, Vec<ImageChange<'_>>> = BTreeMap::new();
+        for event in events.iter().rev() {
+            let changes = changes.entry(&event.change.image).or_default();
+            if changes.len() < MOST_CHANGES {
+                changes.push(change(event));
+            }
+        }
         let entries: BTreeMap<&ImageName, &TrackedImage> =
             tracked.iter().map(|entry| (&entry.image, entry)).collect();
         let names: BTreeSet<&ImageName> =
             table.images.keys().chain(entries.keys().copied()).collect();
         let images = names.into_iter().map(|name| {
-            let pins = table.images.get(name);
-            let events = events.get(name).map_or(&[][..], Vec::as_slice);
+            let tags = table.images.get(name).map(tags).unwrap_or_default();
             let entry = entries.get(name).copied();
-            let newest = pins.and_then(|pins| newest(name, entry, table, pins));
+            let newest = newest(name, entry, table, &tags);
             Image {
                 name,
                 entry,
-                tags: pins.map(tags).unwrap_or_default(),
-                suggested: pins.and_then(|pins| suggested(pins, newest)).map(pinned),
-                newest,
-                changes: events.iter().rev().take(MOST_CHANGES).map(change).collect(),
+                suggested: suggested(&tags, newest).cloned(),
+                newest: newest.map(|newest| newest.tag),
+                tags,
+                changes: changes.remove(name).unwrap_or_default(),
             }
         });
         let mut images: Vec<Image<'_>> = images.collect();
@@ -121,66 +128,56 @@ impl Image<'_> {
 }
 
 fn tags(pins: &Pins) -> Vec<PinnedTag<'_>> {
-    let (versions, words): (Vec<_>, Vec<_>) = in_order(pins)
-        .into_iter()
-        .partition(|(tag, pin)| pin.version_of(tag).is_some());
-    versions
-        .into_iter()
-        .rev()
-        .chain(words)
-        .map(pinned)
-        .collect()
-}
-
-fn pinned<'a>((tag, pin): (&'a Tag, &'a Arc<Pin>)) -> PinnedTag<'a> {
-    PinnedTag {
+    let tags = in_order(pins).into_iter().map(|(tag, pin)| PinnedTag {
         tag,
         digest: &pin.digest,
         platforms: pin.platforms.iter().collect(),
-    }
+        version: pin.version_of(tag),
+    });
+    let (versions, words): (Vec<_>, Vec<_>) = tags.partition(|tag| tag.version.is_some());
+    versions.into_iter().rev().chain(words).collect()
 }
 
 /// The highest pinned version: of the plain tags, else of a tracked variant, else of any.
-fn newest<'a>(
+fn newest<'t, 'a>(
     name: &ImageName,
     entry: Option<&TrackedImage>,
     table: &Table,
-    pins: &'a Pins,
-) -> Option<&'a Tag> {
+    tags: &'t [PinnedTag<'a>],
+) -> Option<&'t PinnedTag<'a>> {
     let tracked = entry.map(|entry| entry.variants.iter().map(VariantPattern::as_str));
     let variants = iter::once("").chain(tracked.into_iter().flatten());
     let mut highest = variants.filter_map(|variant| {
         let image = ("image", name.as_str());
         let query = Query::from_attributes([image, ("version", "*"), ("variant", variant)]);
         let tag = query.ok()?.answer(table).ok()?.tag?;
-        pins.get_key_value(&tag).map(|(tag, _)| tag)
+        tags.iter().find(|pinned| *pinned.tag == tag)
     });
-    highest.next().or_else(|| {
-        let mut versions = in_order(pins).into_iter().rev();
-        versions.find_map(|(tag, pin)| pin.version_of(tag).map(|_| tag))
-    })
+    let any = || tags.iter().find(|tag| tag.version.is_some());
+    highest.next().or_else(any)
 }
 
 /// The tag that most people want: the shortest that `newest` begins with (`34` for
 /// `34.0.5`), else `latest`, else the first.
-fn suggested<'a>(pins: &'a Pins, newest: Option<&'a Tag>) -> Option<(&'a Tag, &'a Arc<Pin>)> {
-    let Some(newest) = newest else {
-        let latest = pins.get_key_value(&Tag::latest());
-        return latest.or_else(|| pins.first_key_value());
+fn suggested<'t, 'a>(
+    tags: &'t [PinnedTag<'a>],
+    newest: Option<&'t PinnedTag<'a>>,
+) -> Option<&'t PinnedTag<'a>> {
+    let Some((newest, target)) = newest.and_then(|tag| Some((tag, tag.version.as_ref()?))) else {
+        let latest = tags.iter().find(|tag| *tag.tag == Tag::latest());
+        return latest.or(tags.first());
     };
-    let target = pins.get(newest)?.version_of(newest)?;
-    let is_part = |version: &Version| {
-        version.variant() == target.variant()
+    let length = |tag: &PinnedTag<'_>| {
+        let version = tag.version.as_ref()?;
+        let is_part = version.variant() == target.variant()
             && !version.is_prerelease()
-            && target.numbers().starts_with(version.numbers())
+            && target.numbers().starts_with(version.numbers());
+        is_part.then_some(version.numbers().len())
     };
-    // Of tags with equally many numbers, such as builds, the newest.
-    let parts = in_order(pins).into_iter().rev().filter_map(|(tag, pin)| {
-        let version = pin.version_of(tag).filter(is_part)?;
-        Some((version.numbers().len(), tag))
-    });
-    let shortest = parts.min_by_key(|(numbers, _)| *numbers);
-    pins.get_key_value(shortest.map_or(newest, |(_, tag)| tag))
+    // Of tags with equally many numbers, such as builds, the newest: it comes first.
+    let parts = tags.iter().filter_map(|tag| Some((length(tag)?, tag)));
+    let shortest = parts.min_by_key(|(length, _)| *length);
+    Some(shortest.map_or(newest, |(_, tag)| tag))
 }
 
 fn change<'a>(Event { commit, change }: &'a Event<'_>) -> ImageChange<'a> {
@@ -196,12 +193,14 @@ fn change<'a>(Event { commit, change }: &'a Event<'_>) -> ImageChange<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use nix_oci_hashes::reference::Algorithm;
+    use nix_oci_hashes::table::Pin;
 
     use super::*;
 
-    /// The suggested and the newest of these tags of an image of which this variant is
-    /// tracked.
+    /// The suggested and the newest tag of an image with these tags. Only `variant` is tracked.
     fn of(variant: &str, tags: &[&str]) -> (String, Option<String>) {
         let name: ImageName = "docker.io/app".parse().unwrap();
         let pin = Pin::new(Digest::of(Algorithm::Sha256, b""), BTreeMap::new());
@@ -213,9 +212,8 @@ mod tests {
         };
         let mut entry = TrackedImage::new(name);
         entry.variants = [variant.parse().unwrap()].into();
-        let events = BTreeMap::new();
         let tracked = [entry];
-        let catalogue = Catalogue::new(&table, &tracked, &events);
+        let catalogue = Catalogue::new(&table, &tracked, &[]);
         let image = &catalogue.images[0];
         (
             image.suggested.as_ref().unwrap().tag.to_string(),
@@ -259,8 +257,7 @@ mod tests {
     #[test]
     fn every_suggestion_for_the_built_in_table_has_an_answer() {
         let table = Table::built_in().unwrap();
-        let events = BTreeMap::new();
-        for image in Catalogue::new(&table, &[], &events).images {
+        for image in Catalogue::new(&table, &[], &[]).images {
             let Some(suggested) = image.suggested else {
                 continue;
             };

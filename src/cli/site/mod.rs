@@ -5,18 +5,18 @@ mod pages;
 mod policy;
 mod snippets;
 
-use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use nix_oci_hashes::file::plain;
 use nix_oci_hashes::table::Table;
 
 use catalogue::Catalogue;
 use snippets::Answers;
 
-use super::events;
+use super::events::events;
 use super::files::Files;
 use super::output;
 use super::revisions::log;
@@ -58,11 +58,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let events = match &log {
         Ok(log) => {
             log.note_if_shallow();
-            events::of_all(&files.digests, log, MOST_COMMITS, &tracked)?
+            events(&files.digests, log, MOST_COMMITS, None, &tracked)?
         }
         Err(error) => {
             anstream::eprintln!("note: the pages have no history: {error:#}");
-            BTreeMap::new()
+            Vec::new()
         }
     };
     let answers = if Table::built_in().is_ok_and(|built_in| built_in == table) {
@@ -71,11 +71,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         Answers::OwnTable
     };
     let catalogue = Catalogue::new(&table, &tracked, &events);
-    let site = Site { folder: output };
     for (path, text) in pages::render(&catalogue, title, answers)? {
-        site.write(&path, text.as_bytes())?;
+        write(&output.join(path), &text)?;
     }
-    site.write("digests.json", table.to_json().as_bytes())?;
+    write(&output.join("digests.json"), &table.to_json())?;
     let (images, tags) = (catalogue.images.len(), catalogue.tags());
     output::print(&format!(
         "images: {images}, tags: {tags}; open {name}/index.html\n"
@@ -83,27 +82,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     Ok(output::DONE)
 }
 
-struct Site<'a> {
-    folder: &'a Path,
-}
-
-impl Site<'_> {
-    /// Writes a new file; `path` is relative to the folder of the site.
-    fn write(&self, path: &str, content: &[u8]) -> Result<()> {
-        let path = self.folder.join(path);
-        let write = || {
-            if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
-            // An image named like a page must not replace it.
-            let mut file = std::fs::File::create_new(&path)?;
-            std::io::Write::write_all(&mut file, content)
-        };
-        write()
-            .map_err(|error| match error.kind() {
-                ErrorKind::AlreadyExists => anyhow::anyhow!("two pages have one name"),
-                _ => anyhow::anyhow!(plain(&error)),
-            })
-            .with_context(|| format!("{}: cannot be written", output::name_of(&path)))
-    }
+/// Writes a new file, and its folder.
+fn write(path: &Path, content: &str) -> Result<()> {
+    let write = || {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        // An image named like a page must not replace it.
+        File::create_new(path)?.write_all(content.as_bytes())
+    };
+    write()
+        .map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => anyhow!("two pages have one name"),
+            _ => anyhow!(plain(&error)),
+        })
+        .with_context(|| format!("{}: cannot be written", output::name_of(&path)))
 }

@@ -4,7 +4,7 @@
 use anyhow::Result;
 use askama::Template;
 
-use super::catalogue::{Catalogue, Image};
+use super::catalogue::{Catalogue, Image, ImageChange};
 use super::policy;
 use super::snippets::{Answers, Form, container};
 
@@ -33,7 +33,6 @@ struct ImagePage<'a> {
     forms: &'a [Form],
     /// The attribute path of a container of this image.
     container: String,
-    has_history: bool,
     policy: Vec<(&'static str, Vec<String>)>,
 }
 
@@ -41,8 +40,8 @@ struct ImagePage<'a> {
 #[template(path = "atom.xml")]
 struct Feed<'a> {
     image: &'a Image<'a>,
-    updated: &'a str,
-    most: usize,
+    /// The last changes, at least one, newest first.
+    changes: &'a [ImageChange<'a>],
 }
 
 /// Every file with its path in the site.
@@ -65,30 +64,21 @@ pub(super) fn render(
         ("script.js".to_owned(), SCRIPT.to_owned()),
     ];
     for image in &catalogue.images {
-        let folder = folder(image);
+        let folder = format!("images/{}", image.name);
         let page = ImagePage {
             title,
             root: &"../".repeat(folder.split('/').count()),
             image,
             forms,
             container: container(image.short_name()),
-            has_history: !image.changes.is_empty(),
             policy: image.entry.map(policy::describe).unwrap_or_default(),
         };
         files.push((format!("{folder}/index.html"), page.render()?));
-        if let Some(last) = image.changes.first() {
-            let feed = Feed {
-                image,
-                updated: last.time,
-                most: FEED,
-            };
+        if !image.changes.is_empty() {
+            let changes = &image.changes[..image.changes.len().min(FEED)];
+            let feed = Feed { image, changes };
             files.push((format!("{folder}/atom.xml"), feed.render()?));
         }
     }
     Ok(files)
-}
-
-/// The folder of an image's page.
-fn folder(image: &Image<'_>) -> String {
-    format!("images/{}", image.name)
 }

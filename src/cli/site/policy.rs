@@ -7,9 +7,9 @@ use nix_oci_hashes::reference::Precision;
 
 /// Each term of the policy with its descriptions.
 pub(super) fn describe(entry: &TrackedImage) -> Vec<(&'static str, Vec<String>)> {
-    let strategies = entry.strategies.iter().map(|(precision, strategy)| {
-        strategy_words(*precision, strategy, entry.keep_newest(), entry.keep)
-    });
+    let strategies = entry.strategies.iter();
+    let strategies =
+        strategies.map(|(precision, strategy)| strategy_words(entry, *precision, strategy));
     let patterns = entry.patterns.iter().map(ToString::to_string);
     let rows = [
         ("Versions", strategies.collect()),
@@ -34,23 +34,19 @@ pub(super) fn describe(entry: &TrackedImage) -> Vec<(&'static str, Vec<String>)>
         .collect()
 }
 
-fn strategy_words(
-    precision: Precision,
-    strategy: &Strategy,
-    newest: usize,
-    keep: Option<usize>,
-) -> String {
+fn strategy_words(entry: &TrackedImage, precision: Precision, strategy: &Strategy) -> String {
     let such_as = match precision {
         Precision::Major => "one number, such as 34",
         Precision::MajorMinor => "two numbers, such as 34.0",
         Precision::MajorMinorPatch => "three numbers or more, such as 34.0.4",
     };
-    let most = keep.map_or(String::new(), |keep| format!("the {keep} newest "));
     match strategy {
-        Strategy::Newest => format!("{such_as}: the {newest} newest"),
+        Strategy::Newest => format!("{such_as}: the {} newest", entry.keep_newest()),
         Strategy::Matching(requirements) => {
             let requirements: Vec<String> = requirements.iter().map(ToString::to_string).collect();
-            format!("{such_as}: {most}{}", requirements.join(" or "))
+            let keep = entry.keep.map(|keep| format!("the {keep} newest "));
+            let keep = keep.unwrap_or_default();
+            format!("{such_as}: {keep}{}", requirements.join(" or "))
         }
         Strategy::Since(first) => {
             let since = first

@@ -25,7 +25,7 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// The forms, of which the first is the default.
+    /// All forms. The first is the default.
     pub(super) fn all(answers: Answers) -> [Self; 3] {
         let (before, after, pin_after) = match answers {
             Answers::BuiltIn => (" \"", "\"", "\";"),

@@ -95,7 +95,7 @@ fn capabilities() -> Capabilities {
     capabilities.as_object().unwrap().clone()
 }
 
-/// A command of chromedriver that is not part of WebDriver.
+/// A command of chromedriver beyond the standard ones.
 #[derive(Debug)]
 struct Extension {
     path: &'static str,

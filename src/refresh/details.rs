@@ -1,9 +1,9 @@
-//! The labels (OCI image spec, "Annotations") and the layers of an image.
+//! The annotations (OCI image spec, "Annotations"), labels and layers of an image.
 
 use std::collections::BTreeMap;
 
 use crate::reference::{Digest, ImageName};
-use crate::registry::ImageContent;
+use crate::registry::{Annotations, ImageContent};
 
 /// Longest version and revision, in characters.
 const LONGEST: usize = 64;
@@ -16,8 +16,8 @@ const FORGES: [(&str, &str); 3] = [
     ("https://codeberg.org/", ""),
 ];
 
-/// The labels and layers of the image of one platform. Nobody has verified the labels, but
-/// they have no character that a terminal or Markdown reads.
+/// What the image of one platform says of itself, or its index of all. Nobody has verified
+/// it, but it has no character that a terminal or Markdown reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Details {
     /// `org.opencontainers.image.version`.
@@ -44,19 +44,21 @@ struct Source {
 pub type DetailsOf = BTreeMap<(ImageName, Digest), Details>;
 
 impl Details {
-    /// Reads the labels of an image. Drops malformed ones.
-    pub fn new(content: ImageContent) -> Self {
-        let label = |name: &str| {
-            content
-                .labels
-                .get(&format!("org.opencontainers.image.{name}"))
+    /// Reads the annotations of an index, those of the manifest `content`, and its labels.
+    /// The first that is well-formed counts.
+    pub fn new(index: &Annotations, content: ImageContent) -> Self {
+        let values = |name: &str| {
+            let key = format!("org.opencontainers.image.{name}");
+            let all = [index, &content.annotations, &content.labels];
+            all.into_iter().filter_map(move |of| of.get(&key))
         };
-        let created = label("created").or(content.created.as_ref());
+        let created = values("created").chain(&content.created);
+        let mut created = created.filter_map(|text| date(text));
         Self {
-            version: label("version").filter(|text| is_version(text)).cloned(),
-            date: created.and_then(|text| date(text)),
-            source: label("source").and_then(|text| Source::parse(text)),
-            revision: label("revision").and_then(|text| revision(text)),
+            version: values("version").find(|text| is_version(text)).cloned(),
+            date: created.next(),
+            source: values("source").find_map(|text| Source::parse(text)),
+            revision: values("revision").find_map(|text| revision(text)),
             layers: content.layers,
         }
     }
@@ -141,10 +143,40 @@ mod tests {
                 (*value).to_owned(),
             )
         });
-        Details::new(ImageContent {
+        let content = ImageContent {
             labels: labels.collect(),
             ..ImageContent::default()
-        })
+        };
+        Details::new(&Annotations::new(), content)
+    }
+
+    #[test]
+    fn the_index_counts_first_then_the_manifest_then_the_labels() {
+        let of = |values: &[(&str, &str)]| {
+            let values = values.iter().map(|(name, value)| {
+                let key = format!("org.opencontainers.image.{name}");
+                (key, (*value).to_owned())
+            });
+            values.collect::<Annotations>()
+        };
+        let index = of(&[("version", "1.2.3"), ("revision", "main")]);
+        let content = ImageContent {
+            annotations: of(&[("version", "1.2"), ("created", "2026-11-28T00:00:00Z")]),
+            labels: of(&[
+                ("version", "24.04"),
+                ("created", "2025-01-01T00:00:00Z"),
+                ("source", "https://github.com/owner/repo"),
+                ("revision", "0123456789abcdef"),
+            ]),
+            ..ImageContent::default()
+        };
+        let details = Details::new(&index, content);
+        assert_eq!(details.version.as_deref(), Some("1.2.3"));
+        assert_eq!(details.date.as_deref(), Some("2026-11-28"));
+        assert_eq!(
+            details.link(None).unwrap(),
+            "https://github.com/owner/repo/commit/0123456789ab"
+        );
     }
 
     #[test]

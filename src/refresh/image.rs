@@ -1,6 +1,6 @@
 //! Refreshes one image.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::admission::{Admission, Admissions, Admitted};
@@ -15,7 +15,8 @@ use super::signing::Signing;
 use super::update::{PinUpdate, has_tracked_platform};
 use super::verifier::Verifier;
 use crate::images::{Repushed, TrackedImage};
-use crate::reference::{Platform, Tag};
+use crate::reference::{Digest, Platform, Tag};
+use crate::registry::Annotations;
 use crate::table::{Pin, Pins};
 
 /// Refreshes one image. A tag whose request fails keeps its pin of the `old` table.
@@ -108,10 +109,21 @@ pub(super) async fn refresh_image(
     if tracked.repushed != Repushed::Expected {
         refreshed.never_repushed = plan.full;
     }
+    if options.details {
+        refreshed.annotations = annotations(read);
+    }
     if options.explain {
         refreshed.decisions = plan.decisions;
     }
     refreshed
+}
+
+/// The annotations of those indexes that have any.
+fn annotations(read: Indexes) -> BTreeMap<Digest, Annotations> {
+    let read = read.into_iter();
+    let all = read.filter_map(|(digest, index)| Some((digest, index.ok()?.annotations)));
+    all.filter(|(_, annotations)| !annotations.is_empty())
+        .collect()
 }
 
 /// Takes back the new pins without a signature that `signedBy` names.

@@ -1,4 +1,4 @@
-//! Requests the labels and layers of changed images.
+//! Requests the annotations, labels and layers of changed images.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt as _};
 use super::details::{Details, DetailsOf};
 use super::report::{Change, ChangeKind};
 use crate::reference::{Digest, ImageName};
-use crate::registry::Client;
+use crate::registry::{Annotations, Client};
 use crate::table::{Pin, Table};
 
 /// Most requests at once. The client limits those to each registry.
@@ -16,13 +16,18 @@ const REQUESTS_AT_ONCE: usize = 64;
 /// How long a refresh waits for all of them.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// The annotations of indexes, by image and digest.
+pub(super) type AnnotationsOf = BTreeMap<(ImageName, Digest), Annotations>;
+
 /// Requests the details of what was added and moved: one manifest and one configuration
 /// for each digest, of a platform that both pins have. Nothing of a new image, nor of a
 /// registry of whose pull quota half is spent. What fails, or takes too long, is left out.
+/// `annotations` are those of the indexes that the refresh has read.
 pub(super) async fn details(
     changes: &[Change],
     old: &Table,
     new: &Table,
+    annotations: &AnnotationsOf,
     client: &Client,
 ) -> DetailsOf {
     let mut wanted: BTreeSet<(&ImageName, &Digest, &Digest)> = BTreeSet::new();
@@ -60,14 +65,17 @@ pub(super) async fn details(
                 return None;
             }
             let content = client.image_content(image, manifest).await.ok()?;
-            Some(((image, manifest), Details::new(content)))
+            Some(((image, manifest), content))
         })
         .buffer_unordered(REQUESTS_AT_ONCE)
         .take_until(tokio::time::sleep(LONGEST_WAIT));
     let found: BTreeMap<_, _> = found.filter_map(async |found| found).collect().await;
+    let none = Annotations::new();
     let details = wanted.into_iter().filter_map(|(image, digest, manifest)| {
-        let details = found.get(&(image, manifest))?.clone();
-        Some(((image.clone(), digest.clone()), details))
+        let content = found.get(&(image, manifest))?.clone();
+        let key = (image.clone(), digest.clone());
+        let details = Details::new(annotations.get(&key).unwrap_or(&none), content);
+        Some((key, details))
     });
     details.collect()
 }

@@ -6,7 +6,8 @@ use super::admission::Hold;
 use super::decision::Decision;
 use super::report::Problem;
 use crate::images::TrackedImage;
-use crate::reference::{ImageName, Platform, Tag};
+use crate::reference::{Digest, ImageName, Platform, Tag};
+use crate::registry::Annotations;
 use crate::table::Pins;
 use crate::table::pending::PendingTags;
 
@@ -32,6 +33,8 @@ pub(super) struct RefreshedImage {
     pub(super) manifests_recorded: usize,
     pub(super) manifests_missing: usize,
     pub(super) problems: Vec<Problem>,
+    /// The annotations of the indexes that were read.
+    pub(super) annotations: BTreeMap<Digest, Annotations>,
 }
 
 impl RefreshedImage {
@@ -50,6 +53,7 @@ impl RefreshedImage {
             manifests_recorded: 0,
             manifests_missing: 0,
             problems: Vec::new(),
+            annotations: BTreeMap::new(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::mem::take;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use futures_util::future::{Either, join_all, select};
 use futures_util::stream::{self, StreamExt as _};
 
 use super::image::refresh_image;
-use super::inspect::details;
+use super::inspect::{AnnotationsOf, details};
 use super::options::{Options, Progress, Recorder, Services, State};
 use super::refreshed::RefreshedImage;
 use super::report::{Ambiguous, Gone, Held, MissingManifests, MissingPlatform, Report};
@@ -64,7 +65,10 @@ pub async fn refresh(
         Either::Left((refreshed, _)) => refreshed,
         Either::Right((never, _)) => match never {},
     };
-    for image in refreshed.into_iter().flatten() {
+    let mut annotations = AnnotationsOf::new();
+    for mut image in refreshed.into_iter().flatten() {
+        let of_image = take(&mut image.annotations).into_iter();
+        annotations.extend(of_image.map(|(digest, of)| ((image.image.clone(), digest), of)));
         add(image, &old.table, &mut new, &mut report);
     }
     let (old, table) = (&old.table, &new.table);
@@ -74,7 +78,7 @@ pub async fn refresh(
         }
     }
     if options.details {
-        report.details = details(&report.changes, old, table, client).await;
+        report.details = details(&report.changes, old, table, &annotations, client).await;
     }
     report.quotas = client.quotas();
     report.sort();

@@ -435,11 +435,13 @@ fn image_of(version: &str) -> [String; 2] {
 /// A registry whose tag 1 is `version` for amd64, with this much of a quota of 100 left.
 fn labelled(version: &'static str, remaining: usize) -> Fake {
     let contents: Vec<String> = ["1.0", "1.1"].into_iter().flat_map(image_of).collect();
-    let index_of = |version: &str| {
-        let [manifest, _] = image_of(version);
-        index(&[("linux/amd64", &digest(&manifest))])
-    };
-    let current = index_of(version);
+    let [manifest, _] = image_of(version);
+    let mut current: serde_json::Value =
+        serde_json::from_str(&index(&[("linux/amd64", &digest(&manifest))])).unwrap();
+    current["annotations"] = serde_json::json!({
+        "org.opencontainers.image.version": format!("{version}-index"),
+    });
+    let current = current.to_string();
     Fake::new(move |_, at, _| {
         let quota = |answer: Answer| {
             let remaining = format!("{remaining};w=21600");
@@ -484,8 +486,9 @@ async fn a_move_costs_a_manifest_and_a_configuration_of_each_digest() {
     let versions = report.details.values();
     let versions: Vec<&str> = versions.filter_map(|of| of.version.as_deref()).collect();
     assert_eq!(versions.len(), 2);
-    assert!(versions.contains(&"1.0") && versions.contains(&"1.1"));
-    let [of_old, of_new] = ["1.0", "1.1"].map(|version| {
+    // The old index is not requested again: its image has labels.
+    assert!(versions.contains(&"1.0") && versions.contains(&"1.1-index"));
+    let [of_old, of_new] = ["1.0", "1.1-index"].map(|version| {
         let mut all = report.details.values();
         all.find(|of| of.version.as_deref() == Some(version))
             .unwrap()

@@ -11,9 +11,10 @@ use super::address::is_loopback_registry;
 use super::api::{Api, BlobPart, Settings, TagSet};
 use super::auth::Credentials;
 use super::blob::Blob;
+use super::content::ImageContent;
 use super::error::{Cause, RegistryError, SetupError};
 use super::limits::Quota;
-use super::manifest::{ImageContent, IndexPlatforms};
+use super::manifest::IndexPlatforms;
 use super::network::{Dns, Network};
 use super::signature::Signatures;
 use super::throttle::Deadline;
@@ -155,7 +156,7 @@ impl Client {
             .await
     }
 
-    /// The layers and labels of the image of the manifest `digest`. Costs a pull and a blob.
+    /// The layers, annotations and labels of the image of the manifest `digest`. Costs a pull and a blob.
     ///
     /// # Errors
     /// Where the registry cannot be reached, has nothing of that digest, or sends

@@ -19,6 +19,16 @@ pub(super) const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
      application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json";
 
+/// Annotations and labels of an image, by key. Anybody may have written them.
+pub type Annotations = BTreeMap<String, String>;
+
+/// Those of the OCI image spec, "Pre-Defined Annotation Keys".
+pub(super) fn predefined(all: Option<Annotations>) -> Annotations {
+    let mut all = all.unwrap_or_default();
+    all.retain(|key, _| key.starts_with("org.opencontainers.image."));
+    all
+}
+
 /// The platforms of an index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IndexPlatforms {
@@ -33,6 +43,8 @@ pub struct IndexPlatforms {
     /// The bytes of the manifest, where the digest is that of an image and not of an
     /// index.
     pub image_manifest: Option<Vec<u8>>,
+    /// The pre-defined annotations of the first index that has any, the outermost first.
+    pub annotations: Annotations,
 }
 
 impl IndexPlatforms {
@@ -60,13 +72,16 @@ impl IndexPlatforms {
             .collect()
     }
 
-    /// Adds the platforms of an index within.
+    /// Adds what an index within has.
     pub(super) fn extend(&mut self, other: Self) {
         for (platform, manifest) in other.manifests {
             self.add(platform, manifest);
         }
         self.ambiguous.extend(other.ambiguous);
         self.all.extend(other.all);
+        if self.annotations.is_empty() {
+            self.annotations = other.annotations;
+        }
     }
 }
 
@@ -126,7 +141,10 @@ impl Manifest {
         let manifest: OciManifest = serde_json::from_slice(body).map_err(neither)?;
         match manifest {
             OciManifest::ImageIndex(index) => {
-                let mut platforms = IndexPlatforms::default();
+                let mut platforms = IndexPlatforms {
+                    annotations: predefined(index.annotations),
+                    ..IndexPlatforms::default()
+                };
                 let mut nested = Vec::new();
                 for entry in index.manifests {
                     let media_type = entry.media_type.as_str();
@@ -182,50 +200,6 @@ pub(super) fn platform_of_config(body: &[u8]) -> Result<Option<Platform>, String
         &config.architecture,
         &config.variant,
     ))
-}
-
-/// The layers and labels of an image.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ImageContent {
-    /// The size of each layer, in bytes, as the manifest declares it.
-    pub layers: BTreeMap<Digest, u64>,
-    /// Its labels. Anybody may have written them.
-    pub labels: BTreeMap<String, String>,
-    /// When it was made, as the configuration says.
-    pub created: Option<String>,
-}
-
-/// The digest of the configuration and the layers of an image manifest.
-pub(super) fn content_of_manifest(body: &[u8]) -> Result<(Digest, BTreeMap<Digest, u64>), String> {
-    let Ok(OciManifest::Image(manifest)) = serde_json::from_slice(body) else {
-        return Err("it is no image manifest".to_owned());
-    };
-    let digest = |text: &str| text.parse::<Digest>().map_err(|error| error.to_string());
-    let layers = manifest.layers.iter().map(|layer| {
-        let size = u64::try_from(layer.size).unwrap_or_default();
-        Ok((digest(&layer.digest)?, size))
-    });
-    let layers = layers.collect::<Result<_, String>>()?;
-    Ok((digest(&manifest.config.digest)?, layers))
-}
-
-/// The labels of an image configuration, and when it was made.
-pub(super) fn labels_of_config(
-    body: &[u8],
-) -> Result<(BTreeMap<String, String>, Option<String>), String> {
-    #[derive(Deserialize)]
-    struct Configuration {
-        created: Option<String>,
-        config: Option<Execution>,
-    }
-    #[derive(Deserialize)]
-    struct Execution {
-        #[serde(rename = "Labels")]
-        labels: Option<BTreeMap<String, String>>,
-    }
-    let config: Configuration = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let labels = config.config.and_then(|config| config.labels);
-    Ok((labels.unwrap_or_default(), config.created))
 }
 
 #[cfg(test)]

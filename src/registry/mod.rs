@@ -24,6 +24,7 @@ mod api;
 mod auth;
 mod blob;
 mod client;
+mod content;
 mod error;
 mod limits;
 mod manifest;
@@ -44,10 +45,11 @@ pub use address::{manifests_url, repository_url};
 pub use api::TagSet;
 pub use blob::Blob;
 pub use client::{Client, Options};
+pub use content::ImageContent;
 pub use error::{
     AuthProblem, Cause, ConnectProblem, Content, Login, RedirectProblem, RegistryError, SetupError,
 };
 pub use limits::Quota;
-pub use manifest::{ImageContent, IndexPlatforms};
+pub use manifest::{Annotations, IndexPlatforms};
 pub use network::Dns;
 pub use signature::{Signatures, StoredSignature};

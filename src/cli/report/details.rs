@@ -1,9 +1,9 @@
-//! The labels and layers of changed images, in words.
+//! What changed images say of themselves, in words.
 
 use nix_oci_hashes::refresh::{Change, ChangeKind, Details, Report};
 use serde_json::{Value, json};
 
-/// The labels and layers of the image before and after a change.
+/// The details of the image before and after a change.
 pub(in crate::cli) struct ChangeDetails<'a> {
     tag: &'a str,
     old: Option<&'a Details>,

@@ -17,7 +17,7 @@ use nix_oci_hashes::refresh::{
     KeepReason, MissingManifests, MissingPlatform, Problem, Refusal, Report, RequestReason,
     SkipReason, Unsigned,
 };
-use nix_oci_hashes::registry::{Cause, Content, ImageContent, Quota, RegistryError};
+use nix_oci_hashes::registry::{Annotations, Cause, Content, ImageContent, Quota, RegistryError};
 
 use super::{Outcome, json, markdown, terminal};
 
@@ -115,8 +115,10 @@ fn details() -> DetailsOf {
             ]
             .into(),
             created: Some("2026-11-28T01:02:03Z".to_owned()),
+            ..ImageContent::default()
         };
-        ((image(image_name), digest(of)), Details::new(content))
+        let details = Details::new(&Annotations::new(), content);
+        ((image(image_name), digest(of)), details)
     };
     [
         of("docker.io/nextcloud", "old", "34.0.4", "01234", &["a", "b"]),

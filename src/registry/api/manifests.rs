@@ -8,11 +8,9 @@ use reqwest::{Method, StatusCode};
 use super::Api;
 use crate::lock::lock;
 use crate::reference::{Algorithm, Digest, ImageName, Tag};
+use crate::registry::content::ImageContent;
 use crate::registry::error::{Cause, Content};
-use crate::registry::manifest::{
-    ACCEPTED, ImageContent, IndexPlatforms, Manifest, content_of_manifest, labels_of_config,
-    platform_of_config,
-};
+use crate::registry::manifest::{ACCEPTED, IndexPlatforms, Manifest, platform_of_config};
 use crate::registry::transport::{Request, Response};
 
 /// Largest manifest or image configuration, in bytes (registries set this limit).
@@ -158,23 +156,18 @@ impl Api {
         Ok(found)
     }
 
-    /// The layers and labels of the image of this manifest. Costs a pull and a blob.
+    /// The layers, annotations and labels of the image of this manifest. Costs a pull and a blob.
     pub(in crate::registry) async fn image_content(
         &self,
         image: &ImageName,
         digest: &Digest,
     ) -> Result<ImageContent, Cause> {
         let body = self.known_manifest(image, digest).await?;
-        let content = content_of_manifest(&body).map_err(malformed(Content::Manifest));
-        let (config, layers) = content?;
+        let content = ImageContent::of_manifest(&body);
+        let (config, content) = content.map_err(malformed(Content::Manifest))?;
         let body = self.configuration(image, &config).await?;
-        let labels = labels_of_config(&body).map_err(malformed(Content::Configuration));
-        let (labels, created) = labels?;
-        Ok(ImageContent {
-            layers,
-            labels,
-            created,
-        })
+        let content = content.with_configuration(&body);
+        content.map_err(malformed(Content::Configuration))
     }
 
     /// As [`manifest`](Self::manifest), without a request for one that came with the

@@ -25,7 +25,10 @@ use super::error::{Cause, ConnectProblem, SetupError};
 use super::transport::{Request, Response, Transport};
 use crate::text::Plain;
 
+/// For a connection, with its TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// This machine answers at once, or not at all.
+const LOOPBACK_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest silence within a response.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 const USER_AGENT: &str = concat!("nix-oci-hashes/", env!("CARGO_PKG_VERSION"));
@@ -132,10 +135,14 @@ fn client(
         Route::Guarded => Resolver::guarded(dns, proxies::hosts()),
         Route::Direct | Route::Loopback => Resolver::new(dns),
     };
+    let connect_timeout = match route {
+        Route::Loopback => LOOPBACK_CONNECT_TIMEOUT,
+        Route::Direct | Route::Guarded => CONNECT_TIMEOUT,
+    };
     let builder = reqwest::Client::builder()
         .dns_resolver(Arc::new(resolver))
         .user_agent(USER_AGENT)
-        .connect_timeout(CONNECT_TIMEOUT)
+        .connect_timeout(connect_timeout)
         .read_timeout(READ_TIMEOUT)
         .redirect(Policy::none())
         .tls_certs_merge(certificates.iter().cloned());

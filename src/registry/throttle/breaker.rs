@@ -30,14 +30,29 @@ struct Circuit {
     open: Option<Cause>,
 }
 
+/// What a failed request says of other requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Nothing, unless it is of a rate limit.
+    Request,
+    /// The registry did not answer.
+    Registry,
+    /// The registry has refused every request so far, again and again.
+    Everything,
+}
+
 impl Circuit {
     /// Opens at the failure of a second repository, or after many of one.
     fn record(&mut self, repository: &str, cause: &Cause) {
         self.failures += 1;
         let first = self.first.get_or_insert_with(|| repository.to_owned());
         if first != repository || self.failures >= MAX_FAILURES {
-            self.open.get_or_insert_with(|| cause.clone());
+            self.open(cause);
         }
+    }
+
+    fn open(&mut self, cause: &Cause) {
+        self.open.get_or_insert_with(|| cause.clone());
     }
 }
 
@@ -53,17 +68,24 @@ impl Breaker {
         circuit.open.clone().map_or(Ok(()), Err)
     }
 
-    /// Records a request that failed after all its retries. Only a rate limit, or a
-    /// registry that `is_silent`, says anything about other requests.
-    pub(super) fn record_failure(&self, request: &Request, cause: &Cause, is_silent: bool) {
+    /// Records a request that failed after all its retries, and what that says of other
+    /// requests. A rate limit of pulls is not one of all requests.
+    pub(super) fn record_failure(&self, request: &Request, cause: &Cause, extent: Extent) {
         let repository = request.image().repository();
-        let is_limited = cause.is_rate_limited();
         let mut state = lock(&self.0);
-        if is_silent || is_limited && request.is_pull() {
-            state.pulls.record(&repository, cause);
-        }
-        if is_silent || is_limited && !request.is_pull() {
-            state.others.record(&repository, cause);
+        let State { pulls, others } = &mut *state;
+        match extent {
+            Extent::Registry => {
+                pulls.record(&repository, cause);
+                others.record(&repository, cause);
+            }
+            Extent::Everything => {
+                pulls.open(cause);
+                others.open(cause);
+            }
+            Extent::Request if !cause.is_rate_limited() => {}
+            Extent::Request if request.is_pull() => pulls.record(&repository, cause),
+            Extent::Request => others.record(&repository, cause),
         }
     }
 }

@@ -6,6 +6,7 @@ mod backoff;
 mod breaker;
 mod pace;
 mod pulls;
+mod rate;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub(super) use self::backoff::backoff;
-use self::breaker::Breaker;
+use self::breaker::{Breaker, Extent};
 use self::pace::Pace;
 use self::pulls::{Pull, Pulls};
 use super::error::Cause;
@@ -28,6 +29,8 @@ use super::transport::{Request, Response, Transport};
 /// Further retries of a request that is rate-limited: up to a limit of requests a
 /// minute, the waits keep growing.
 const RATE_LIMIT_RETRIES: u32 = 3;
+/// How long a registry may refuse all its requests, where it does not say for how long.
+const LONGEST_REFUSAL: Duration = Duration::from_secs(15);
 /// After this many 429s, a request backs off alone instead of pausing the registry.
 const SHARED_PAUSES: u32 = 2;
 /// How long a rate-limited request lets the others go first, at most, after a pause.
@@ -111,17 +114,30 @@ impl<T: Transport> Throttle<T> {
         let mut retries = Retries::new(self.retries);
         loop {
             let turn = self.turn(request).await?;
+            let sent = turn.sent;
             let cause = match self.attempt(request, turn).await {
                 Ok(response) => return Ok(response),
                 Err(cause) if !cause.is_transient() => return Err(cause),
                 Err(cause) => cause,
             };
             let successes = self.successes.load(Ordering::Relaxed);
+            let is_hopeless = is_hopeless(&cause, successes);
+            let ends = |wait: &Duration| {
+                deadline.is_within(*wait)
+                    || is_hopeless && self.pace.since_refusal() + *wait > LONGEST_REFUSAL
+            };
             let wait = retries.next(&cause, successes);
-            let Some(wait) = wait.filter(|wait| !deadline.is_within(*wait)) else {
+            let Some(wait) = wait.filter(|wait| !ends(wait)) else {
                 let is_silent = is_of_registry(&cause, request)
                     && self.responses.load(Ordering::Relaxed) == responses_before;
-                self.breaker.record_failure(request, &cause, is_silent);
+                let extent = if is_silent {
+                    Extent::Registry
+                } else if is_hopeless {
+                    Extent::Everything
+                } else {
+                    Extent::Request
+                };
+                self.breaker.record_failure(request, &cause, extent);
                 return Err(cause);
             };
             // A request that is refused again and again, or while most others
@@ -130,7 +146,7 @@ impl<T: Transport> Throttle<T> {
                 && retries.rate_limited <= SHARED_PAUSES
                 && self.pace.is_rate_limited();
             if is_for_all {
-                self.pace.pause_for(wait);
+                self.pace.pause_for(sent, cause.retry_after(), wait);
                 sleep(wait + (wait / 2).min(LAST_IN_LINE)).await;
             } else {
                 sleep(wait).await;
@@ -145,8 +161,9 @@ impl<T: Transport> Throttle<T> {
     async fn turn(&self, request: &Request) -> Result<Turn, Cause> {
         // Nobody closes the semaphore, so that there is always a permit.
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
+        let next = self.pace.next().await;
         self.breaker.check(request)?;
-        self.pace.wait().await;
+        let sent = next.wait().await;
         self.breaker.check(request)?;
         let pull = if request.is_pull() {
             Some(self.pulls.begin()?)
@@ -154,6 +171,7 @@ impl<T: Transport> Throttle<T> {
             None
         };
         Ok(Turn {
+            sent,
             _permit: permit,
             _pull: pull,
         })
@@ -220,8 +238,15 @@ fn is_of_registry(cause: &Cause, request: &Request) -> bool {
     unreachable == request.url().host_str()
 }
 
+/// Whether a registry refuses all its requests, and does not say for how long.
+fn is_hopeless(cause: &Cause, successes: u64) -> bool {
+    cause.is_rate_limited() && cause.retry_after().is_none() && successes == 0
+}
+
 /// The right to send one request, until dropped.
 struct Turn {
+    /// When it is sent.
+    sent: Instant,
     _permit: Option<OwnedSemaphorePermit>,
     _pull: Option<Pull>,
 }

@@ -1,72 +1,193 @@
-//! The pauses of a registry that says that there are too many requests.
+//! How fast a registry is asked: slowly at first, and not faster than it allows.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::rate::Rate;
 use crate::lock::lock;
 
-/// How many of the last responses decide whether a registry is rate-limited.
-const WINDOW: usize = 8;
-/// Longest random part of a pause.
-const LONGEST_JITTER: Duration = Duration::from_secs(2);
+/// Between the first requests; half as long after each [`RAMP`] of them.
+const FIRST_INTERVAL: Duration = Duration::from_millis(3);
+const RAMP: u32 = 32;
+/// After these many responses, one refusal says less.
+const FEW: u64 = 64;
+/// How many 429s in a row mean that the registry refuses everything, among few
+/// responses and among many.
+const IN_A_ROW: [usize; 2] = [2, 4];
+/// How many 429s of the last responses mean that requests are still too fast.
+const OF_THE_LAST: (usize, usize) = (3, 12);
+/// How long a single request after a 429 may keep the others waiting.
+const LONGEST_PROBE: Duration = Duration::from_secs(1);
+/// Timers are exact to a millisecond: a late request does not delay the next one.
+const TICK: Duration = Duration::from_millis(1);
 
-/// What is known of a registry's rate limit.
+/// When the next request may be sent.
 #[derive(Default)]
-pub(super) struct Pace(Mutex<State>);
+pub(super) struct Pace {
+    state: Mutex<State>,
+    /// Held by the request whose turn is next.
+    next: tokio::sync::Mutex<()>,
+    responded: Notify,
+}
 
 #[derive(Default)]
 struct State {
+    sent: u32,
+    responses: u64,
+    first_refusal: Option<Instant>,
     /// Whether each of the last responses was a 429.
     recent: VecDeque<bool>,
+    rate: Option<Rate>,
+    /// Successes, and the time, since the registry was last known to refuse everything.
+    successes: u32,
     paused_until: Option<Instant>,
+    /// After a 429 a single request is sent, and no other until this time or a response.
+    probe_until: Option<Instant>,
+    not_before: Option<Instant>,
+}
+
+/// The right to send the next request.
+pub(super) struct Next<'a> {
+    pace: &'a Pace,
+    _lock: tokio::sync::MutexGuard<'a, ()>,
 }
 
 impl Pace {
+    /// Waits until the requests before this one have been sent.
+    pub(super) async fn next(&self) -> Next<'_> {
+        Next {
+            pace: self,
+            _lock: self.next.lock().await,
+        }
+    }
+
     /// Records a response.
     pub(super) fn record(&self, is_rate_limited: bool) {
-        let recent = &mut self.state().recent;
-        if recent.len() == WINDOW {
-            recent.pop_front();
+        let mut state = self.state();
+        state.responses += 1;
+        state.recent.truncate(OF_THE_LAST.1 - 1);
+        state.recent.push_front(is_rate_limited);
+        if is_rate_limited {
+            let now = Instant::now();
+            state.first_refusal.get_or_insert(now);
+            state.probe_until = Some(now);
+        } else {
+            state.successes += 1;
+            state.probe_until = None;
         }
-        recent.push_back(is_rate_limited);
+        drop(state);
+        self.responded.notify_one();
     }
 
-    /// Whether at least half of the last responses were 429s.
+    /// The time since the registry's first 429.
+    pub(super) fn since_refusal(&self) -> Duration {
+        let since = self.state().first_refusal;
+        since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Whether the last responses say that there are too many requests.
     pub(super) fn is_rate_limited(&self) -> bool {
-        let recent = &self.state().recent;
-        let limited = recent.iter().filter(|is_limited| **is_limited).count();
-        limited * 2 >= recent.len()
+        let state = self.state();
+        let [few, many] = IN_A_ROW;
+        let is_limited = |limited: &&bool| **limited;
+        let in_a_row = state.recent.iter().take_while(is_limited).count();
+        let needed = match &state.rate {
+            None if state.responses > FEW => many,
+            _ => few.min(state.recent.len()),
+        };
+        let all = state.recent.iter().filter(is_limited).count();
+        in_a_row >= needed || state.rate.is_some() && all >= OF_THE_LAST.0
     }
 
-    /// Pauses the registry for `wait` from now on.
-    pub(super) fn pause_for(&self, wait: Duration) {
-        let until = Instant::now() + wait;
-        let paused_until = &mut self.state().paused_until;
-        *paused_until = (*paused_until).max(Some(until));
+    /// Pauses the registry, which refused a request that was sent at `sent`: for `asked`,
+    /// where it said how long, else for `wait`, or less where its rate is known.
+    pub(super) fn pause_for(&self, sent: Instant, asked: Option<Duration>, wait: Duration) {
+        let now = Instant::now();
+        let mut state = self.state();
+        let is_known = match &mut state.rate {
+            // It was on its way when the registry refused another one.
+            Some(rate) if sent <= rate.since() => false,
+            Some(_) | None => {
+                let successes = std::mem::take(&mut state.successes);
+                let rate = Rate::after_refusal(state.rate.as_ref(), successes, now);
+                let is_known = rate.is_measured();
+                state.rate = Some(rate);
+                state.recent.clear();
+                is_known
+            }
+        };
+        let wait = match (&state.rate, asked) {
+            (Some(rate), None) if is_known => wait.min(rate.interval(now) * 4),
+            _ => wait,
+        };
+        state.paused_until = state.paused_until.max(Some(now + wait));
     }
 
     /// What is left of the pause.
     pub(super) fn pause(&self) -> Option<Duration> {
-        let left = self
-            .state()
-            .paused_until?
-            .saturating_duration_since(Instant::now());
+        let until = self.state().paused_until?;
+        let left = until.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
     }
 
-    /// Waits until the pause is over, and for a random time after it, so that not
-    /// all requests come back at once.
-    pub(super) async fn wait(&self) {
-        while let Some(left) = self.pause() {
-            let jitter = (left / 4).min(LONGEST_JITTER);
-            sleep(left + jitter.mul_f64(fastrand::f64())).await;
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+impl Next<'_> {
+    /// Waits until the request may be sent, and returns when that is.
+    pub(super) async fn wait(self) -> Instant {
+        let pace = self.pace;
+        loop {
+            let now = Instant::now();
+            let until = {
+                let mut state = pace.state();
+                let until = state.paused_until.max(state.not_before);
+                let until = until.filter(|until| *until > now);
+                match (until, state.probe_until) {
+                    (Some(until), _) => Wait::Until(until),
+                    (None, Some(until)) if until > now => Wait::UntilResponse(until),
+                    (None, probe) => {
+                        state.send(now, probe.is_some());
+                        return now;
+                    }
+                }
+            };
+            match until {
+                Wait::Until(until) => sleep_until(until).await,
+                Wait::UntilResponse(until) => {
+                    let _ = timeout_at(until, pace.responded.notified()).await;
+                }
+            }
         }
     }
+}
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.0)
+enum Wait {
+    Until(Instant),
+    UntilResponse(Instant),
+}
+
+impl State {
+    /// Records that a request is sent.
+    fn send(&mut self, now: Instant, is_probe: bool) {
+        let ramp = FIRST_INTERVAL / 2_u32.saturating_pow(self.sent / RAMP);
+        let interval = match &self.rate {
+            Some(rate) => rate.interval(now),
+            None => ramp,
+        };
+        self.sent = self.sent.saturating_add(1);
+        if !interval.is_zero() {
+            let late = now.checked_sub(TICK).max(self.not_before);
+            self.not_before = Some(late.unwrap_or(now) + interval);
+        }
+        if is_probe {
+            self.probe_until = Some(now + LONGEST_PROBE);
+        }
     }
 }

@@ -351,6 +351,30 @@ async fn a_bucket_of_requests_refuses_few() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn refusals_by_chance_do_not_slow_a_registry_down() {
+    for seed in 0..6 {
+        let random = std::sync::Mutex::new(fastrand::Rng::with_seed(seed));
+        let fake = Fake::new(move |_, _, _| {
+            let answer = match random.lock().unwrap().u32(0..20) {
+                0 => Answer::status(429),
+                _ => Answer::tags(&["1"]),
+            };
+            answer.after(Duration::from_millis(50))
+        });
+        let client = fake.client();
+        let images: Vec<_> = (0..2000)
+            .map(|n| image(&format!("r.example/i{n}")))
+            .collect();
+        let start = Instant::now();
+        let outcomes = join_all(images.iter().map(|image| client.tags(image))).await;
+        assert!(outcomes.iter().all(Result::is_ok));
+        // Without refusals, it would be three seconds.
+        let elapsed = start.elapsed();
+        assert!(elapsed < Duration::from_secs(15), "{seed}: {elapsed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_registry_that_refuses_everything_is_given_up() {
     for images in [1, 40] {
         let fake = Fake::new(|_, _, _| Answer::status(429));

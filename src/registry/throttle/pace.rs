@@ -13,13 +13,10 @@ use crate::lock::lock;
 /// Between the first requests; half as long after each [`RAMP`] of them.
 const FIRST_INTERVAL: Duration = Duration::from_millis(3);
 const RAMP: u32 = 32;
-/// After these many responses, one refusal says less.
+/// Among more responses than these, a few refusals may be chance.
 const FEW: u64 = 64;
-/// How many 429s in a row mean that the registry refuses everything, among few
-/// responses and among many.
-const IN_A_ROW: [usize; 2] = [2, 4];
-/// How many 429s of the last responses mean that requests are still too fast.
-const OF_THE_LAST: (usize, usize) = (3, 12);
+/// How many of the last responses decide.
+const WINDOW: usize = 12;
 /// How long a single request after a 429 may keep the others waiting.
 const LONGEST_PROBE: Duration = Duration::from_secs(1);
 /// Timers are exact to a millisecond: a late request does not delay the next one.
@@ -42,7 +39,7 @@ struct State {
     /// Whether each of the last responses was a 429.
     recent: VecDeque<bool>,
     rate: Option<Rate>,
-    /// Successes, and the time, since the registry was last known to refuse everything.
+    /// Successes since the rate was set.
     successes: u32,
     paused_until: Option<Instant>,
     /// After a 429 a single request is sent, and no other until this time or a response.
@@ -69,15 +66,17 @@ impl Pace {
     pub(super) fn record(&self, is_rate_limited: bool) {
         let mut state = self.state();
         state.responses += 1;
-        state.recent.truncate(OF_THE_LAST.1 - 1);
+        state.recent.truncate(WINDOW - 1);
         state.recent.push_front(is_rate_limited);
         if is_rate_limited {
             let now = Instant::now();
             state.first_refusal.get_or_insert(now);
             state.probe_until = Some(now);
         } else {
-            state.successes += 1;
+            state.successes = state.successes.saturating_add(1);
             state.probe_until = None;
+            let (successes, now) = (state.successes, Instant::now());
+            state.rate = state.rate.filter(|rate| !rate.is_lifted(successes, now));
         }
         drop(state);
         self.responded.notify_one();
@@ -89,18 +88,21 @@ impl Pace {
         since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// Whether the last responses say that there are too many requests.
+    /// Whether the last responses say that there are too many requests: by so many 429s
+    /// among the last few, or among the last [`WINDOW`].
     pub(super) fn is_rate_limited(&self) -> bool {
         let state = self.state();
-        let [few, many] = IN_A_ROW;
-        let is_limited = |limited: &&bool| **limited;
-        let in_a_row = state.recent.iter().take_while(is_limited).count();
-        let needed = match &state.rate {
-            None if state.responses > FEW => many,
-            _ => few.min(state.recent.len()),
+        let ((limited, last), of_window) = match &state.rate {
+            Some(rate) if rate.is_measured() => ((2, 2), 3),
+            Some(_) => ((3, 4), 6),
+            None if state.responses > FEW => ((4, 4), 6),
+            None => ((2, 2), 6),
         };
-        let all = state.recent.iter().filter(is_limited).count();
-        in_a_row >= needed || state.rate.is_some() && all >= OF_THE_LAST.0
+        let among = |last: usize| {
+            let recent = state.recent.iter().take(last);
+            recent.filter(|is_limited| **is_limited).count()
+        };
+        among(last) >= limited.min(state.recent.len()) || among(WINDOW) >= of_window
     }
 
     /// Pauses the registry, which refused a request that was sent at `sent`: for `asked`,
@@ -108,20 +110,19 @@ impl Pace {
     pub(super) fn pause_for(&self, sent: Instant, asked: Option<Duration>, wait: Duration) {
         let now = Instant::now();
         let mut state = self.state();
-        let is_known = match &mut state.rate {
+        let rate = match state.rate {
             // It was on its way when the registry refused another one.
-            Some(rate) if sent <= rate.since() => false,
-            Some(_) | None => {
-                let successes = std::mem::take(&mut state.successes);
-                let rate = Rate::after_refusal(state.rate.as_ref(), successes, now);
-                let is_known = rate.is_measured();
-                state.rate = Some(rate);
-                state.recent.clear();
-                is_known
-            }
+            Some(rate) if sent <= rate.since() => rate,
+            Some(rate) => rate.after_refusal(state.successes, now),
+            None => Rate::first(now),
         };
-        let wait = match (&state.rate, asked) {
-            (Some(rate), None) if is_known => wait.min(rate.interval(now) * 4),
+        if state.rate.is_none_or(|old| old.since() < rate.since()) {
+            state.successes = 0;
+            state.recent.clear();
+        }
+        state.rate = Some(rate);
+        let wait = match asked {
+            None if rate.is_measured() => wait.min(rate.interval(0, now) * 4),
             _ => wait,
         };
         state.paused_until = state.paused_until.max(Some(now + wait));
@@ -178,7 +179,7 @@ impl State {
     fn send(&mut self, now: Instant, is_probe: bool) {
         let ramp = FIRST_INTERVAL / 2_u32.saturating_pow(self.sent / RAMP);
         let interval = match &self.rate {
-            Some(rate) => rate.interval(now),
+            Some(rate) => rate.interval(self.successes, now),
             None => ramp,
         };
         self.sent = self.sent.saturating_add(1);

@@ -7,15 +7,23 @@ use tokio::time::Instant;
 /// Requests a second after a first refusal, which says nothing of the rate.
 const FIRST: f64 = 100.0;
 const LOWEST: f64 = 0.1;
-/// How much of a measured rate is used.
-const SHARE: f64 = 0.92;
 /// Successes that make a measurement.
 const ENOUGH: u32 = 8;
-/// A rate that no refusal has contradicted for so long grows by a twentieth a second.
+/// How much of a measured rate is used.
+const SHARE: f64 = 0.92;
+/// A measurement above this share of the rate in use may be chance.
+const SIGNIFICANT: f64 = 0.85;
+/// A rate that is not measured doubles after so many successes.
+const DOUBLING: u32 = 64;
+/// A rate above this is no limit.
+const LIFTED: f64 = 2000.0;
+/// A measured rate that no refusal has contradicted for so long grows by a twentieth a
+/// second.
 const TRIAL: Duration = Duration::from_secs(10);
 const GROWTH: f64 = 1.05;
 
 /// The rate of requests since a refusal.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Rate {
     /// Requests a second.
     allowed: f64,
@@ -24,24 +32,31 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// The rate after a refusal. Between two refusals, whatever a registry allows has been
-    /// used up: then the `successes` between them measure its rate. Few of them only show
-    /// that it was too high.
-    pub(super) fn after_refusal(before: Option<&Self>, successes: u32, now: Instant) -> Self {
-        let is_measured = before.is_some() && successes >= ENOUGH;
-        let allowed = before.map_or(FIRST, |before| {
-            if successes == 0 {
-                return before.allowed;
-            }
-            let elapsed = now.saturating_duration_since(before.since);
-            let measured = SHARE * f64::from(successes) / elapsed.as_secs_f64().max(0.001);
-            let used = before.allowed(now);
-            if is_measured {
-                measured.min(used)
-            } else {
-                measured.max(used / 2.0)
-            }
-        });
+    /// The rate after a first refusal.
+    pub(super) fn first(now: Instant) -> Self {
+        Self {
+            allowed: FIRST,
+            since: now,
+            is_measured: false,
+        }
+    }
+
+    /// The rate after a further refusal. Between two refusals, whatever a registry allows
+    /// has been used up: then the `successes` between them measure its rate. Few of them
+    /// only show that it was too high.
+    pub(super) fn after_refusal(self, successes: u32, now: Instant) -> Self {
+        let elapsed = now.saturating_duration_since(self.since).as_secs_f64();
+        let used = self.allowed(successes, now);
+        let measured = f64::from(successes) / elapsed.max(0.001);
+        let (allowed, is_measured) = if successes == 0 {
+            (self.allowed, self.is_measured)
+        } else if successes < ENOUGH {
+            ((SHARE * measured).max(used / 2.0), false)
+        } else if measured < SIGNIFICANT * used {
+            (SHARE * measured, true)
+        } else {
+            (used, self.is_measured)
+        };
         Self {
             allowed: allowed.max(LOWEST),
             since: now,
@@ -59,13 +74,21 @@ impl Rate {
         self.is_measured
     }
 
-    /// The time from one request to the next.
-    pub(super) fn interval(&self, now: Instant) -> Duration {
-        Duration::from_secs_f64(1.0 / self.allowed(now))
+    /// Whether it limits nothing after `successes`.
+    pub(super) fn is_lifted(&self, successes: u32, now: Instant) -> bool {
+        self.allowed(successes, now) > LIFTED
+    }
+
+    /// The time from one request to the next, after `successes`.
+    pub(super) fn interval(&self, successes: u32, now: Instant) -> Duration {
+        Duration::from_secs_f64(1.0 / self.allowed(successes, now))
     }
 
     /// Requests a second.
-    fn allowed(&self, now: Instant) -> f64 {
+    fn allowed(&self, successes: u32, now: Instant) -> f64 {
+        if !self.is_measured {
+            return self.allowed * f64::from(successes / DOUBLING).min(20.0).exp2();
+        }
         let elapsed = now.saturating_duration_since(self.since);
         let trial = elapsed.saturating_sub(TRIAL).as_secs_f64();
         self.allowed * GROWTH.powf(trial.min(600.0))
@@ -76,29 +99,46 @@ impl Rate {
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn a_second(rate: &Rate, now: Instant) -> f64 {
+        1.0 / rate.interval(0, now).as_secs_f64()
+    }
+
     #[test]
     fn two_refusals_measure_a_rate() {
         let start = Instant::now();
-        let first = Rate::after_refusal(None, 20, start);
-        assert_eq!(first.interval(start), Duration::from_millis(10));
-        let second = start + Duration::from_secs(1);
-        let rate = Rate::after_refusal(Some(&first), 20, second);
-        let a_second = 1.0 / rate.interval(second).as_secs_f64();
-        assert!((18.0..20.0).contains(&a_second), "{a_second}");
-        let late = second + Duration::from_secs(40);
-        let a_second = 1.0 / rate.interval(late).as_secs_f64();
-        assert!(a_second > 60.0, "{a_second}");
+        let first = Rate::first(start);
+        assert!((99.0..101.0).contains(&a_second(&first, start)));
+        let now = start + SECOND;
+        let rate = first.after_refusal(20, now);
+        assert!((18.0..20.0).contains(&a_second(&rate, now)));
+        assert!((18.0..20.0).contains(&a_second(&rate, now + 10 * SECOND)));
+        assert!(a_second(&rate, now + 40 * SECOND) > 60.0);
     }
 
     #[test]
     fn without_a_measurement_a_rate_is_halved() {
         let start = Instant::now();
-        let first = Rate::after_refusal(None, 0, start);
-        let later = start + Duration::from_secs(1);
-        let rate = Rate::after_refusal(Some(&first), 1, later);
-        assert_eq!(rate.interval(start), Duration::from_millis(20));
+        let first = Rate::first(start);
+        let rate = first.after_refusal(1, start + SECOND);
+        assert!((49.0..51.0).contains(&a_second(&rate, start)));
         // The pause was too short, which says nothing of the rate.
-        let rate = Rate::after_refusal(Some(&first), 0, later);
-        assert_eq!(rate.interval(start), Duration::from_millis(10));
+        let rate = first.after_refusal(0, start + SECOND);
+        assert!((99.0..101.0).contains(&a_second(&rate, start)));
+    }
+
+    #[test]
+    fn a_refusal_by_chance_changes_little() {
+        let start = Instant::now();
+        let first = Rate::first(start);
+        assert!(first.is_lifted(320, start) && !first.is_lifted(100, start));
+        let now = start + 10 * SECOND;
+        let measured = Rate {
+            is_measured: true,
+            ..first
+        };
+        let rate = measured.after_refusal(950, now);
+        assert!((99.0..101.0).contains(&a_second(&rate, now)));
     }
 }

@@ -47,6 +47,7 @@ pub async fn refresh(
         let registry = tracked.image.registry();
         by_registry.entry(registry).or_default().push(tracked);
     }
+    client.expect(by_registry.values().flatten().map(|tracked| &tracked.image));
     let registries = by_registry.into_iter().map(|(registry, images)| {
         progress.registry(registry, images.len());
         stream::iter(images)

@@ -56,6 +56,8 @@ pub struct Client {
     credentials: Arc<Credentials>,
     options: Options,
     registries: Mutex<HashMap<String, Arc<Registry>>>,
+    /// The images that will be asked for, by registry.
+    expected: Mutex<HashMap<String, BTreeSet<ImageName>>>,
 }
 
 /// A registry, and since when it is used.
@@ -88,6 +90,17 @@ impl Client {
             credentials: Arc::new(credentials),
             options,
             registries: Mutex::default(),
+            expected: Mutex::default(),
+        }
+    }
+
+    /// Says which images will be asked for, so that those of one registry can share a token.
+    /// It counts for registries that have not been asked for anything yet.
+    pub fn expect<'a>(&self, images: impl IntoIterator<Item = &'a ImageName>) {
+        let mut expected = lock(&self.expected);
+        for image in images {
+            let registry = image.registry().to_owned();
+            expected.entry(registry).or_default().insert(image.clone());
         }
     }
 
@@ -263,6 +276,7 @@ impl Client {
         };
         let network = Arc::clone(&self.network);
         let credentials = Arc::clone(&self.credentials);
-        Api::connect(image, settings, deadline, network, credentials).await
+        let expected = lock(&self.expected).remove(name).unwrap_or_default();
+        Api::connect(image, settings, deadline, network, credentials, expected).await
     }
 }

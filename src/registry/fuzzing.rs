@@ -35,7 +35,7 @@ pub fn challenge(value: &[u8]) {
         let token = token_url(
             &service.realm,
             service.service.as_deref(),
-            "repository:a:pull",
+            &["repository:a:pull".to_owned()],
         );
         assert_eq!(token.origin(), service.realm.origin());
     }

@@ -7,7 +7,7 @@ mod scheme;
 mod signatures;
 mod tags;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -55,7 +55,8 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// Connects the layers to the registry of `image`.
+    /// Connects the layers to the registry of `image`, which will be asked for the
+    /// `expected` images.
     ///
     /// # Errors
     /// Where the name makes no URL, or the deadline has passed.
@@ -65,11 +66,12 @@ impl Api {
         deadline: Deadline,
         network: Arc<dyn Transport>,
         credentials: Arc<Credentials>,
+        expected: BTreeSet<ImageName>,
     ) -> Result<Self, Cause> {
         let find = scheme::base_url(image, settings.may_be_http, &network);
         let base = deadline.limit(find).await?;
         let redirect = Redirect::new(network, base.clone());
-        let auth = Auth::new(redirect, base.clone(), credentials);
+        let auth = Auth::new(redirect, base.clone(), credentials, expected);
         Ok(Self {
             layers: Throttle::new(auth, settings.jobs, settings.retries, deadline),
             base,

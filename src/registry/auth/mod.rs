@@ -11,10 +11,11 @@ mod credential_file;
 mod credentials;
 mod helper;
 mod logins;
+mod shared;
 mod slot;
 mod token;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
@@ -24,9 +25,11 @@ use reqwest::{StatusCode, Url};
 use self::challenge::Challenge;
 #[cfg(fuzzing)]
 pub(super) use self::challenge::Challenge;
+use self::challenge::TokenService;
 pub(super) use self::credential::Credential;
 pub(super) use self::credentials::Credentials;
 use self::logins::Logins;
+use self::shared::{Shared, SharedTokens};
 use self::slot::{Authorization, Slot};
 use self::token::{Refusal, TokenRequest};
 #[cfg(fuzzing)]
@@ -49,18 +52,26 @@ pub(super) struct Auth<T> {
     /// The registry's last challenge: once there is one, new repositories
     /// authenticate up front.
     challenge: Mutex<Option<Challenge>>,
+    shared: SharedTokens,
     /// Where the `Authorization` of each repository is kept, once there is a challenge.
     slots: Mutex<HashMap<String, Arc<Slot>>>,
 }
 
 impl<T: Transport> Auth<T> {
-    /// `registry` is the base URL of the registry that is being spoken to.
-    pub(super) fn new(below: T, registry: Url, credentials: Arc<Credentials>) -> Self {
+    /// `registry` is the base URL of the registry that is being spoken to, and `expected`
+    /// are images that it will be asked for.
+    pub(super) fn new(
+        below: T,
+        registry: Url,
+        credentials: Arc<Credentials>,
+        expected: BTreeSet<ImageName>,
+    ) -> Self {
         Self {
             below,
             logins: Logins::new(credentials, registry.clone()),
             registry,
             challenge: Mutex::default(),
+            shared: SharedTokens::new(expected),
             slots: Mutex::default(),
         }
     }
@@ -85,6 +96,15 @@ impl<T: Transport> Auth<T> {
                 Some(sent) if is_registry => self.outcome(&image, sent, response.status()).await,
                 _ => Login::None,
             };
+            if is_registry
+                && let Some((refused, challenge)) = self.refused(&mut sent, response.status())
+            {
+                // It may not hold for this repository.
+                self.shared.give_up().await;
+                sent = Some(self.renew(Some(refused), challenge, &from, &image).await?);
+                answered = Some(from);
+                continue;
+            }
             if response.status() != StatusCode::UNAUTHORIZED {
                 return Ok(response.with_login(login));
             }
@@ -109,6 +129,18 @@ impl<T: Transport> Auth<T> {
             request = request.at(from.clone(), chosen_by(&from, &self.registry));
             answered = Some(from);
         }
+    }
+
+    /// Takes a shared token that the registry may have refused with `status`, and the
+    /// registry's challenge.
+    fn refused(
+        &self,
+        sent: &mut Option<Authorization>,
+        status: StatusCode,
+    ) -> Option<(Authorization, Challenge)> {
+        let challenge = lock(&self.challenge).clone()?;
+        let refused = sent.take_if(|sent| sent.is_shared && denies(status))?;
+        Some((refused, challenge))
     }
 
     /// What became of the login that `sent` was made with, by the registry's response.
@@ -141,7 +173,7 @@ impl<T: Transport> Auth<T> {
         let Some(challenge) = lock(&self.challenge).clone() else {
             return Ok(None);
         };
-        let answer = self.answer(&challenge, url, image);
+        let answer = self.first_answer(&challenge, url, image);
         match self.slot(image).replace(None, answer).await {
             Ok(authorization) => Ok(Some(authorization)),
             Err(cause) if cause.is_transient() => Err(cause),
@@ -160,8 +192,97 @@ impl<T: Transport> Auth<T> {
         image: &ImageName,
     ) -> Result<Authorization, Cause> {
         *lock(&self.challenge) = Some(challenge.clone());
-        let answer = self.answer(&challenge, url, image);
-        self.slot(image).replace(refused, answer).await
+        let slot = self.slot(image);
+        if refused.is_none() {
+            let answer = self.first_answer(&challenge, url, image);
+            slot.replace(None, answer).await
+        } else {
+            let answer = self.answer(&challenge, url, image);
+            slot.replace(refused, answer).await
+        }
+    }
+
+    /// The first `Authorization` of the repository of `image`: a token that others share,
+    /// if there is one.
+    async fn first_answer(
+        &self,
+        challenge: &Challenge,
+        from: &Url,
+        image: &ImageName,
+    ) -> Result<Authorization, Cause> {
+        if let Challenge::Bearer(service) = challenge {
+            let fetch = async |images| self.shared_answer(service, from, image, images).await;
+            if let Some(authorization) = self.shared.first(image, fetch).await {
+                return Ok(authorization);
+            }
+        }
+        self.answer(challenge, from, image).await
+    }
+
+    /// The token of the registry's `service` for `image` and those of `others` that have
+    /// the same login.
+    async fn shared_answer(
+        &self,
+        service: &TokenService,
+        from: &Url,
+        image: &ImageName,
+        others: BTreeSet<ImageName>,
+    ) -> Result<Shared, Cause> {
+        let (credential, login) = self.login(service, from, image).await?;
+        let mut images = BTreeSet::new();
+        for other in others {
+            let (other_credential, _) = self.login(service, from, &other).await?;
+            if other_credential == credential {
+                images.insert(other);
+            }
+        }
+        let scopes = images.iter().map(|image| service.scope_for(image, true));
+        let request = self.token_request(service, from, image, scopes.collect())?;
+        let header = request.send(&self.below, credential.as_ref()).await;
+        let header = header.map_err(|refusal| refusal.into_cause(login.clone()))?;
+        Ok(Shared {
+            images,
+            authorization: Authorization {
+                header,
+                login,
+                credential,
+                is_shared: true,
+            },
+        })
+    }
+
+    /// The login for a token of `service`, by a challenge of the host of `from`.
+    async fn login(
+        &self,
+        service: &TokenService,
+        from: &Url,
+        image: &ImageName,
+    ) -> Result<(Option<Credential>, Login), Cause> {
+        let takes_credentials = takes_credentials(service, from)?;
+        Ok(match self.logins.for_host(from, image).await {
+            (Some(_), _) if !takes_credentials => (None, Login::OtherSite),
+            found => found,
+        })
+    }
+
+    fn token_request<'a>(
+        &self,
+        service: &'a TokenService,
+        from: &Url,
+        image: &'a ImageName,
+        scopes: Vec<String>,
+    ) -> Result<TokenRequest<'a>, Cause> {
+        let is_users = self.is_registry(from) && takes_credentials(service, from)?;
+        Ok(TokenRequest {
+            image,
+            service,
+            scopes,
+            chosen_by: if is_users {
+                ChosenBy::User
+            } else {
+                chosen_by(&service.realm, &self.registry)
+            },
+        })
     }
 
     /// The `Authorization` that answers `challenge` of the host of `from`.
@@ -171,38 +292,22 @@ impl<T: Transport> Auth<T> {
         from: &Url,
         image: &ImageName,
     ) -> Result<Authorization, Cause> {
-        let (credential, login) = self.logins.for_host(from, image).await;
         let service = match challenge {
-            Challenge::Basic => return basic(credential, login),
+            Challenge::Basic => {
+                let (credential, login) = self.logins.for_host(from, image).await;
+                return basic(credential, login);
+            }
             Challenge::Bearer(service) => service,
         };
-        let takes_credentials =
-            service
-                .takes_credentials(from)
-                .map_err(|problem| Cause::Denied {
-                    problem,
-                    login: Login::None,
-                })?;
-        let (credential, login) = match credential {
-            Some(_) if !takes_credentials => (None, Login::OtherSite),
-            credential => (credential, login),
-        };
-        let is_registry = self.is_registry(from);
-        let request = TokenRequest {
-            image,
-            service,
-            scope: service.scope_for(image, is_registry),
-            chosen_by: if is_registry && takes_credentials {
-                ChosenBy::User
-            } else {
-                chosen_by(&service.realm, &self.registry)
-            },
-        };
+        let (credential, login) = self.login(service, from, image).await?;
+        let scope = service.scope_for(image, self.is_registry(from));
+        let request = self.token_request(service, from, image, vec![scope])?;
         match request.send(&self.below, credential.as_ref()).await {
             Ok(header) => Ok(Authorization {
                 header,
                 login,
                 credential,
+                is_shared: false,
             }),
             Err(refusal) => match (refusal, credential) {
                 // Without the login, there may still be a token.
@@ -231,10 +336,27 @@ impl<T: Transport> Auth<T> {
                 header,
                 login,
                 credential: None,
+                is_shared: false,
             }),
             Err(refusal) => Err(refusal.into_cause(login)),
         }
     }
+}
+
+/// Whether a status may mean that a token does not hold for a repository.
+fn denies(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND
+    )
+}
+
+fn takes_credentials(service: &TokenService, from: &Url) -> Result<bool, Cause> {
+    let denied = |problem| Cause::Denied {
+        problem,
+        login: Login::None,
+    };
+    service.takes_credentials(from).map_err(denied)
 }
 
 /// The answer to a challenge that takes a password.
@@ -249,6 +371,7 @@ fn basic(credential: Option<Credential>, login: Login) -> Result<Authorization, 
             header,
             login,
             credential,
+            is_shared: false,
         }),
         None => Err(Cause::Denied {
             problem: AuthProblem::NeedsPassword,

@@ -15,6 +15,8 @@ pub(super) struct Authorization {
     pub(super) header: HeaderValue,
     pub(super) login: Login,
     pub(super) credential: Option<Credential>,
+    /// Whether it is a token for other repositories too, which may not hold for this one.
+    pub(super) is_shared: bool,
 }
 
 impl Authorization {

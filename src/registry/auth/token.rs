@@ -22,7 +22,8 @@ const CLIENT_ID: &str = "nix-oci-hashes";
 pub(super) struct TokenRequest<'a> {
     pub(super) image: &'a ImageName,
     pub(super) service: &'a TokenService,
-    pub(super) scope: String,
+    /// One for each repository.
+    pub(super) scopes: Vec<String>,
     /// Who chose the host of the service.
     pub(super) chosen_by: ChosenBy,
 }
@@ -92,23 +93,25 @@ impl TokenRequest<'_> {
             request.at(url, self.chosen_by)
         };
         if let Some(Credential::IdentityToken(token)) = credential {
-            let form = oauth2_form(service.as_deref(), &self.scope, token);
+            let form = oauth2_form(service.as_deref(), &self.scopes, token);
             return new(Method::POST, realm.clone()).with_form(form);
         }
-        let url = url(realm, service.as_deref(), &self.scope);
+        let url = url(realm, service.as_deref(), &self.scopes);
         new(Method::GET, url).with_authorization(credential.and_then(basic))
     }
 }
 
 /// The URL for a token, without a credential or with a password.
-pub(in crate::registry) fn url(realm: &Url, service: Option<&str>, scope: &str) -> Url {
+pub(in crate::registry) fn url(realm: &Url, service: Option<&str>, scopes: &[String]) -> Url {
     let mut url = realm.clone();
     {
         let mut query = url.query_pairs_mut();
         if let Some(service) = service {
             query.append_pair("service", service);
         }
-        query.append_pair("scope", scope);
+        for scope in scopes {
+            query.append_pair("scope", scope);
+        }
     }
     url
 }
@@ -117,14 +120,14 @@ pub(in crate::registry) fn url(realm: &Url, service: Option<&str>, scope: &str) 
 /// specification of `OAuth2` token authentication).
 fn oauth2_form(
     service: Option<&str>,
-    scope: &str,
+    scopes: &[String],
     identity_token: &str,
 ) -> Vec<(&'static str, String)> {
     vec![
         ("grant_type", "refresh_token".to_owned()),
         ("client_id", CLIENT_ID.to_owned()),
         ("service", service.unwrap_or_default().to_owned()),
-        ("scope", scope.to_owned()),
+        ("scope", scopes.join(" ")),
         ("refresh_token", identity_token.to_owned()),
     ]
 }

@@ -58,6 +58,116 @@ async fn one_token_serves_a_repository_and_its_request_the_next() {
     assert_eq!(fake.requests()[1].authorization, None);
 }
 
+/// The scopes of each request for a token.
+fn token_scopes(fake: &Fake) -> Vec<Vec<String>> {
+    let requests = fake.requests().into_iter();
+    let tokens = requests.filter(|request| request.url.path() == "/token");
+    tokens
+        .map(|request| {
+            let pairs = request.url.query_pairs();
+            let scopes = pairs.filter(|(name, _)| name == "scope");
+            scopes.map(|(_, scope)| scope.into_owned()).collect()
+        })
+        .collect()
+}
+
+/// A client that is going to ask for r.example/a, b and c, and has asked for their tags.
+async fn of_three_images(fake: &Fake, credentials: Credentials) -> Vec<Vec<String>> {
+    let client = fake.client_with(Options::default(), credentials);
+    let images = ["a", "b", "c"].map(|name| image(&format!("r.example/{name}")));
+    client.expect(&images);
+    let outcomes =
+        futures_util::future::join_all(images.iter().map(|image| client.tags(image))).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    token_scopes(fake)
+}
+
+fn scopes(of: &[&str]) -> Vec<String> {
+    let scopes = of.iter().map(|name| format!("repository:{name}:pull"));
+    scopes.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_images_of_a_registry_share_a_token() {
+    let fake = wants_token("https://r.example/token");
+    let tokens = of_three_images(&fake, Credentials::default()).await;
+    assert_eq!(tokens, [scopes(&["a", "b", "c"])]);
+    // None where none is wanted.
+    let fake = Fake::new(|_, _, _| Answer::tags(&["1"]));
+    let tokens = of_three_images(&fake, Credentials::default()).await;
+    assert!(tokens.is_empty() && fake.requests().len() == 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_service_may_take_one_scope_only() {
+    let fake = Fake::new(|asked, _, _| {
+        if asked.url.path() != "/token" {
+            return match asked.authorization.as_deref() {
+                Some("Bearer good") => Answer::tags(&["1"]),
+                _ => Answer::challenge("/token"),
+            };
+        }
+        match asked
+            .url
+            .query_pairs()
+            .filter(|(name, _)| name == "scope")
+            .count()
+        {
+            1 => Answer::body(r#"{"token":"good"}"#),
+            _ => Answer::status(400),
+        }
+    });
+    let tokens = of_three_images(&fake, Credentials::default()).await;
+    let alone = ["a", "b", "c"].map(|name| scopes(&[name]));
+    assert_eq!(tokens[0], scopes(&["a", "b", "c"]));
+    assert_eq!(tokens.len(), 4);
+    assert!(alone.iter().all(|scopes| tokens.contains(scopes)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_token_that_does_not_hold_is_replaced() {
+    for status in [401, 403, 404] {
+        let fake = Fake::new(move |asked, at, _| {
+            if asked.url.path() == "/token" {
+                let scopes = asked.url.query_pairs().filter(|(name, _)| name == "scope");
+                let token = if scopes.count() == 1 {
+                    "alone"
+                } else {
+                    "shared"
+                };
+                return Answer::body(format!("{{\"token\":\"{token}\"}}"));
+            }
+            match asked.authorization.as_deref() {
+                Some("Bearer alone") => Answer::tags(&["1"]),
+                Some("Bearer shared") if at.starts_with("a/") => Answer::tags(&["1"]),
+                Some("Bearer shared") if status == 401 => Answer::challenge("/token"),
+                Some("Bearer shared") => Answer::status(status),
+                _ => Answer::challenge("/token"),
+            }
+        });
+        let tokens = of_three_images(&fake, Credentials::default()).await;
+        assert_eq!(tokens[0], scopes(&["a", "b", "c"]), "{status}");
+        assert_eq!(tokens.len(), 3, "{status}");
+        assert!(tokens.contains(&scopes(&["b"])) && tokens.contains(&scopes(&["c"])));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn images_with_different_logins_share_no_token() {
+    let fake = wants_token("https://r.example/token");
+    let credentials = Credentials::of([("r.example/b", password())]);
+    let tokens = of_three_images(&fake, credentials).await;
+    assert_eq!(tokens.len(), 2, "{tokens:?}");
+    assert!(tokens.contains(&scopes(&["b"])), "{tokens:?}");
+    let with_login: Vec<bool> = fake
+        .requests()
+        .iter()
+        .filter(|request| request.url.path() == "/token")
+        .map(|request| request.authorization.is_some())
+        .collect();
+    assert_eq!(with_login.iter().filter(|has| **has).count(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn many_requests_at_once_fetch_one_token() {
     let fake = wants_token("https://r.example/token");

@@ -1,5 +1,6 @@
 //! Each layer alone, over a fake of the one below.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,7 +83,7 @@ async fn auth_answers_a_bounded_number_of_challenges() {
         }
     });
     let redirect = Redirect::new(fake.clone(), url(REGISTRY));
-    let auth = Auth::new(redirect, url(REGISTRY), Arc::default());
+    let auth = Auth::new(redirect, url(REGISTRY), Arc::default(), BTreeSet::new());
     let response = auth.send(get("app/1")).await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(
@@ -104,7 +105,7 @@ async fn auth_says_what_became_of_the_login() {
         password: "secret".to_owned(),
     };
     let credentials = Arc::new(Credentials::of([("r.example", credential)]));
-    let auth = Auth::new(fake, url(REGISTRY), credentials);
+    let auth = Auth::new(fake, url(REGISTRY), credentials, BTreeSet::new());
     let response = auth.send(get("app/1")).await.unwrap();
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     assert_eq!(*response.login(), Login::Sent);
@@ -116,7 +117,7 @@ async fn of_many_requests_one_fetches_the_token_that_fails() {
         "/token" => Answer::status(503).after(Duration::from_millis(50)),
         _ => Answer::challenge("https://r.example/token"),
     });
-    let auth = Auth::new(fake.clone(), url(REGISTRY), Arc::default());
+    let auth = Auth::new(fake.clone(), url(REGISTRY), Arc::default(), BTreeSet::new());
     let outcomes = join_all((0..20).map(|_| auth.send(get("app/1")))).await;
     for outcome in outcomes {
         let cause = outcome.err().unwrap();

@@ -1,0 +1,78 @@
+//! Tokens for several repositories of a registry at once (distribution's token
+//! authentication specification: a request may have several scopes).
+
+use std::collections::BTreeSet;
+
+use tokio::sync::Mutex;
+
+use super::slot::Authorization;
+use crate::reference::ImageName;
+use crate::registry::error::Cause;
+
+/// Most repositories of one token: it goes into a header, of which servers take some 8 KiB.
+const MOST: usize = 32;
+
+/// The images that a token may be shared by, and the tokens for them.
+pub(super) struct SharedTokens {
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Images that no token has been requested for.
+    expected: BTreeSet<ImageName>,
+    /// Tokens, each for images that have not used it yet.
+    unused: Vec<Shared>,
+}
+
+/// A token for several images.
+pub(super) struct Shared {
+    pub(super) images: BTreeSet<ImageName>,
+    pub(super) authorization: Authorization,
+}
+
+impl SharedTokens {
+    /// For the images that will be asked for.
+    pub(super) fn new(expected: BTreeSet<ImageName>) -> Self {
+        Self {
+            state: Mutex::new(State {
+                expected,
+                unused: Vec::new(),
+            }),
+        }
+    }
+
+    /// The first token of `image`, where others share it: the one of another image, or
+    /// what `fetch` gets for it and some of the others. `None` if it has to fetch one of
+    /// its own.
+    pub(super) async fn first(
+        &self,
+        image: &ImageName,
+        fetch: impl AsyncFnOnce(BTreeSet<ImageName>) -> Result<Shared, Cause>,
+    ) -> Option<Authorization> {
+        let mut state = self.state.lock().await;
+        for shared in &mut state.unused {
+            if shared.images.remove(image) {
+                return Some(shared.authorization.clone());
+            }
+        }
+        if !state.expected.remove(image) || state.expected.is_empty() {
+            return None;
+        }
+        let others = state.expected.iter().take(MOST - 1).cloned();
+        let images: BTreeSet<ImageName> = others.chain([image.clone()]).collect();
+        state.expected.retain(|other| !images.contains(other));
+        let Ok(mut shared) = fetch(images).await else {
+            state.expected.clear();
+            return None;
+        };
+        shared.images.remove(image);
+        let authorization = shared.authorization.clone();
+        state.unused.push(shared);
+        Some(authorization)
+    }
+
+    /// Requests no more of them: one was refused.
+    pub(super) async fn give_up(&self) {
+        self.state.lock().await.expected.clear();
+    }
+}

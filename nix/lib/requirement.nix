@@ -197,9 +197,13 @@ in
   # or it ends in a wildcard such as `34.x`.
   isRequirement =
     input:
-    text.contains "[~<>=*,|!^]" input
-    || length (wordsOf input) > 1
-    || builtins.any (part: part == "x" || part == "X") (builtins.tail (text.splitOn "." input));
+    # Most tags have none of these.
+    text.contains "[~<>=*,|!^ xX]" input
+    && (
+      text.contains "[~<>=*,|!^]" input
+      || length (wordsOf input) > 1
+      || builtins.any (part: part == "x" || part == "X") (builtins.tail (text.splitOn "." input))
+    );
 
   # The requirement: its text, and whether a version satisfies it.
   parse =

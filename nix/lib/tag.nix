@@ -7,7 +7,10 @@ in
 rec {
   longest = 128;
 
-  isTag = input: stringLength input <= longest && match "[A-Za-z0-9_][A-Za-z0-9_.-]*" input != null;
+  # Matches a tag, and longer text.
+  expression = "[A-Za-z0-9_][A-Za-z0-9_.-]*";
+
+  isTag = input: stringLength input <= longest && match expression input != null;
 
   parse =
     input:

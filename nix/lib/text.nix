@@ -1,6 +1,7 @@
 # Helpers for text of any length. Nix's regular expressions use stack for every
 # repetition that they match, so the expressions here have none.
 let
+  inherit (import ./list.nix) last;
   inherit (builtins) replaceStrings stringLength substring;
 
   # Longest piece of input that an error shows, in bytes.
@@ -18,10 +19,13 @@ rec {
   # `text` without `prefix`, which it must start with.
   dropPrefix = prefix: text: substring (stringLength prefix) (-1) text;
 
-  lower = replaceStrings upperCase lowerCase;
+  lower = text: if contains "[A-Z]" text then replaceStrings upperCase lowerCase text else text;
 
   # Whether a regular expression, which must not repeat anything, matches in `text`.
   contains = pattern: text: builtins.length (builtins.split pattern text) > 1;
+
+  # Whether `text` has this character.
+  has = character: text: replaceStrings [ character ] [ "" ] text != text;
 
   # The parts of `text` between the characters `separator`.
   splitOn = separator: text: builtins.filter builtins.isString (builtins.split "[${separator}]" text);
@@ -30,12 +34,21 @@ rec {
   splitOnce =
     separator: text:
     let
-      before = builtins.head (splitOn separator text);
+      parts = builtins.split "[${separator}]" text;
+      before = builtins.head parts;
     in
     {
       inherit before;
-      after = if before == text then null else dropPrefix (before + separator) text;
+      after = if builtins.length parts == 1 then null else dropPrefix (before + separator) text;
     };
+
+  # What is after the last `separator`; null without one.
+  afterLast =
+    separator: text:
+    let
+      parts = builtins.split "[${separator}]" text;
+    in
+    if builtins.length parts == 1 then null else last parts;
 
   # `text` in single quotes, for an error. It is cut, and bytes that are not
   # printable ASCII become `?`, so that no input can flood or control a terminal.

@@ -37,71 +37,116 @@ function startSearch() {
   const list = find("#images");
   const forms = findAll("#forms input");
   const summary = status.textContent;
+  const screenful = 40;
   const rows = findAll("li", list).map((element) => {
     const link = find("a", element);
     const code = find("code", element);
     const name = link.textContent;
+    const tags = ` ${element.dataset.tags ?? ""} `;
     return {
       element,
       link,
       href: link.getAttribute("href"),
       name,
       last: name.slice(name.lastIndexOf("/") + 1),
-      tags: (element.dataset.tags ?? "").split(" "),
+      tags,
+      lowerTags: tags.toLowerCase(),
       code,
+      line: code?.textContent,
       suggested: code?.dataset.tag,
     };
   });
 
   // A term after the last colon is the start of a tag. Each other one is part of the name,
-  // or the start of a tag. Returns the rank of the row and the tag that was meant, or
-  // nothing.
+  // or the start of a tag.
+  function parse(query) {
+    const [, name, tag] = /^(.*?)(?::([^:/\s]*))?$/.exec(query);
+    return { terms: name.split(/\s+/), tags: tag ? [tag] : [] };
+  }
+
+  // Returns the rank of the row and the tag that was meant, or nothing.
   function match(row, query) {
-    const [, name, explicit] = /^(.*?)(?::([^:/\s]*))?$/.exec(query);
-    const ofTag = explicit ? [explicit] : [];
+    const ofTag = [...query.tags];
     let rank = 2;
-    for (const term of name.split(/\s+/)) {
+    for (const term of query.terms) {
       if (!row.name.includes(term)) ofTag.push(term);
       else if (row.last === term) rank = 0;
       else if (row.last.startsWith(term)) rank = Math.min(rank, 1);
     }
     if (ofTag.length === 0) return { rank };
-    const tags = row.tags.filter((tag) => ofTag.every((term) => tag.toLowerCase().startsWith(term)));
-    const tag = tags.find((tag) => ofTag.includes(tag.toLowerCase())) ?? tags[0];
-    return tag === undefined ? undefined : { rank, tag };
+    const start = ofTag.reduce((a, b) => (b.length > a.length ? b : a));
+    if (!ofTag.every((term) => start.startsWith(term))) return;
+    const exact = row.lowerTags.indexOf(` ${start} `);
+    const at = exact === -1 ? row.lowerTags.indexOf(` ${start}`) : exact;
+    if (at === -1) return;
+    return { rank, tag: row.tags.slice(at + 1, row.tags.indexOf(" ", at + 1)) };
   }
 
-  function line(row, tag) {
+  function show({ row, tag }) {
+    row.element.hidden = false;
+    if (row.code === null) return;
     const { before, after } = forms.find((form) => form.checked).dataset;
-    return `${before}${row.name}:${tag}${after}`;
+    const line = `${before}${row.name}:${tag ?? row.suggested}${after}`;
+    if (row.line !== line) row.code.textContent = row.line = line;
+    const href = tag === undefined ? row.href : `${row.href}#tag-${tag}`;
+    if (row.link.getAttribute("href") !== href) row.link.setAttribute("href", href);
+  }
+
+  // Shows a screenful at once, and the others in the next frames.
+  let frame;
+  function showAll(found) {
+    cancelAnimationFrame(frame);
+    found.slice(0, screenful).forEach(show);
+    if (found.length > screenful) {
+      frame = requestAnimationFrame(() => showAll(found.slice(screenful)));
+    }
+  }
+
+  let timer;
+  function keepInAddress(query) {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      const search = query === "" ? "" : `?q=${encodeURIComponent(query)}`;
+      try {
+        history.replaceState(null, "", location.pathname + search);
+      } catch {
+        // A page in a file has no address to change.
+      }
+    }, 200);
+  }
+
+  // Moves those of the elements that are not in this order.
+  function arrange(elements) {
+    const wanted = new Set(elements);
+    const from = (element) => {
+      while (element !== null && !wanted.has(element)) element = element.nextElementSibling;
+      return element;
+    };
+    let next = from(list.firstElementChild);
+    for (const element of elements) {
+      if (element === next) next = from(next.nextElementSibling);
+      else list.insertBefore(element, next);
+    }
   }
 
   function update() {
     const query = input.value.trim().toLowerCase();
+    const parsed = parse(query);
     const found = [];
     for (const row of rows) {
-      const matched = match(row, query);
-      row.element.hidden = matched === undefined;
-      if (matched === undefined) continue;
-      found.push({ row, rank: query === "" ? 0 : matched.rank });
-      if (row.code === null) continue;
-      const text = line(row, matched.tag ?? row.suggested);
-      if (row.code.textContent !== text) row.code.textContent = text;
-      const anchor = matched.tag === undefined ? "" : `#tag-${matched.tag}`;
-      row.link.setAttribute("href", row.href + anchor);
+      const matched = match(row, parsed);
+      if (matched !== undefined) {
+        found.push({ row, tag: matched.tag, rank: query === "" ? 0 : matched.rank });
+      } else if (!row.element.hidden) {
+        row.element.hidden = true;
+      }
     }
     found.sort((a, b) => a.rank - b.rank);
-    const order = found.map(({ row }) => row.element);
-    const shown = findAll("li:not([hidden])", list);
-    if (order.some((element, i) => element !== shown[i])) list.prepend(...order);
+    arrange(found.map(({ row }) => row.element));
+    showAll(found);
     nothing.hidden = found.length > 0;
     status.textContent = query === "" ? summary : `${found.length} of ${rows.length} images`;
-    const search = query === "" ? "" : `?q=${encodeURIComponent(query)}`;
-    try {
-      history.replaceState(null, "", location.pathname + search);
-    } catch {
-      // A page in a file has no address to change.
-    }
+    keepInAddress(query);
   }
 
   function move(by) {

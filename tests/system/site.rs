@@ -115,7 +115,7 @@ fn search_finds_images_and_tags_as_one_types() {
         let link = browser.find("li:not([hidden]) a").await;
         let target = link.attr("href").await.unwrap().unwrap();
         assert_eq!(target, format!("{NEXTCLOUD}#tag-33"));
-        assert_eq!(browser.value("location.search").await, "?q=next%3A33");
+        browser.wait_for("location.search === '?q=next%3A33'").await;
         search.send_keys("5").await.unwrap();
         assert_eq!(lines(&browser).await, json!([]));
         let nothing = browser.find("#nothing").await.text().await.unwrap();
@@ -129,6 +129,48 @@ fn search_finds_images_and_tags_as_one_types() {
             lines(&browser).await,
             json!(["pin = { image = \"docker.io/caddy:2.11.4\"; digests = ./digests.json; };"])
         );
+    });
+}
+
+#[test]
+fn a_search_among_many_images_shows_the_best_first() {
+    let workspace = Workspace::tracking("[]");
+    let images = (0..100).map(|app| (format!("docker.io/org/app{app}"), json!({ "1": pin("1") })));
+    let mut images: serde_json::Map<String, Value> = images.collect();
+    images.insert(
+        "docker.io/earlier/app77".to_owned(),
+        json!({ "1": pin("1") }),
+    );
+    workspace.write(
+        "digests.json",
+        json!({ "version": 1, "images": images }).to_string(),
+    );
+    workspace.run(&["site", "--output", "site"]).code(0);
+    let url = serve_files(&workspace.path("site"));
+    with_browser(|browser| async move {
+        browser.open(&format!("{url}/index.html")).await;
+        let names =
+            "[...document.querySelectorAll('li:not([hidden]) a')].map((a) => a.textContent)";
+        let before = browser.value(names).await;
+        let search = browser.find("#search").await;
+        // An image of that name comes before those that begin with it.
+        for (query, first, count) in [
+            ("app7", "docker.io/org/app7", 12),
+            ("org", "docker.io/org/app0", 100),
+        ] {
+            search.clear().await.unwrap();
+            search.send_keys(query).await.unwrap();
+            browser
+                .wait_for(&format!("{names}.length === {count}"))
+                .await;
+            assert_eq!(browser.value(names).await[0], first);
+        }
+        search.clear().await.unwrap();
+        search.send_keys("app55 1").await.unwrap();
+        assert_eq!(browser.value(names).await, json!(["docker.io/org/app55"]));
+        browser.press(ESCAPE).await;
+        browser.wait_for(&format!("{names}.length === 101")).await;
+        assert_eq!(browser.value(names).await, before);
     });
 }
 

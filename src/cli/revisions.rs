@@ -1,8 +1,9 @@
 //! Tables of the past, from git.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::sync_channel;
 
 use anyhow::{Context as _, Result, bail};
 use nix_oci_hashes::text::Plain;
@@ -108,10 +109,10 @@ pub(super) fn read_each<'a>(
     let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else {
         bail!("git has no input or output");
     };
-    let names = commits.clone();
+    let (names, texts) = (commits.clone(), commits);
+    // git unpacks the next text while this one is read.
+    let (send, receive) = sync_channel(1);
     let read = std::thread::scope(|scope| {
-        // Closed when this ends, so that git ends, and then the thread.
-        let mut stdout = BufReader::new(stdout);
         // git stops reading while nobody reads what it writes.
         scope.spawn(move || {
             for commit in names {
@@ -120,29 +121,40 @@ pub(super) fn read_each<'a>(
                 }
             }
         });
-        for commit in commits {
-            // `<id> <type> <size>` before the content, or `<name> missing`.
-            let mut head = String::new();
-            stdout.read_line(&mut head)?;
-            let Some(size) = head
-                .trim_end()
-                .rsplit(' ')
-                .next()
-                .and_then(|size| size.parse().ok())
-            else {
-                continue;
-            };
-            let mut text = vec![0; size];
-            stdout.read_exact(&mut text)?;
-            stdout.read_exact(&mut [0])?;
-            if head.contains(" blob ") {
-                read(commit, text)?;
+        // Its end closes the output of git, so that git ends, and then the thread above.
+        scope.spawn(move || {
+            let mut stdout = BufReader::new(stdout);
+            for commit in texts {
+                let text = next_text(&mut stdout).transpose();
+                if let Some(text) = text
+                    && send.send((commit, text)).is_err()
+                {
+                    break;
+                }
             }
+        });
+        for (commit, text) in receive {
+            read(commit, text?)?;
         }
         Ok(())
     });
     git.wait()?;
     read
+}
+
+/// The next object that git writes, if it is a file.
+fn next_text(output: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+    // `<id> <type> <size>` before the content, or `<name> missing`.
+    let mut head = String::new();
+    output.read_line(&mut head)?;
+    let size = head.trim_end().rsplit(' ').next();
+    let Some(size) = size.and_then(|size| size.parse().ok()) else {
+        return Ok(None);
+    };
+    let mut text = vec![0; size];
+    output.read_exact(&mut text)?;
+    output.read_exact(&mut [0])?;
+    Ok(head.contains(" blob ").then_some(text))
 }
 
 const NO_GIT: &str = "cannot run git; install it, or name two files";

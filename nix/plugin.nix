@@ -54,7 +54,7 @@ rustPlatform.buildRustPackage {
   # `cargo build` has no flag to build the library as a cdylib.
   buildPhase = ''
     runHook preBuild
-    cargo rustc --release --frozen --target ${target} -j "$NIX_BUILD_CORES" \
+    cargo rustc --profile plugin --frozen --target ${target} -j "$NIX_BUILD_CORES" \
       --lib --crate-type cdylib --no-default-features --features ${feature}
     $CC -std=c11 -O2 -fPIC -shared -fvisibility=hidden -o ${loader} cpp/loader.c cpp/running_nix.c
     runHook postBuild
@@ -63,7 +63,7 @@ rustPlatform.buildRustPackage {
   installPhase = ''
     runHook preInstall
     install -Dm755 ${loader} $out/lib/nix/plugins/${loader}
-    install -Dm755 target/${target}/release/libnix_oci_hashes${extensions.sharedLibrary} \
+    install -Dm755 target/${target}/plugin/libnix_oci_hashes${extensions.sharedLibrary} \
       $out/lib/nix-oci-hashes/${build.name}.so
     runHook postInstall
   '';

@@ -48,8 +48,8 @@ test-nix26: plugin-nix26 test-tools ## Run the tests of the builtin on Nix 2.26.
 test-valgrind: plugin ## Run the tests of the builtin under valgrind (a quarter of an hour)
 	scripts/test-valgrind
 
-bench: build ## Compare with other tools, and write docs/benchmarks.md (ten minutes)
-	@scripts/setup skopeo podman runc time valgrind chromium chromedriver
+bench: build ## Compare with other tools, and write docs/benchmarks.md (a quarter of an hour)
+	@scripts/setup skopeo podman runc time chromium chromedriver
 	$(env) && export NIX_OCI_HASHES_PLUGIN="$$(realpath $(target))/plugin/lib/nix/plugins/libnix_oci_hashes.so" \
 	  NIX_OCI_HASHES_COMMAND="$$(realpath $(target))/release/nix-oci-hashes" && \
 	  cargo bench --locked --target-dir $(target)/bench --features system-tests --bench peers -- $(BENCH)

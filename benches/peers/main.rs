@@ -10,6 +10,7 @@
     reason = "a benchmark ends where something cannot be measured, and its counts are small"
 )]
 
+mod chart;
 mod faults;
 mod loading;
 mod lookups;

@@ -1,4 +1,4 @@
-//! Measures the time, the memory and the instructions of a command.
+//! Measures the time and the memory of a command.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,22 +28,6 @@ pub fn run_to(command: &mut Command, code: i32) -> Run {
     assert_eq!(output.status.code(), Some(code), "{command:?}: {stderr}");
     let memory = stderr.lines().last().unwrap().trim().parse().unwrap();
     Run { time, memory }
-}
-
-/// The instructions of a command, as valgrind counts them.
-pub fn instructions(command: &Command) -> u64 {
-    let mut counted = wrapped(
-        command,
-        "valgrind",
-        &["--tool=callgrind", "--callgrind-out-file=/dev/null"],
-    );
-    let output = counted
-        .output()
-        .expect("valgrind is missing: make bench installs it");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {stderr}");
-    let (_, count) = stderr.rsplit_once("Collected : ").unwrap();
-    count.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 /// The same command, run by `program`.
@@ -99,6 +83,44 @@ pub fn median(runs: &[Run]) -> Run {
     Run {
         time: Duration::from_nanos(middle(nanos.collect())),
         memory: middle(runs.iter().map(|run| run.memory).collect()),
+    }
+}
+
+/// The quartiles of some numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Quartiles {
+    pub low: f64,
+    pub middle: f64,
+    pub high: f64,
+}
+
+impl Quartiles {
+    pub fn of(numbers: impl Iterator<Item = f64>) -> Self {
+        let mut numbers: Vec<f64> = numbers.collect();
+        numbers.sort_by(f64::total_cmp);
+        let at = |quarters: usize| numbers[(numbers.len() - 1) * quarters / 4];
+        Self {
+            low: at(1),
+            middle: at(2),
+            high: at(3),
+        }
+    }
+
+    /// Of the times, in seconds.
+    pub fn of_times(runs: &[Run]) -> Self {
+        Self::of(runs.iter().map(|run| run.time.as_secs_f64()))
+    }
+
+    /// Of how many seconds each of `runs` takes longer than the one of `base` beside it.
+    pub fn of_added(runs: &[Run], base: &[Run]) -> Self {
+        let pairs = runs.iter().zip(base);
+        Self::of(pairs.map(|(run, base)| run.time.as_secs_f64() - base.time.as_secs_f64()))
+    }
+
+    /// `0.70 s (0.68 to 0.74)`: in a unit of so many seconds.
+    pub fn show(&self, unit: &str, seconds: f64, digits: usize) -> String {
+        let [middle, low, high] = [self.middle, self.low, self.high].map(|time| time / seconds);
+        format!("{middle:.digits$} {unit} ({low:.digits$} to {high:.digits$})")
     }
 }
 

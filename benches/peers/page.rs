@@ -1,11 +1,13 @@
-//! The table of ratios, for the terminal and for docs/benchmarks.md.
+//! The tables of ratios, for the terminal and for docs/benchmarks.md, and its chart.
 
 use std::process::Command;
 
+use super::chart::{Bars, chart};
 use super::support::project;
 
-/// One line of the table.
+/// One line of a table.
 pub struct Row {
+    /// What a user does.
     pub what: String,
     /// Its cost, in words.
     pub ours: String,
@@ -13,13 +15,57 @@ pub struct Row {
     pub peer: String,
     /// The comparison of the two.
     pub ratio: String,
-    /// The budget; empty if there is none.
-    pub budget: String,
-    /// Whether the budget is met; true if there is none.
-    pub is_met: bool,
+    /// The budget, and whether it is met.
+    pub budget: Option<(String, bool)>,
+    /// What the chart shows of it.
+    pub bars: Option<Bars>,
 }
 
-/// A section of the page: what is compared, the commands, and the rows.
+impl Row {
+    pub fn new(
+        what: impl Into<String>,
+        ours: impl Into<String>,
+        peer: impl Into<String>,
+        ratio: impl Into<String>,
+    ) -> Self {
+        Self {
+            what: what.into(),
+            ours: ours.into(),
+            peer: peer.into(),
+            ratio: ratio.into(),
+            budget: None,
+            bars: None,
+        }
+    }
+
+    pub fn with_budget(mut self, budget: &str, is_met: bool) -> Self {
+        self.budget = Some((budget.to_owned(), is_met));
+        self
+    }
+
+    /// Shows the row in the chart.
+    pub fn in_chart(mut self, bars: Bars) -> Self {
+        self.bars = Some(bars);
+        self
+    }
+
+    fn cells(&self) -> [String; 5] {
+        let budget = match &self.budget {
+            None => String::new(),
+            Some((budget, true)) => format!("{budget}: met"),
+            Some((budget, false)) => format!("{budget}: **missed**"),
+        };
+        [
+            self.what.clone(),
+            self.ours.clone(),
+            self.peer.clone(),
+            self.ratio.clone(),
+            budget,
+        ]
+    }
+}
+
+/// A section of the page: what is compared, what a user gains, the commands, and the rows.
 pub struct Section {
     pub title: &'static str,
     pub text: &'static str,
@@ -41,7 +87,7 @@ impl Page {
 
     pub fn add(&mut self, section: Section) {
         println!("\n{}", section.title);
-        let rows: Vec<[String; 5]> = section.rows.iter().map(cells).collect();
+        let rows: Vec<[String; 5]> = section.rows.iter().map(Row::cells).collect();
         let widths: Vec<usize> = (0..5)
             .map(|i| {
                 rows.iter()
@@ -60,23 +106,28 @@ impl Page {
         self.sections.push(section);
     }
 
-    /// Writes docs/benchmarks.md, if everything was measured.
+    /// Writes docs/benchmarks.md and its chart, if everything was measured.
     pub fn finish(self, is_whole: bool) {
-        let missed = self.sections.iter().flat_map(|section| &section.rows);
-        let missed = missed.filter(|row| !row.is_met).count();
+        let rows = || self.sections.iter().flat_map(|section| &section.rows);
+        let budgets = rows().filter_map(|row| row.budget.as_ref());
+        let missed = budgets.filter(|(_, is_met)| !is_met).count();
         println!("\n{missed} of the budgets missed");
         if is_whole {
-            let path = project().join("docs/benchmarks.md");
-            std::fs::write(&path, self.markdown()).unwrap();
-            println!("docs/benchmarks.md written");
+            let docs = project().join("docs");
+            let bars: Vec<&Bars> = rows().filter_map(|row| row.bars.as_ref()).collect();
+            std::fs::write(docs.join("benchmarks.svg"), chart(&bars)).unwrap();
+            std::fs::write(docs.join("benchmarks.md"), self.markdown()).unwrap();
+            println!("docs/benchmarks.md and docs/benchmarks.svg written");
         }
     }
 
     fn markdown(&self) -> String {
         let mut text = format!(
             "# Benchmarks\n\n\
-             `make bench` measures all of this beside its peers, in one run of some ten minutes, and writes this page. Times \
-             are those that a tenth of the runs stay below, memory is the median; what counts are the ratios.\n\n\
+             ![What nix-oci-hashes costs, beside its peers](benchmarks.svg)\n\n\
+             `make bench` measures all of this beside its peers, in one run of a quarter of an hour, and writes this page. \
+             Times differ from machine to machine; what counts are the ratios. Behind a time is, in brackets, where the \
+             middle half of the runs lies.\n\n\
              This run: {}.\n",
             machine()
         );
@@ -95,27 +146,12 @@ impl Page {
                 " --- |".repeat(5)
             ));
             for row in &section.rows {
-                text.push_str(&format!("| {} |\n", cells(row).join(" | ")));
+                text.push_str(&format!("| {} |\n", row.cells().join(" | ")));
             }
         }
         text.push_str(NOTES);
         text
     }
-}
-
-fn cells(row: &Row) -> [String; 5] {
-    let budget = match (&*row.budget, row.is_met) {
-        ("", _) => String::new(),
-        (budget, true) => format!("{budget}: met"),
-        (budget, false) => format!("{budget}: **missed**"),
-    };
-    [
-        row.what.clone(),
-        row.ours.clone(),
-        row.peer.clone(),
-        row.ratio.clone(),
-        budget,
-    ]
 }
 
 /// The programs and the machine of this run.

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use super::chart::Bars;
 use super::measure::{Run, as_float, run};
 use super::page::{Page, Row, Section};
 use super::support::Outcome;
@@ -13,6 +14,9 @@ use super::support::store::{Podman, REPOSITORY, SHOW, Store};
 const LAYERS: usize = 10;
 /// The size of a layer, in bytes.
 const LAYER: usize = 100 << 20;
+
+const FIRST: &str = "first version";
+const PULL_IMAGE: &str = "pullImage";
 
 /// One way to get an image: its cost, what it fetched and what it has stored since, in
 /// bytes.
@@ -34,7 +38,7 @@ pub fn measure(page: &mut Page) {
     let podman = Podman::with_driver("overlay");
     let archives = tempfile::tempdir().unwrap();
     let mut rows = Vec::new();
-    for what in ["first", "next version, one layer changed"] {
+    for what in [FIRST, "next version, one layer changed"] {
         push(
             &store.registry,
             (REPOSITORY, "1"),
@@ -46,14 +50,14 @@ pub fn measure(page: &mut Page) {
         let ours = of_store(&store);
         let archive = of_archive(&store, archives.path());
         let pull = of_pull(&store, &podman);
-        rows.extend(compare(what, "pullImage", &ours, &archive));
+        rows.extend(compare(what, PULL_IMAGE, &ours, &archive));
         rows.extend(compare(what, "podman pull", &ours, &pull));
         layers[LAYERS - 1] = layer(LAYERS - 1, LAYERS as u64);
     }
     rows.extend(loading(&store));
     page.add(Section {
         title: "An image of 1 GB in the Nix store",
-        text: "Ten layers of 100 MiB from Debian's docker-registry on loopback, then a next version in which one of them \
+        text: "What a container from the Nix store costs when its image moves. Ten layers of 100 MiB from Debian's docker-registry on loopback, then a next version in which one of them \
                has changed. pullImage stands for what nixpkgs' dockerTools.pullImage runs: skopeo copies the image to an \
                archive. podman has the storage driver overlay; its storage has unpacked layers. Loading is from the \
                Nix store into a new storage of podman, and what it stores is besides that.",
@@ -148,43 +152,44 @@ fn ratio(ours: f64, peer: f64) -> String {
 }
 
 fn compare(what: &str, peer: &str, ours: &Cost, other: &Cost) -> Vec<Row> {
-    let row = |of: &str, ours: String, peer: String, ratio: String| Row {
-        what: format!("{what}, {of}"),
-        ours,
-        peer,
-        ratio,
-        budget: String::new(),
-        is_met: true,
-    };
     let named = |text: String| format!("{text} {peer}");
     let seconds = |run: &Run| run.time.as_secs_f64();
-    let memory = |run: &Run| as_float(run.memory) / 1024.0;
-    vec![
-        row(
-            "fetched",
-            mib(ours.fetched),
-            named(mib(other.fetched)),
-            ratio(as_float(ours.fetched), as_float(other.fetched)),
-        ),
-        row(
-            "stored",
-            mib(ours.stored),
-            named(mib(other.stored)),
-            ratio(as_float(ours.stored), as_float(other.stored)),
-        ),
-        row(
-            "time",
-            format!("{:.1} s", seconds(&ours.run)),
-            named(format!("{:.1} s", seconds(&other.run))),
-            ratio(seconds(&ours.run), seconds(&other.run)),
-        ),
-        row(
-            "memory",
-            format!("{:.0} MiB", memory(&ours.run)),
-            named(format!("{:.0} MiB", memory(&other.run))),
-            ratio(memory(&ours.run), memory(&other.run)),
-        ),
-    ]
+    let bytes = |of: &str, ours: u64, other: u64| {
+        let share = as_float(ours) / as_float(other);
+        let row = Row::new(
+            format!("{what}, {of}"),
+            mib(ours),
+            named(mib(other)),
+            format!("{share:.2}"),
+        );
+        (row, share)
+    };
+    let time = Row::new(
+        format!("{what}, time"),
+        format!("{:.1} s", seconds(&ours.run)),
+        named(format!("{:.1} s", seconds(&other.run))),
+        ratio(seconds(&ours.run), seconds(&other.run)),
+    );
+    let (fetched, _) = bytes("fetched", ours.fetched, other.fetched);
+    let (stored, share) = bytes("stored", ours.stored, other.stored);
+    let is_next = what != FIRST;
+    let stored = if is_next && peer == PULL_IMAGE {
+        stored.in_chart(Bars {
+            what:
+                "A new version of an image of 1 GB, in which one layer of ten has changed: stored"
+                    .to_owned(),
+            ours: mib(ours.stored),
+            peer: named(mib(other.stored)),
+            share,
+        })
+    } else {
+        stored
+    };
+    if is_next {
+        vec![fetched, stored, time]
+    } else {
+        vec![time]
+    }
 }
 
 /// Loads the image into podman: from the layout, from the stream, and from an archive.
@@ -210,17 +215,17 @@ fn loading(store: &Store) -> Vec<Row> {
         archive.display()
     ));
     let seconds = |run: Run| run.time.as_secs_f64();
-    let row = |what: &str, ours: Run| Row {
-        what: format!("loading, {what}"),
-        ours: format!("{:.1} s, 0 MiB stored", seconds(ours)),
-        peer: format!(
-            "{:.1} s, {} stored, from an archive",
-            seconds(from_archive),
-            mib(stored)
-        ),
-        ratio: ratio(seconds(ours), seconds(from_archive)),
-        budget: String::new(),
-        is_met: true,
+    let row = |what: &str, ours: Run| {
+        Row::new(
+            format!("loading, {what}"),
+            format!("{:.1} s, 0 MiB stored", seconds(ours)),
+            format!(
+                "{:.1} s, {} stored, from an archive",
+                seconds(from_archive),
+                mib(stored)
+            ),
+            ratio(seconds(ours), seconds(from_archive)),
+        )
     };
     vec![
         row("from the layout", from_layout),

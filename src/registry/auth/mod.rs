@@ -44,6 +44,9 @@ use crate::reference::ImageName;
 /// hosts that it redirects to.
 const MAX_CHALLENGES: usize = 3;
 
+/// Most characters of the scopes of a shared token.
+const LONGEST_SCOPES: usize = 3000;
+
 /// Authenticates the requests of one registry to the layer below.
 pub(super) struct Auth<T> {
     below: T,
@@ -96,23 +99,34 @@ impl<T: Transport> Auth<T> {
                 Some(sent) if is_registry => self.outcome(&image, sent, response.status()).await,
                 _ => Login::None,
             };
+            let status = response.status();
+            let own = if status == StatusCode::UNAUTHORIZED {
+                Challenge::of(response.headers(), &from)
+            } else {
+                None
+            };
             if is_registry
-                && let Some((refused, challenge)) = self.refused(&mut sent, response.status())
+                && let Some(refused) = sent.take_if(|sent| sent.is_shared && denies(status))
             {
                 // It may not hold for this repository.
-                self.shared.give_up().await;
+                if status != StatusCode::NOT_FOUND {
+                    self.shared.give_up().await;
+                }
+                answered = own.is_some().then(|| from.clone());
+                let Some(challenge) = own.or_else(|| lock(&self.challenge).clone()) else {
+                    return Ok(response.with_login(login));
+                };
                 sent = Some(self.renew(Some(refused), challenge, &from, &image).await?);
-                answered = Some(from);
                 continue;
             }
-            if response.status() != StatusCode::UNAUTHORIZED {
+            if status != StatusCode::UNAUTHORIZED {
                 return Ok(response.with_login(login));
             }
             if is_registry && answered.is_none() && sent.take_if(|sent| sent.is_basic()).is_some() {
                 // Sent before there was a challenge: it may work without.
                 continue;
             }
-            let challenge = match Challenge::of(response.headers(), &from) {
+            let challenge = match own {
                 Some(challenge)
                     if answered.as_ref() != Some(&from) && challenges < MAX_CHALLENGES =>
                 {
@@ -129,18 +143,6 @@ impl<T: Transport> Auth<T> {
             request = request.at(from.clone(), chosen_by(&from, &self.registry));
             answered = Some(from);
         }
-    }
-
-    /// Takes a shared token that the registry may have refused with `status`, and the
-    /// registry's challenge.
-    fn refused(
-        &self,
-        sent: &mut Option<Authorization>,
-        status: StatusCode,
-    ) -> Option<(Authorization, Challenge)> {
-        let challenge = lock(&self.challenge).clone()?;
-        let refused = sent.take_if(|sent| sent.is_shared && denies(status))?;
-        Some((refused, challenge))
     }
 
     /// What became of the login that `sent` was made with, by the registry's response.
@@ -211,8 +213,10 @@ impl<T: Transport> Auth<T> {
         image: &ImageName,
     ) -> Result<Authorization, Cause> {
         if let Challenge::Bearer(service) = challenge {
-            let fetch = async |images| self.shared_answer(service, from, image, images).await;
-            if let Some(authorization) = self.shared.first(image, fetch).await {
+            let fetch = async |images: &BTreeSet<ImageName>| {
+                self.shared_answer(service, from, image, images).await
+            };
+            if let Some(authorization) = self.shared.first(image, fetch).await? {
                 return Ok(authorization);
             }
         }
@@ -220,34 +224,32 @@ impl<T: Transport> Auth<T> {
     }
 
     /// The token of the registry's `service` for `image` and those of `others` that have
-    /// the same login.
+    /// the same login, as far as their scopes go into a header.
     async fn shared_answer(
         &self,
         service: &TokenService,
         from: &Url,
         image: &ImageName,
-        others: BTreeSet<ImageName>,
+        others: &BTreeSet<ImageName>,
     ) -> Result<Shared, Cause> {
-        let (credential, login) = self.login(service, from, image).await?;
-        let mut images = BTreeSet::new();
-        for other in others {
-            let (other_credential, _) = self.login(service, from, &other).await?;
-            if other_credential == credential {
-                images.insert(other);
+        let login = self.login(service, from, image).await?;
+        let mut images = BTreeSet::from([image.clone()]);
+        let mut scopes = vec![service.scope_for(image, true)];
+        for other in others.iter().filter(|other| *other != image) {
+            let scope = service.scope_for(other, true);
+            let length: usize = scopes.iter().chain([&scope]).map(String::len).sum();
+            let (credential, _) = self.login(service, from, other).await?;
+            if length <= LONGEST_SCOPES && credential == login.0 {
+                images.insert(other.clone());
+                scopes.push(scope);
             }
         }
-        let scopes = images.iter().map(|image| service.scope_for(image, true));
-        let request = self.token_request(service, from, image, scopes.collect())?;
-        let header = request.send(&self.below, credential.as_ref()).await;
-        let header = header.map_err(|refusal| refusal.into_cause(login.clone()))?;
+        let request = self.token_request(service, from, image, scopes)?;
+        let mut authorization = self.token(&request, login).await?;
+        authorization.is_shared = images.len() > 1;
         Ok(Shared {
             images,
-            authorization: Authorization {
-                header,
-                login,
-                credential,
-                is_shared: true,
-            },
+            authorization,
         })
     }
 
@@ -299,9 +301,17 @@ impl<T: Transport> Auth<T> {
             }
             Challenge::Bearer(service) => service,
         };
-        let (credential, login) = self.login(service, from, image).await?;
+        let login = self.login(service, from, image).await?;
         let scope = service.scope_for(image, self.is_registry(from));
         let request = self.token_request(service, from, image, vec![scope])?;
+        self.token(&request, login).await
+    }
+
+    async fn token(
+        &self,
+        request: &TokenRequest<'_>,
+        (credential, login): (Option<Credential>, Login),
+    ) -> Result<Authorization, Cause> {
         match request.send(&self.below, credential.as_ref()).await {
             Ok(header) => Ok(Authorization {
                 header,
@@ -312,7 +322,7 @@ impl<T: Transport> Auth<T> {
             Err(refusal) => match (refusal, credential) {
                 // Without the login, there may still be a token.
                 (Refusal::Login(status), Some(credential)) => {
-                    self.without_login(&request, status, &credential).await
+                    self.without_login(request, status, &credential).await
                 }
                 (refusal, _) => Err(refusal.into_cause(login)),
             },
@@ -343,12 +353,10 @@ impl<T: Transport> Auth<T> {
     }
 }
 
-/// Whether a status may mean that a token does not hold for a repository.
+/// Whether a status may mean that a token does not hold for a repository, or that it is
+/// too long.
 fn denies(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND
-    )
+    status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS
 }
 
 fn takes_credentials(service: &TokenService, from: &Url) -> Result<bool, Cause> {

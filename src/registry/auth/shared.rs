@@ -44,31 +44,40 @@ impl SharedTokens {
     /// The first token of `image`, where others share it: the one of another image, or
     /// what `fetch` gets for it and some of the others. `None` if it has to fetch one of
     /// its own.
+    ///
+    /// # Errors
+    /// Where the token service failed, which may pass.
     pub(super) async fn first(
         &self,
         image: &ImageName,
-        fetch: impl AsyncFnOnce(BTreeSet<ImageName>) -> Result<Shared, Cause>,
-    ) -> Option<Authorization> {
+        fetch: impl AsyncFnOnce(&BTreeSet<ImageName>) -> Result<Shared, Cause>,
+    ) -> Result<Option<Authorization>, Cause> {
         let mut state = self.state.lock().await;
         for shared in &mut state.unused {
             if shared.images.remove(image) {
-                return Some(shared.authorization.clone());
+                return Ok(Some(shared.authorization.clone()));
             }
         }
-        if !state.expected.remove(image) || state.expected.is_empty() {
-            return None;
+        if !state.expected.contains(image) || state.expected.len() == 1 {
+            return Ok(None);
         }
-        let others = state.expected.iter().take(MOST - 1).cloned();
-        let images: BTreeSet<ImageName> = others.chain([image.clone()]).collect();
-        state.expected.retain(|other| !images.contains(other));
-        let Ok(mut shared) = fetch(images).await else {
-            state.expected.clear();
-            return None;
+        let others = state.expected.iter().filter(|other| *other != image);
+        let others = others.take(MOST - 1).chain([image]);
+        let images: BTreeSet<ImageName> = others.cloned().collect();
+        let mut shared = match fetch(&images).await {
+            Ok(shared) => shared,
+            Err(cause) if cause.is_transient() => return Err(cause),
+            Err(_) => {
+                state.expected.clear();
+                return Ok(None);
+            }
         };
+        let State { expected, unused } = &mut *state;
+        expected.retain(|image| !shared.images.contains(image));
         shared.images.remove(image);
         let authorization = shared.authorization.clone();
-        state.unused.push(shared);
-        Some(authorization)
+        unused.push(shared);
+        Ok(Some(authorization))
     }
 
     /// Requests no more of them: one was refused.

@@ -126,7 +126,7 @@ async fn a_token_service_may_take_one_scope_only() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shared_token_that_does_not_hold_is_replaced() {
-    for status in [401, 403, 404] {
+    for status in [401, 403, 404, 431] {
         let fake = Fake::new(move |asked, at, _| {
             if asked.url.path() == "/token" {
                 let scopes = asked.url.query_pairs().filter(|(name, _)| name == "scope");

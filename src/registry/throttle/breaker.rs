@@ -79,6 +79,7 @@ impl Breaker {
                 pulls.record(&repository, cause);
                 others.record(&repository, cause);
             }
+            Extent::Everything if request.is_pull() => pulls.open(cause),
             Extent::Everything => {
                 pulls.open(cause);
                 others.open(cause);

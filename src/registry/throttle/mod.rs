@@ -26,8 +26,8 @@ use super::error::Cause;
 use super::limits::Quota;
 use super::transport::{Request, Response, Transport};
 
-/// Further retries of a request that is rate-limited: up to a limit of requests a
-/// minute, the waits keep growing.
+/// Further retries of a request that is rate-limited while others have succeeded: up to a
+/// limit of requests a minute, the waits keep growing.
 const RATE_LIMIT_RETRIES: u32 = 3;
 /// How long a registry may refuse all its requests, where it does not say for how long.
 const LONGEST_REFUSAL: Duration = Duration::from_secs(15);
@@ -132,7 +132,7 @@ impl<T: Transport> Throttle<T> {
                     && self.responses.load(Ordering::Relaxed) == responses_before;
                 let extent = if is_silent {
                     Extent::Registry
-                } else if is_hopeless {
+                } else if is_hopeless && retries.rate_limited > 1 {
                     Extent::Everything
                 } else {
                     Extent::Request
@@ -163,13 +163,13 @@ impl<T: Transport> Throttle<T> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         let next = self.pace.next().await;
         self.breaker.check(request)?;
-        let sent = next.wait().await;
-        self.breaker.check(request)?;
         let pull = if request.is_pull() {
             Some(self.pulls.begin()?)
         } else {
             None
         };
+        let sent = next.wait().await;
+        self.breaker.check(request)?;
         Ok(Turn {
             sent,
             _permit: permit,

@@ -13,12 +13,11 @@ const ENOUGH: u32 = 8;
 const SHARE: f64 = 0.92;
 /// A measurement above this share of the rate in use may be chance.
 const SIGNIFICANT: f64 = 0.85;
-/// A rate that is not measured doubles after so many successes.
+/// A rate that is not measured also doubles after so many successes.
 const DOUBLING: u32 = 64;
 /// A rate above this is no limit.
 const LIFTED: f64 = 2000.0;
-/// A measured rate that no refusal has contradicted for so long grows by a twentieth a
-/// second.
+/// A rate that no refusal has contradicted for so long grows by a twentieth a second.
 const TRIAL: Duration = Duration::from_secs(10);
 const GROWTH: f64 = 1.05;
 
@@ -86,12 +85,14 @@ impl Rate {
 
     /// Requests a second.
     fn allowed(&self, successes: u32, now: Instant) -> f64 {
-        if !self.is_measured {
-            return self.allowed * f64::from(successes / DOUBLING).min(20.0).exp2();
-        }
         let elapsed = now.saturating_duration_since(self.since);
         let trial = elapsed.saturating_sub(TRIAL).as_secs_f64();
-        self.allowed * GROWTH.powf(trial.min(600.0))
+        let grown = self.allowed * GROWTH.powf(trial.min(600.0));
+        if self.is_measured {
+            grown
+        } else {
+            grown * f64::from(successes / DOUBLING).min(20.0).exp2()
+        }
     }
 }
 

@@ -433,15 +433,23 @@ fn image_of(version: &str) -> [String; 2] {
 }
 
 /// A registry whose tag 1 is `version` for amd64, with this much of a quota of 100 left.
-fn labelled(version: &'static str, remaining: usize) -> Fake {
-    let contents: Vec<String> = ["1.0", "1.1"].into_iter().flat_map(image_of).collect();
-    let [manifest, _] = image_of(version);
-    let mut current: serde_json::Value =
-        serde_json::from_str(&index(&[("linux/amd64", &digest(&manifest))])).unwrap();
-    current["annotations"] = serde_json::json!({
-        "org.opencontainers.image.version": format!("{version}-index"),
-    });
-    let current = current.to_string();
+/// The annotations of its indexes, if any, name a version too.
+fn labelled(version: &'static str, remaining: usize, is_annotated: bool) -> Fake {
+    let index_of = |version: &str| {
+        let [manifest, _] = image_of(version);
+        let index = index(&[("linux/amd64", &digest(&manifest))]);
+        let mut index: serde_json::Value = serde_json::from_str(&index).unwrap();
+        if is_annotated {
+            index["annotations"] = serde_json::json!({
+                "org.opencontainers.image.version": format!("{version}-index"),
+            });
+        }
+        index.to_string()
+    };
+    let versions = ["1.0", "1.1"];
+    let images = versions.into_iter().flat_map(image_of);
+    let contents: Vec<String> = images.chain(versions.map(index_of)).collect();
+    let current = index_of(version);
     Fake::new(move |_, at, _| {
         let quota = |answer: Answer| {
             let remaining = format!("{remaining};w=21600");
@@ -454,8 +462,9 @@ fn labelled(version: &'static str, remaining: usize) -> Fake {
         if at.ends_with("/manifests/1") {
             return quota(Answer::digest(&current));
         }
-        let mut known = contents.iter().chain([&current]);
-        let body = known.find(|body| at.ends_with(&digest(body).to_string()));
+        let body = contents
+            .iter()
+            .find(|body| at.ends_with(&digest(body).to_string()));
         body.map_or(Answer::status(404), Answer::body)
     })
 }
@@ -476,33 +485,35 @@ async fn a_move_costs_a_manifest_and_a_configuration_of_each_digest() {
         let lines = fake.lines();
         lines.iter().filter(|line| line.contains("/blobs/")).count()
     };
-    // A new image says nothing: everything of it is new.
-    let fake = labelled("1.0", 90);
-    let (old, report) = run(&fake, &Table::default()).await;
-    assert_eq!((report.details.len(), pulls(&fake)), (0, 1));
+    for (is_annotated, names, cost) in [
+        // Of the new index, and of both images.
+        (false, ["1.0", "1.1"], (3, 2)),
+        // And of the old index.
+        (true, ["1.0-index", "1.1-index"], (4, 2)),
+    ] {
+        // A new image says nothing: everything of it is new.
+        let fake = labelled("1.0", 90, is_annotated);
+        let (old, report) = run(&fake, &Table::default()).await;
+        assert_eq!((report.details.len(), pulls(&fake)), (0, 1));
 
-    let fake = labelled("1.1", 90);
-    let (new, report) = run(&fake, &old).await;
-    let versions = report.details.values();
-    let versions: Vec<&str> = versions.filter_map(|of| of.version.as_deref()).collect();
-    assert_eq!(versions.len(), 2);
-    // The old index is not requested again: its image has labels.
-    assert!(versions.contains(&"1.0") && versions.contains(&"1.1-index"));
-    let [of_old, of_new] = ["1.0", "1.1-index"].map(|version| {
-        let mut all = report.details.values();
-        all.find(|of| of.version.as_deref() == Some(version))
-            .unwrap()
-    });
-    assert_eq!(of_new.new_layers(of_old), (1, 7));
-    // Of the index, and of both images.
-    assert_eq!((pulls(&fake), blobs(&fake)), (3, 2));
+        let fake = labelled("1.1", 90, is_annotated);
+        let (new, report) = run(&fake, &old).await;
+        assert_eq!(report.details.len(), 2);
+        let [of_old, of_new] = names.map(|version| {
+            let mut all = report.details.values();
+            all.find(|of| of.version.as_deref() == Some(version))
+                .unwrap()
+        });
+        assert_eq!(of_new.new_layers(of_old), (1, 7));
+        assert_eq!((pulls(&fake), blobs(&fake)), cost);
 
-    // A quiet day costs nothing, and neither does a registry whose quota runs low.
-    let fake = labelled("1.1", 90);
-    run(&fake, &new).await;
-    assert_eq!((pulls(&fake), blobs(&fake)), (0, 0));
-    let fake = labelled("1.1", 49);
-    let (_, report) = run(&fake, &old).await;
-    assert_eq!((report.changes.len(), report.details.len()), (1, 0));
-    assert_eq!((pulls(&fake), blobs(&fake)), (1, 0));
+        // A quiet day costs nothing, and neither does a registry whose quota runs low.
+        let fake = labelled("1.1", 90, is_annotated);
+        run(&fake, &new).await;
+        assert_eq!((pulls(&fake), blobs(&fake)), (0, 0));
+        let fake = labelled("1.1", 49, is_annotated);
+        let (_, report) = run(&fake, &old).await;
+        assert_eq!((report.changes.len(), report.details.len()), (1, 0));
+        assert_eq!((pulls(&fake), blobs(&fake)), (1, 0));
+    }
 }

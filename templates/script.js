@@ -60,7 +60,7 @@ function startSearch() {
   // A term after the last colon is the start of a tag. Each other one is part of the name,
   // or the start of a tag.
   function parse(query) {
-    const [, name, tag] = /^(.*?)(?::([^:/\s]*))?$/.exec(query);
+    const [, name, tag] = /^(.*?)(?::([^:/\s]*))?$/s.exec(query);
     return { terms: name.split(/\s+/), tags: tag ? [tag] : [] };
   }
 
@@ -103,16 +103,16 @@ function startSearch() {
   }
 
   let timer;
-  function keepInAddress(query) {
+  function keepInAddress() {
     clearTimeout(timer);
-    timer = setTimeout(() => {
-      const search = query === "" ? "" : `?q=${encodeURIComponent(query)}`;
-      try {
-        history.replaceState(null, "", location.pathname + search);
-      } catch {
-        // A page in a file has no address to change.
-      }
-    }, 200);
+    const query = input.value.trim();
+    const search = query === "" ? "" : `?q=${encodeURIComponent(query.toLowerCase())}`;
+    if (search === location.search) return;
+    try {
+      history.replaceState(null, "", location.pathname + search);
+    } catch {
+      // A page in a file has no address to change.
+    }
   }
 
   // Moves those of the elements that are not in this order.
@@ -146,7 +146,8 @@ function startSearch() {
     showAll(found);
     nothing.hidden = found.length > 0;
     status.textContent = query === "" ? summary : `${found.length} of ${rows.length} images`;
-    keepInAddress(query);
+    clearTimeout(timer);
+    timer = setTimeout(keepInAddress, 200);
   }
 
   function move(by) {
@@ -175,6 +176,7 @@ function startSearch() {
     });
   }
   input.addEventListener("input", update);
+  list.addEventListener("click", keepInAddress);
   document.addEventListener("keydown", (event) => {
     const isInList = input === document.activeElement || list.contains(document.activeElement);
     if (event.ctrlKey || event.metaKey || event.altKey) return;

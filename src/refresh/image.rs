@@ -20,12 +20,12 @@ use crate::registry::Annotations;
 use crate::table::{Pin, Pins};
 
 /// Refreshes one image. A tag whose request fails keeps its pin of the `old` table.
-pub(super) async fn refresh_image(
-    tracked: &TrackedImage,
+pub(super) async fn refresh_image<'a>(
+    tracked: &'a TrackedImage,
     old: &State,
     options: &Options,
     services: &Services<'_, impl Recorder, impl Verifier, impl Progress>,
-) -> RefreshedImage {
+) -> RefreshedImage<'a> {
     let Services {
         client, progress, ..
     } = *services;
@@ -107,7 +107,13 @@ pub(super) async fn refresh_image(
     record_versions(&mut refreshed.pins, tracked);
     refreshed.missing_platforms = missing_platforms(&refreshed.pins, tracked);
     if tracked.repushed != Repushed::Expected {
-        refreshed.never_repushed = plan.full;
+        let has_moved = |tag: &Tag| {
+            let [old, new] = [&old_pins, &refreshed.pins].map(|pins| pins.get(tag));
+            old.zip(new)
+                .is_some_and(|(old, new)| old.digest != new.digest)
+        };
+        let moved = plan.full.into_iter().filter(has_moved);
+        refreshed.never_repushed = moved.collect();
     }
     if options.details {
         refreshed.annotations = annotations(read);
@@ -128,7 +134,7 @@ fn annotations(read: Indexes) -> BTreeMap<Digest, Annotations> {
 
 /// Takes back the new pins without a signature that `signedBy` names.
 async fn verify(
-    refreshed: &mut RefreshedImage,
+    refreshed: &mut RefreshedImage<'_>,
     tracked: &TrackedImage,
     old_pins: &Pins,
     read: &Indexes,
@@ -152,7 +158,7 @@ async fn verify(
 
 /// Records the manifests of an image with `store`.
 async fn record(
-    refreshed: &mut RefreshedImage,
+    refreshed: &mut RefreshedImage<'_>,
     tracked: &TrackedImage,
     old_pins: &Pins,
     read: &Indexes,

@@ -6,18 +6,16 @@ use super::admission::Hold;
 use super::decision::Decision;
 use super::report::Problem;
 use crate::images::TrackedImage;
-use crate::reference::{Digest, ImageName, Platform, Tag};
+use crate::reference::{Digest, Platform, Tag};
 use crate::registry::Annotations;
 use crate::table::Pins;
 use crate::table::pending::PendingTags;
 
 /// The result of refreshing one image.
-pub(super) struct RefreshedImage {
-    pub(super) image: ImageName,
+pub(super) struct RefreshedImage<'a> {
+    pub(super) tracked: &'a TrackedImage,
     pub(super) pins: Pins,
-    /// The platforms that images.json lists.
-    pub(super) platforms: BTreeSet<Platform>,
-    /// Full versions whose digest is not expected to change.
+    /// Full versions whose digest has changed, which was not expected.
     pub(super) never_repushed: BTreeSet<Tag>,
     /// The digests that are too young.
     pub(super) candidates: PendingTags,
@@ -37,12 +35,11 @@ pub(super) struct RefreshedImage {
     pub(super) annotations: BTreeMap<Digest, Annotations>,
 }
 
-impl RefreshedImage {
-    pub(super) fn new(tracked: &TrackedImage) -> Self {
+impl<'a> RefreshedImage<'a> {
+    pub(super) fn new(tracked: &'a TrackedImage) -> Self {
         Self {
-            image: tracked.image.clone(),
+            tracked,
             pins: Pins::new(),
-            platforms: tracked.platforms.clone(),
             never_repushed: BTreeSet::new(),
             candidates: PendingTags::new(),
             holds: Vec::new(),

@@ -69,7 +69,8 @@ pub async fn refresh(
     let mut annotations = AnnotationsOf::new();
     for mut image in refreshed.into_iter().flatten() {
         let of_image = take(&mut image.annotations).into_iter();
-        annotations.extend(of_image.map(|(digest, of)| ((image.image.clone(), digest), of)));
+        let name = &image.tracked.image;
+        annotations.extend(of_image.map(|(digest, of)| ((name.clone(), digest), of)));
         add(image, &old.table, &mut new, &mut report);
     }
     let (old, table) = (&old.table, &new.table);
@@ -87,8 +88,8 @@ pub async fn refresh(
 }
 
 /// Adds an image to the new state and the report.
-fn add(refreshed: RefreshedImage, old: &Table, new: &mut State, report: &mut Report) {
-    let image = &refreshed.image;
+fn add(refreshed: RefreshedImage<'_>, old: &Table, new: &mut State, report: &mut Report) {
+    let image = &refreshed.tracked.image;
     let missing = refreshed.missing_platforms.into_iter();
     report
         .missing_platforms
@@ -134,12 +135,10 @@ fn add(refreshed: RefreshedImage, old: &Table, new: &mut State, report: &mut Rep
         pending.insert(image.clone(), refreshed.candidates);
     }
     new.table.images.insert(image.clone(), refreshed.pins);
-    let (never_repushed, platforms) = (&refreshed.never_repushed, &refreshed.platforms);
+    let (never_repushed, platforms) = (&refreshed.never_repushed, &refreshed.tracked.platforms);
     report.compare(image, old, &new.table, never_repushed, platforms);
     if !refreshed.decisions.is_empty() {
-        report
-            .decisions
-            .insert(refreshed.image, refreshed.decisions);
+        report.decisions.insert(image.clone(), refreshed.decisions);
     }
 }
 

@@ -211,9 +211,14 @@ fn growing(page: &mut Page, workspace: &Workspace) {
         );
         let show = |runs: &[Run]| Quartiles::of_added(runs, &base).show("ms", 1e-3, 1);
         let faster = added(&peer, &base) / added(&ours, &base).max(NOISE);
+        let is_noise = added(&ours, &base) < NOISE;
         let time = Row::new(
             format!("first lookup among {tags} tags, time"),
-            show(&ours),
+            if is_noise {
+                "under 1 ms".to_owned()
+            } else {
+                show(&ours)
+            },
             show(&peer),
             format!("at least {faster:.0} times faster"),
         );

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
+use tokio::time::{Instant, sleep_until};
 
 use super::details::{Details, DetailsOf};
 use super::report::{Change, ChangeKind};
@@ -67,38 +68,61 @@ pub(super) async fn details(
             has_annotations,
         }));
     }
-    let found = stream::iter(wanted)
-        .map(|wanted| async move {
-            let key = (wanted.image.clone(), wanted.digest.clone());
-            let known = annotations.get(&key);
-            let details = request(&wanted, known, client).await?;
-            Some((key, details))
-        })
-        .buffer_unordered(REQUESTS_AT_ONCE)
-        .take_until(tokio::time::sleep(LONGEST_WAIT));
-    found.filter_map(async |found| found).collect().await
+    let until = Instant::now() + LONGEST_WAIT;
+    let manifests = wanted.iter().map(|of| (of.image, of.manifest)).collect();
+    let contents = each(manifests, until, client, |image, manifest| async move {
+        client.image_content(image, manifest).await.ok()
+    });
+    let contents = contents.await;
+    let known = |of: &Wanted<'_>| annotations.get(&(of.image.clone(), of.digest.clone()));
+    let unread = wanted
+        .iter()
+        .filter(|of| of.has_annotations && known(of).is_none());
+    let unread = unread.map(|of| (of.image, of.digest)).collect();
+    let indexes = each(unread, until, client, |image, digest| async move {
+        let index = client.platforms(image, digest).await.ok()?;
+        Some(index.annotations)
+    });
+    let indexes = indexes.await;
+    let none = Annotations::new();
+    let details = wanted.iter().filter_map(|of| {
+        let content = contents.get(&(of.image, of.manifest))?.clone();
+        let of_index = match known(of) {
+            Some(known) => known,
+            None if of.has_annotations => indexes.get(&(of.image, of.digest))?,
+            None => &none,
+        };
+        let key = (of.image.clone(), of.digest.clone());
+        Some((key, Details::new(of_index, content)))
+    });
+    details.collect()
 }
 
-async fn request(
-    wanted: &Wanted<'_>,
-    known: Option<&Annotations>,
+/// The results of `request` for each digest, until a time. Without those of registries of
+/// whose pull quota half is spent.
+async fn each<'a, T, F: Future<Output = Option<T>>>(
+    digests: BTreeSet<(&'a ImageName, &'a Digest)>,
+    until: Instant,
     client: &Client,
-) -> Option<Details> {
-    let Wanted { image, digest, .. } = wanted;
-    let is_low = || {
-        let quotas = client.quotas();
-        let quota = quotas.get(image.registry());
-        quota.is_some_and(|quota| quota.limit.is_some_and(|limit| quota.remaining < limit / 2))
-    };
-    if is_low() {
-        return None;
-    }
-    let content = client.image_content(image, wanted.manifest).await.ok()?;
-    let of_index = match known {
-        Some(known) => known.clone(),
-        None if !wanted.has_annotations => Annotations::new(),
-        None if is_low() => return None,
-        None => client.platforms(image, digest).await.ok()?.annotations,
-    };
-    Some(Details::new(&of_index, content))
+    request: impl Fn(&'a ImageName, &'a Digest) -> F,
+) -> BTreeMap<(&'a ImageName, &'a Digest), T> {
+    let results = stream::iter(digests)
+        .map(|(image, digest)| {
+            let request = &request;
+            async move {
+                let quotas = client.quotas();
+                let quota = quotas.get(image.registry());
+                let is_low = quota.is_some_and(|quota| {
+                    quota.limit.is_some_and(|limit| quota.remaining < limit / 2)
+                });
+                if is_low {
+                    return None;
+                }
+                let result = request(image, digest).await?;
+                Some(((image, digest), result))
+            }
+        })
+        .buffer_unordered(REQUESTS_AT_ONCE)
+        .take_until(sleep_until(until));
+    results.filter_map(async |result| result).collect().await
 }

@@ -415,8 +415,9 @@ fn a_table_of_240_tags_costs_the_documented_requests() {
     let requests = registry.requests().split_off(before);
     assert_eq!(
         by_method(&requests),
-        (9, 240, 10),
-        "five tags have moved: an index of each, and for the report the manifest that both have"
+        (9, 240, 15),
+        "five tags have moved: an index of each, and for the report the old index, as they have annotations, and the \
+         manifest that both have"
     );
 }
 

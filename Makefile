@@ -48,10 +48,14 @@ test-nix26: plugin-nix26 test-tools ## Run the tests of the builtin on Nix 2.26.
 test-valgrind: plugin ## Run the tests of the builtin under valgrind (a quarter of an hour)
 	scripts/test-valgrind
 
+# Without BENCH, all of them.
+needs_renovate = $(if $(BENCH),$(filter renovate,$(BENCH)),renovate)
+
 bench: build ## Compare with other tools, and write docs/benchmarks.md (a quarter of an hour)
-	@scripts/setup skopeo podman runc time chromium chromedriver
+	@scripts/setup skopeo podman runc time chromium chromedriver $(if $(needs_renovate),node npm)
+	@$(if $(needs_renovate),scripts/setup-renovate)
 	$(env) && export NIX_OCI_HASHES_PLUGIN="$$(realpath $(target))/plugin/lib/nix/plugins/libnix_oci_hashes.so" \
-	  NIX_OCI_HASHES_COMMAND="$$(realpath $(target))/release/nix-oci-hashes" && \
+	  NIX_OCI_HASHES_COMMAND="$$(realpath $(target))/release/nix-oci-hashes" NIX_OCI_HASHES_RENOVATE="$$renovate" && \
 	  cargo bench --locked --target-dir $(target)/bench --features system-tests --bench peers -- $(BENCH)
 
 bench-core: ## Measure the steps of lookups and refreshes with Criterion

@@ -17,6 +17,8 @@ docker="$cache/docker/usr"
 lint="$cache/lint"
 # shellcheck disable=SC2034 # for setup-axe and the Makefile
 axe="$cache/axe.min.js"
+# shellcheck disable=SC2034 # for setup-renovate and the Makefile
+renovate="$cache/renovate/node_modules/.bin/renovate"
 
 # Prints the pkg-config module of the Nix whose headers there are.
 nix_module() {

@@ -17,6 +17,7 @@ mod lookups;
 mod measure;
 mod page;
 mod refresh;
+mod renovate;
 mod scale;
 mod site;
 mod store;
@@ -44,10 +45,11 @@ fn main() {
         names.peek().is_none() || names.any(|chosen| chosen == name)
     };
     let mut page = Page::new();
-    let sections: [(&str, Measure); 7] = [
+    let sections: [(&str, Measure); 8] = [
         ("loading", loading::measure),
         ("lookups", lookups::measure),
         ("refresh", refresh::measure),
+        ("renovate", renovate::measure),
         ("faults", faults::measure),
         ("scale", scale::measure),
         ("site", site::measure),

@@ -19,6 +19,7 @@ mod page;
 mod refresh;
 mod renovate;
 mod scale;
+mod shelf;
 mod site;
 mod store;
 #[path = "../../tests/support/mod.rs"]

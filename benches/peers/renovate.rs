@@ -8,11 +8,10 @@ use serde_json::{Value, json};
 use super::chart::Bars;
 use super::measure::{Quartiles, Run, as_float, median, run};
 use super::page::{Page, Row, Section};
+use super::shelf::{self, IMAGES, TAGS, image, images_json, tag};
 use super::support::registry::Registry;
 use super::support::{Workspace, git};
 
-const IMAGES: usize = 24;
-const TAGS: usize = 10;
 const ROUNDS: usize = 3;
 
 /// Runs of one program, and the requests of the last.
@@ -23,21 +22,8 @@ struct Measured {
 
 pub fn measure(page: &mut Page) {
     let registry = Registry::start();
-    for image in 0..IMAGES {
-        let tags: Vec<(String, String)> = (0..TAGS)
-            .map(|tag| (format!("1.{tag}.0"), format!("{image} {tag}")))
-            .collect();
-        let platforms = ["linux/amd64", "linux/arm64"];
-        registry.push_many(&format!("bench/app{image}"), &tags, &platforms);
-    }
-    let image = |number: usize| format!("{}/bench/app{number}", registry.address);
-    let tracked: Vec<Value> = (0..IMAGES)
-        .map(|number| {
-            let all = json!({ "major-minor-patch": true });
-            json!({ "image": image(number), "strategies": all, "keep": TAGS })
-        })
-        .collect();
-    let workspace = Workspace::tracking(&json!(tracked).to_string());
+    shelf::push(&registry);
+    let workspace = Workspace::tracking(&images_json(&registry.address));
     let first = measured(&registry, || {
         workspace.write("digests.json", "{ \"version\": 1, \"images\": {} }\n");
         run(&mut workspace.command(&["refresh"]))
@@ -168,8 +154,8 @@ impl<'a> Renovate<'a> {
     /// Writes the Dockerfiles, with digests or without.
     fn write_dockerfiles(&self, with_digests: bool) {
         for number in 0..IMAGES {
-            let image = format!("{}/bench/app{number}", self.registry.address);
-            for tag in (0..TAGS).map(|tag| format!("1.{tag}.0")) {
+            let image = image(&self.registry.address, number);
+            for tag in (0..TAGS).map(tag) {
                 let digest = if with_digests {
                     format!("@{}", self.digest(&image, &tag))
                 } else {

@@ -30,8 +30,8 @@ pub fn measure(page: &mut Page) {
         let memory = as_float(memory) / 1024.0;
         rows.push(Row::new(
             format!("refresh, {what}, time"),
-            format!("{:.1} s", time.as_secs_f64()),
-            format!("{requests} requests, of which {ideal} are needed"),
+            format!("{:.1} s for {requests} requests", time.as_secs_f64()),
+            format!("{ideal} requests needed"),
             format!(
                 "{:.0} requests a second",
                 requests as f64 / time.as_secs_f64()

@@ -15,7 +15,7 @@ let
   # 255 digits, most of them zeros.
   longestRegistry = 509;
 
-  # Longest reference that `parseCommon` takes apart.
+  # Longest reference that `parseCommon` parses.
   longestCommon = 200;
 
   # Whether the first component of a name is a registry. Without a dot, a colon or
@@ -100,9 +100,9 @@ let
       repository = if isOfficial then "library/${name}" else path;
     };
 
-  # Takes a reference apart if it looks as most do: in lower case, with a dot in the
-  # registry, no port and no digest. Null for any other, which may be right too. This
-  # takes a tenth of the time of the parser for all of them.
+  # Parses a reference of the most common form: in lower case, with a dot in the registry,
+  # no port and no digest. Null for any other, which may be valid too. This takes a tenth
+  # of the time of the parser for all references.
   parseCommon =
     input:
     let

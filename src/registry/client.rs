@@ -56,7 +56,7 @@ pub struct Client {
     credentials: Arc<Credentials>,
     options: Options,
     registries: Mutex<HashMap<String, Arc<Registry>>>,
-    /// The images that will be asked for, by registry.
+    /// The images of later requests, by registry.
     expected: Mutex<HashMap<String, BTreeSet<ImageName>>>,
 }
 
@@ -94,8 +94,8 @@ impl Client {
         }
     }
 
-    /// Says which images will be asked for, so that those of one registry can share a token.
-    /// It counts for registries that have not been asked for anything yet.
+    /// Announces the images of later requests, so that those of one registry can share a
+    /// token. Has no effect on a registry that has received a request already.
     pub fn expect<'a>(&self, images: impl IntoIterator<Item = &'a ImageName>) {
         let mut expected = lock(&self.expected);
         for image in images {

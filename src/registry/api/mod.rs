@@ -55,8 +55,8 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// Connects the layers to the registry of `image`, which will be asked for the
-    /// `expected` images.
+    /// Connects the layers to the registry of `image`. `expected` are the images of later
+    /// requests.
     ///
     /// # Errors
     /// Where the name makes no URL, or the deadline has passed.

@@ -67,14 +67,14 @@ impl<T: Transport> Answers<T> {
         self.logins.refuse(credential)
     }
 
-    /// Requests no further tokens for several repositories.
+    /// Requests no further shared tokens.
     pub(super) async fn share_no_more(&self) {
         self.shared.give_up().await;
     }
 
     /// The first `Authorization` of the repository of `image`: a token that others share,
     /// if there is one.
-    pub(super) async fn first(
+    pub(super) async fn first_answer(
         &self,
         challenge: &Challenge,
         from: &Url,
@@ -88,11 +88,11 @@ impl<T: Transport> Answers<T> {
                 return Ok(authorization);
             }
         }
-        self.further(challenge, from, image).await
+        self.answer(challenge, from, image).await
     }
 
     /// The token of the registry's `service` for `image` and those of `others` that have
-    /// the same login, as far as their scopes go into a header.
+    /// the same login, within [`LONGEST_SCOPES`].
     async fn shared_token(
         &self,
         service: &TokenService,
@@ -156,7 +156,7 @@ impl<T: Transport> Answers<T> {
     }
 
     /// The `Authorization` that answers `challenge` of the host of `from`.
-    pub(super) async fn further(
+    pub(super) async fn answer(
         &self,
         challenge: &Challenge,
         from: &Url,

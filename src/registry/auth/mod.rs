@@ -53,8 +53,8 @@ pub(super) struct Auth<T> {
 }
 
 impl<T: Transport> Auth<T> {
-    /// `registry` is the base URL of the registry that is being spoken to, and `expected`
-    /// are images that it will be asked for.
+    /// `registry` is the base URL of the registry, and `expected` are the images of later
+    /// requests.
     pub(super) fn new(
         below: T,
         registry: Url,
@@ -97,7 +97,7 @@ impl<T: Transport> Auth<T> {
             if is_registry
                 && let Some(refused) = sent.take_if(|sent| sent.is_shared && denies(status))
             {
-                // It may not hold for this repository.
+                // It may not grant access to this repository.
                 if status != StatusCode::NOT_FOUND {
                     self.answers.share_no_more().await;
                 }
@@ -127,7 +127,7 @@ impl<T: Transport> Auth<T> {
             sent = Some(if is_registry {
                 self.renew(sent, challenge, &from, &image).await?
             } else {
-                self.answers.further(&challenge, &from, &image).await?
+                self.answers.answer(&challenge, &from, &image).await?
             });
             request = request.at(from.clone(), self.answers.chosen_by(&from));
             answered = Some(from);
@@ -160,7 +160,7 @@ impl<T: Transport> Auth<T> {
         let Some(challenge) = lock(&self.challenge).clone() else {
             return Ok(None);
         };
-        let answer = self.answers.first(&challenge, url, image);
+        let answer = self.answers.first_answer(&challenge, url, image);
         match self.slot(image).replace(None, answer).await {
             Ok(authorization) => Ok(Some(authorization)),
             Err(cause) if cause.is_transient() => Err(cause),
@@ -181,17 +181,17 @@ impl<T: Transport> Auth<T> {
         *lock(&self.challenge) = Some(challenge.clone());
         let slot = self.slot(image);
         if refused.is_none() {
-            let answer = self.answers.first(&challenge, url, image);
+            let answer = self.answers.first_answer(&challenge, url, image);
             slot.replace(None, answer).await
         } else {
-            let answer = self.answers.further(&challenge, url, image);
+            let answer = self.answers.answer(&challenge, url, image);
             slot.replace(refused, answer).await
         }
     }
 }
 
-/// Whether a status may mean that a token does not hold for a repository, or that it is
-/// too long.
+/// Whether a status may mean that a token does not grant access to a repository, or that
+/// it is too long.
 fn denies(status: StatusCode) -> bool {
     status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS
 }

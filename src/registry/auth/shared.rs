@@ -9,10 +9,10 @@ use super::slot::Authorization;
 use crate::reference::ImageName;
 use crate::registry::error::Cause;
 
-/// Most repositories of one token: it goes into a header, of which servers take some 8 KiB.
+/// Most repositories of one token. Servers limit a header to some 8 KiB.
 const MOST: usize = 32;
 
-/// The images that a token may be shared by, and the tokens for them.
+/// Images that can share a token, and the tokens of those that do.
 pub(super) struct SharedTokens {
     state: Mutex<State>,
 }
@@ -31,7 +31,7 @@ pub(super) struct Shared {
 }
 
 impl SharedTokens {
-    /// For the images that will be asked for.
+    /// `expected` are the images of later requests.
     pub(super) fn new(expected: BTreeSet<ImageName>) -> Self {
         Self {
             state: Mutex::new(State {
@@ -41,12 +41,11 @@ impl SharedTokens {
         }
     }
 
-    /// The first token of `image`, where others share it: the one of another image, or
-    /// what `fetch` gets for it and some of the others. `None` if it has to fetch one of
-    /// its own.
+    /// The first token of `image`, if it shares one: that of another image, or the one that
+    /// `fetch` gets for it and some of the others. `None` if it needs a token of its own.
     ///
     /// # Errors
-    /// Where the token service failed, which may pass.
+    /// Transient errors of the token service.
     pub(super) async fn first(
         &self,
         image: &ImageName,
@@ -80,7 +79,7 @@ impl SharedTokens {
         Ok(Some(authorization))
     }
 
-    /// Requests no more of them: one was refused.
+    /// Requests no further tokens for several images.
     pub(super) async fn give_up(&self) {
         self.state.lock().await.expected.clear();
     }

@@ -15,7 +15,8 @@ pub(super) struct Authorization {
     pub(super) header: HeaderValue,
     pub(super) login: Login,
     pub(super) credential: Option<Credential>,
-    /// Whether it is a token for other repositories too, which may not hold for this one.
+    /// Whether it is a token for other repositories too. The registry may not accept it for
+    /// this one.
     pub(super) is_shared: bool,
 }
 

@@ -1,4 +1,4 @@
-//! How fast a registry is asked: slowly at first, and not faster than it allows.
+//! Limits the rate of requests to a registry: a slow start, then the rate that it allows.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
@@ -111,15 +111,17 @@ impl Pace {
         let now = Instant::now();
         let mut state = self.state();
         let rate = match state.rate {
-            // It was on its way when the registry refused another one.
+            // The request was in flight when the registry refused another one.
             Some(rate) if sent <= rate.since() => rate,
-            Some(rate) => rate.after_refusal(state.successes, now),
-            None => Rate::first(now),
+            rate => {
+                let successes = std::mem::take(&mut state.successes);
+                state.recent.clear();
+                rate.map_or_else(
+                    || Rate::first(now),
+                    |rate| rate.after_refusal(successes, now),
+                )
+            }
         };
-        if state.rate.is_none_or(|old| old.since() < rate.since()) {
-            state.successes = 0;
-            state.recent.clear();
-        }
         state.rate = Some(rate);
         let wait = match asked {
             None if rate.is_measured() => wait.min(rate.interval(0, now) * 4),

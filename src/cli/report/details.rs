@@ -50,13 +50,12 @@ impl<'a> ChangeDetails<'a> {
 
     fn layers(&self) -> String {
         let all = self.new.layers.len();
-        match self.old {
-            Some(old) => {
-                let (new, bytes) = self.new.new_layers(old);
-                format!("{new} of {all} layers differ ({})", size(bytes))
-            }
-            None => format!("{all} layers ({})", size(self.bytes())),
+        if let Some(old) = self.old {
+            let (new, bytes) = self.new.new_layers(old);
+            return format!("{new} of {all} layers differ ({})", size(bytes));
         }
+        let layers = if all == 1 { "layer" } else { "layers" };
+        format!("{all} {layers} ({})", size(self.bytes()))
     }
 
     fn bytes(&self) -> u64 {

@@ -17,6 +17,7 @@ mod registry_faults;
 mod schemas;
 mod signatures;
 mod site;
+mod soak;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;

@@ -12,6 +12,7 @@
 
 mod chart;
 mod faults;
+mod guarded;
 mod loading;
 mod lookups;
 mod measure;
@@ -26,6 +27,7 @@ mod store;
 mod support;
 #[path = "../support/tables.rs"]
 mod tables;
+mod tls;
 
 use page::Page;
 
@@ -46,10 +48,11 @@ fn main() {
         names.peek().is_none() || names.any(|chosen| chosen == name)
     };
     let mut page = Page::new();
-    let sections: [(&str, Measure); 8] = [
+    let sections: [(&str, Measure); 9] = [
         ("loading", loading::measure),
         ("lookups", lookups::measure),
         ("refresh", refresh::measure),
+        ("tls", tls::measure),
         ("renovate", renovate::measure),
         ("faults", faults::measure),
         ("scale", scale::measure),

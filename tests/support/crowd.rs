@@ -228,7 +228,8 @@ impl SimulatedRegistry {
 }
 
 impl SimulatedRegistry {
-    fn answer(&self, request: &ReceivedRequest) -> FakeResponse {
+    /// The response to a request.
+    pub fn answer(&self, request: &ReceivedRequest) -> FakeResponse {
         let latency = self.config.latency;
         let Some(rest) = request.path.strip_prefix("/v2/org/app") else {
             return FakeResponse::status(200).after(latency);

@@ -10,6 +10,8 @@
 #[cfg(feature = "system-tests")]
 pub mod browser;
 #[cfg(feature = "system-tests")]
+pub mod certificate;
+#[cfg(feature = "system-tests")]
 pub mod crowd;
 #[cfg(feature = "system-tests")]
 pub mod docs;

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::certificate::Certificate;
 use super::{Outcome, project};
 
 pub struct Registry {
@@ -52,17 +52,10 @@ impl Registry {
 
     fn with_tls(&self, name: &str, host: &str, auth: Value) -> (Self, PathBuf) {
         let at = |end: &str| self.folder.path().join(format!("{name}{end}"));
-        let authority_key = KeyPair::generate().unwrap();
-        let mut authority = CertificateParams::default();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = authority.self_signed(&authority_key).unwrap();
-        std::fs::write(at("-ca.pem"), certificate.pem()).unwrap();
-        let authority = Issuer::new(authority, authority_key);
-        let key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new([host.to_owned()]).unwrap();
-        let server = server.signed_by(&key, &authority).unwrap();
-        std::fs::write(at(".pem"), server.pem()).unwrap();
-        std::fs::write(at(".key"), key.serialize_pem()).unwrap();
+        let certificate = Certificate::for_host(host);
+        std::fs::write(at("-ca.pem"), certificate.authority()).unwrap();
+        std::fs::write(at(".pem"), certificate.server()).unwrap();
+        std::fs::write(at(".key"), certificate.key()).unwrap();
         let tls = json!({ "certificate": at(".pem"), "key": at(".key") });
         let folder = Rc::clone(&self.folder);
         let server = Self::serve(folder, name, json!({ "tls": tls }), auth);

@@ -1,6 +1,7 @@
 //! An HTTP server in this process, on a thread of its own.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,8 +15,12 @@ use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderName};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 /// A response, and how it is sent.
 #[derive(Debug, Clone)]
@@ -146,32 +151,59 @@ impl ReceivedRequest {
 pub fn serve(
     answer: impl Fn(&ReceivedRequest) -> FakeResponse + Send + Sync + 'static,
 ) -> SocketAddr {
+    listen(None, Arc::new(answer))
+}
+
+/// The same over TLS, with HTTP/2 where `tls` offers it.
+pub fn serve_over_tls(
+    tls: ServerConfig,
+    answer: impl Fn(&ReceivedRequest) -> FakeResponse + Send + Sync + 'static,
+) -> SocketAddr {
+    listen(Some(TlsAcceptor::from(Arc::new(tls))), Arc::new(answer))
+}
+
+type Answer = dyn Fn(&ReceivedRequest) -> FakeResponse + Send + Sync;
+
+fn listen(tls: Option<TlsAcceptor>, answer: Arc<Answer>) -> SocketAddr {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
-    let answer = Arc::new(answer);
     thread::spawn(move || {
         runtime.block_on(async {
             while let Ok((stream, _)) = listener.accept().await {
                 let _ = stream.set_nodelay(true);
                 let answer = Arc::clone(&answer);
-                let service = service_fn(move |request| {
-                    let answer = answer(&ReceivedRequest::of(&request));
-                    async move {
-                        tokio::time::sleep(answer.delay).await;
-                        Ok::<_, Infallible>(answer.response())
-                    }
-                });
-                let connection = hyper::server::conn::http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .serve_connection(TokioIo::new(stream), service);
                 // An error means that the client has closed the connection.
-                tokio::spawn(async move { connection.await.is_ok() });
+                match tls.clone() {
+                    None => tokio::spawn(async move { converse(stream, answer).await.is_ok() }),
+                    Some(tls) => tokio::spawn(async move {
+                        match tls.accept(stream).await {
+                            Ok(stream) => converse(stream, answer).await.is_ok(),
+                            Err(_) => false,
+                        }
+                    }),
+                };
             }
         });
     });
     address
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    answer: Arc<Answer>,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let service = service_fn(move |request| {
+        let answer = answer(&ReceivedRequest::of(&request));
+        async move {
+            tokio::time::sleep(answer.delay).await;
+            Ok::<_, Infallible>(answer.response())
+        }
+    });
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new());
+    server.serve_connection(TokioIo::new(stream), service).await
 }

@@ -12,7 +12,7 @@ use crate::support::server::{FakeResponse, ReceivedRequest, serve};
 use crate::support::{Outcome, Workspace};
 use serde_json::{Value, json};
 
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 40;
 /// The `minimumAge` of one image, and the most that two runs are apart, in hours.
 const MINIMUM_AGE: u64 = 48;
 const LONGEST_GAP: u64 = 36;

@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build plugin plugin-nix26 demo test test-tools test-nix26 test-valgrind bench bench-core fuzz lint
+.PHONY: help setup build plugin plugin-nix26 demo test test-tools test-nix26 test-c-api test-valgrind bench bench-core fuzz lint
 
 # The paths of Nix, its headers and the registry server.
 env := source scripts/env.sh
@@ -44,6 +44,9 @@ test-nix26: plugin-nix26 test-tools ## Run the tests of the builtin on Nix 2.26.
 	  export NIX_OCI_HASHES_NIX=2.26 && $(env) && \
 	  $(tests) --features nix26-tests --test system -- docs:: docs_shell:: flake:: loader:: loader_versions:: \
 	    nix:: plain:: resolve:: robust:: settings:: store:: tables::
+
+test-c-api: ## Run the tests of the build for Nix's C API on the nix in PATH, 2.35 or later
+	$(env) && scripts/build-plugin c-api && $(tests) --features c-api-tests --test system -- c_api::
 
 test-valgrind: plugin ## Run the tests of the builtin under valgrind (a quarter of an hour)
 	scripts/test-valgrind

@@ -6,6 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[cfg(feature = "c-api-tests")]
+mod c_api;
 mod docs;
 mod docs_shell;
 mod faults_under_load;

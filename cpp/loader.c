@@ -32,6 +32,8 @@
 #define C_API_MINOR 35
 /* How many builds are looked at, at most. */
 #define MOST_BUILDS 256
+/* How many parts a build has, at most; linkers make some ten. */
+#define MOST_PARTS 64
 
 /* The parts of a file name such as "nix-2.26.3.so". */
 struct build {
@@ -113,21 +115,22 @@ static void list_builds(struct builds *builds) {
    check the length of a file, so a truncated one would crash the process. */
 static const char *is_broken(int file, off_t size) {
   ElfW(Ehdr) header;
+  ElfW(Phdr) parts[MOST_PARTS];
+  ssize_t length;
   if (pread(file, &header, sizeof header, 0) != (ssize_t)sizeof header ||
       memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
     return "it is no shared library";
   if (header.e_ident[EI_CLASS] !=
           (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) ||
-      header.e_phentsize != sizeof(ElfW(Phdr)))
+      header.e_phentsize != sizeof parts[0] || header.e_phnum > MOST_PARTS)
     return "it is for another kind of machine";
-  for (unsigned i = 0; i < header.e_phnum; i++) {
-    ElfW(Phdr) part;
-    off_t at = (off_t)(header.e_phoff + i * sizeof part);
-    if (pread(file, &part, sizeof part, at) != (ssize_t)sizeof part ||
-        part.p_filesz > (unsigned long)size ||
-        part.p_offset > (unsigned long)size - part.p_filesz)
+  length = (ssize_t)(header.e_phnum * sizeof parts[0]);
+  if (pread(file, parts, (size_t)length, (off_t)header.e_phoff) != length)
+    return "its end is missing";
+  for (unsigned i = 0; i < header.e_phnum; i++)
+    if (parts[i].p_filesz > (unsigned long)size ||
+        parts[i].p_offset > (unsigned long)size - parts[i].p_filesz)
       return "its end is missing";
-  }
   return NULL;
 }
 #else

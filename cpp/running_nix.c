@@ -1,9 +1,13 @@
-/* For RTLD_DEFAULT and dladdr. */
+/* For RTLD_DEFAULT, dladdr and dl_iterate_phdr. */
 #define _GNU_SOURCE
 #include "running_nix.h"
 
 #include <dlfcn.h>
+#ifdef __linux__
+#include <link.h>
+#endif
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -72,22 +76,54 @@ static int find_version(const char *tagged, const char *plain, char version[64],
   return read_version(*variable, version);
 }
 
+#ifdef __linux__
+struct search {
+  uintptr_t address;
+  const char *file;
+};
+
+static int find_in(struct dl_phdr_info *library, size_t size, void *data) {
+  struct search *search = data;
+  (void)size;
+  for (int i = 0; i < library->dlpi_phnum; i++) {
+    const ElfW(Phdr) *part = &library->dlpi_phdr[i];
+    uintptr_t start = library->dlpi_addr + part->p_vaddr;
+    if (part->p_type == PT_LOAD && search->address - start < part->p_memsz) {
+      search->file = library->dlpi_name;
+      return 1;
+    }
+  }
+  return 0;
+}
+
+/* The file of the library that has a variable, or NULL. dladdr would compare
+   the variable with every symbol of the library. */
+static const char *file_of(const void *variable) {
+  struct search search = {(uintptr_t)variable, NULL};
+  dl_iterate_phdr(find_in, &search);
+  return search.file;
+}
+#else
+static const char *file_of(const void *variable) {
+  Dl_info library;
+  return dladdr(variable, &library) ? library.dli_fname : NULL;
+}
+#endif
+
 int oci_hash_running_nix(struct running_nix *nix) {
   const void *variable;
-  Dl_info library;
+  const char *file, *slash;
   if (!find_version("_ZN3nix10nixVersionB5cxx11E", "_ZN3nix10nixVersionE",
                     nix->version, &variable))
     return 0;
   nix->flavour = "nix";
   nix->name = "Nix";
   /* Lix has the same variable, but other names for its libraries. */
-  if (dladdr(variable, &library) && library.dli_fname) {
-    const char *file = strrchr(library.dli_fname, '/');
-    file = file ? file + 1 : library.dli_fname;
-    if (strncmp(file, "liblix", 6) == 0) {
-      nix->flavour = "lix";
-      nix->name = "Lix";
-    }
+  file = file_of(variable);
+  slash = file ? strrchr(file, '/') : NULL;
+  if (file && strncmp(slash ? slash + 1 : file, "liblix", 6) == 0) {
+    nix->flavour = "lix";
+    nix->name = "Lix";
   }
   if (find_version("_ZN3nix21determinateNixVersionB5cxx11E",
                    "_ZN3nix21determinateNixVersionE", nix->version,

@@ -1,32 +1,30 @@
 //! The build for Nix's C API, in a Nix that has no build of its own: `make test-c-api`.
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
 use crate::support::nix::{Nix, builds, literal, loader};
 use crate::support::{Outcome, nextcloud_34, project};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 const BUILD: &str = "nix-c-api.so";
 
-/// A Nix whose `plugin-files` has only the build for the C API.
-struct Installed {
-    folder: TempDir,
-    nix: Nix,
+/// The folder of the only build that the plugin of [`nix`] has.
+fn folder(nix: &Nix) -> PathBuf {
+    nix.home().join("lib/nix-oci-hashes")
 }
 
-fn installed() -> Installed {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    fs::create_dir_all(at("lib/nix/plugins")).unwrap();
-    fs::create_dir_all(at("lib/nix-oci-hashes")).unwrap();
-    let plugin = at("lib/nix/plugins/libnix_oci_hashes.so");
+/// A Nix whose plugin has only the build for the C API.
+fn nix() -> Nix {
+    let nix = Nix::without_plugin();
+    let plugins = nix.home().join("lib/nix/plugins");
+    fs::create_dir_all(&plugins).unwrap();
+    fs::create_dir_all(folder(&nix)).unwrap();
+    let plugin = plugins.join("libnix_oci_hashes.so");
     fs::copy(loader(), &plugin).unwrap();
     let build = builds().join(BUILD);
     assert!(build.is_file(), "{BUILD} is missing; run 'make test-c-api'");
-    fs::copy(build, at("lib/nix-oci-hashes").join(BUILD)).unwrap();
-    let nix = Nix::with_plugin_files(&plugin);
-    Installed { folder, nix }
+    fs::copy(build, folder(&nix).join(BUILD)).unwrap();
+    nix.set("plugin-files", plugin.display())
 }
 
 /// A call on the table of the project.
@@ -67,7 +65,7 @@ fn error(nix: &Nix, call: &str) -> String {
 
 #[test]
 fn every_lookup_case_has_the_same_answer() {
-    let Installed { nix, .. } = installed();
+    let nix = nix();
     let (_, cases) = cases();
     let cases = cases["cases"].as_array().unwrap();
     let answered = || cases.iter().filter(|case| case["error"].is_null());
@@ -83,7 +81,7 @@ fn every_lookup_case_has_the_same_answer() {
 
 #[test]
 fn every_lookup_case_has_the_same_error() {
-    let Installed { nix, .. } = installed();
+    let nix = nix();
     let (_, cases) = cases();
     let failing = cases["cases"].as_array().unwrap().iter();
     let mut errors = 0;
@@ -102,7 +100,7 @@ fn every_lookup_case_has_the_same_error() {
 
 #[test]
 fn the_table_is_a_path_a_string_a_derivation_or_a_parsed_set() {
-    let Installed { nix, .. } = installed();
+    let nix = nix();
     let digests = digests();
     for table in [
         digests.clone(),
@@ -118,15 +116,19 @@ fn the_table_is_a_path_a_string_a_derivation_or_a_parsed_set() {
 
 #[test]
 fn the_lib_of_the_flake_answers_with_it() {
-    let Installed { nix, .. } = installed();
-    let lib = format!("(import {}/nix/lib.nix {{ }})", project().display());
+    let nix = nix();
+    let lib = format!(
+        "(import {}/nix/lib.nix {{ digests = {}; }})",
+        project().display(),
+        digests()
+    );
     let answer = nix.value(&format!("{lib}.ociHash \"nextcloud:34\""));
     assert_eq!(answer, json!(nextcloud_34(None)));
 }
 
 #[test]
 fn a_call_without_a_table_says_what_to_add() {
-    let Installed { nix, .. } = installed();
+    let nix = nix();
     for argument in ["\"nextcloud:34\"", "{ image = \"nextcloud:34\"; }"] {
         let error = error(&nix, &format!("builtins.ociHash {argument}"));
         assert!(
@@ -139,8 +141,8 @@ fn a_call_without_a_table_says_what_to_add() {
 
 #[test]
 fn a_wrong_argument_is_named() {
-    let Installed { nix, folder } = installed();
-    let broken = folder.path().join("broken.json");
+    let nix = nix();
+    let broken = nix.home().join("broken.json");
     fs::write(&broken, "{ \"version\": 1, ").unwrap();
     let wrong = |argument: &str, digests: &dyn std::fmt::Display, message: &str| {
         let error = error(&nix, &call(argument, digests));
@@ -184,7 +186,7 @@ fn a_wrong_argument_is_named() {
 
 #[test]
 fn what_the_users_own_expressions_throw_is_thrown_unchanged() {
-    let Installed { nix, .. } = installed();
+    let nix = nix();
     let error = nix.error(&call("{ image = throw \"mine\"; }", digests()));
     assert_eq!(error.trim_end(), "mine");
     let table = "{ version = 1; images = throw \"mine, too\"; }";
@@ -194,7 +196,7 @@ fn what_the_users_own_expressions_throw_is_thrown_unchanged() {
 
 #[test]
 fn restricted_evaluation_reads_only_what_nix_allows() {
-    let Installed { nix, .. } = installed();
+    let nix = nix();
     let nix = nix.set("restrict-eval", "true");
     let error = error(&nix, &call("{ image = \"a:1\"; }", digests()));
     assert!(
@@ -205,7 +207,7 @@ fn restricted_evaluation_reads_only_what_nix_allows() {
 
 #[test]
 fn try_eval_does_not_catch_its_errors() {
-    let Installed { nix, .. } = installed();
+    let nix = nix();
     let call = call("{ image = \"nextclud:34\"; }", digests());
     let outcome = nix.eval(&format!("builtins.tryEval ({call})")).code(1);
     let message = "docker.io/nextclud is not tracked";
@@ -214,13 +216,13 @@ fn try_eval_does_not_catch_its_errors() {
 
 #[test]
 fn nix_works_with_it_as_without() {
-    let Installed { nix, folder } = installed();
+    let nix = nix();
     assert_eq!(nix.value("1 + 1"), json!(2));
     let outcome = nix.eval("1 + 1").code(0);
     assert_eq!(outcome.stderr, "");
-    let build: &Path = &folder.path().join("lib/nix-oci-hashes").join(BUILD);
+    let build = folder(&nix).join(BUILD);
     // A truncated build leaves the builtin out.
-    let content = fs::read(build).unwrap();
+    let content = fs::read(&build).unwrap();
     fs::write(build, &content[..content.len() / 2]).unwrap();
     let Outcome { stdout, stderr, .. } = nix.eval("1 + 1").code(0);
     assert_eq!(

@@ -126,8 +126,9 @@ pub(super) fn read_table(path: &Path) -> Result<(Table, Option<Digest>)> {
     Ok((table, Some(Digest::of(Algorithm::Sha256, &text))))
 }
 
-/// Writes the pending digests beside `table`, or removes the file if there are none. To be
-/// called before the table is written: what it pins stays pending until the next run.
+/// Writes the pending digests beside `table`, whose lock the caller has, or removes the file
+/// if there are none. To be called before the table is written: what it pins stays pending
+/// until the next run.
 pub(super) fn write_pending(table: &Path, pending: &Pending) -> Result<()> {
     // A pipe has nothing beside it.
     if file::is_special(table) {
@@ -135,7 +136,8 @@ pub(super) fn write_pending(table: &Path, pending: &Pending) -> Result<()> {
     }
     let path = Pending::beside(table);
     if !pending.images.is_empty() {
-        return Ok(file::write(&path, pending.to_json().as_bytes())?);
+        let text = pending.to_json();
+        return Ok(file::write_under_lock(&path, table, text.as_bytes())?);
     }
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != ErrorKind::NotFound => bail!(

@@ -29,6 +29,7 @@ rustPlatform.buildRustPackage {
   checkFlags = [
     "--skip=command::"
     "--skip=registry_faults::"
+    "--skip=soak::"
     "--skip=unattended::"
     "--skip=verbs::"
     "--skip=versions::"

@@ -109,13 +109,15 @@ impl Workspace {
     }
 
     /// Runs `nix-oci-hashes` here and kills it after this time.
-    pub fn run_and_kill(&self, arguments: &[&str], after: Duration) {
+    pub fn run_and_kill(&self, arguments: &[&str], after: Duration) -> bool {
         let mut command = self.command(arguments);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         std::thread::sleep(after);
+        let was_at_work = child.try_wait().unwrap().is_none();
         child.kill().unwrap();
         child.wait().unwrap();
+        was_at_work
     }
 
     /// `nix-oci-hashes` here, with a home that does not exist, and without the

@@ -2,8 +2,6 @@
 //! refreshes are killed. After each round the table must match the registry's storage.
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::support::fake::digest_of;
@@ -113,15 +111,7 @@ fn kill_one(workspace: &Workspace, after: Duration) -> bool {
     let content = |path: &Path| fs::read(path).ok();
     let path = workspace.path("digests.json");
     let old = content(&path);
-    let mut refresh = workspace
-        .command(&["refresh"])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    sleep(after);
-    let was_at_work = refresh.try_wait().unwrap().is_none();
-    refresh.kill().unwrap();
-    refresh.wait().unwrap();
+    let was_at_work = workspace.run_and_kill(&["refresh"], after);
     if content(&path) != old {
         Outcome::of(&mut workspace.command(&["check"])).code(0);
     }

@@ -32,8 +32,8 @@
 #define C_API_MINOR 35
 /* How many builds are looked at, at most. */
 #define MOST_BUILDS 256
-/* How many parts a build has, at most; linkers make some ten. */
-#define MOST_PARTS 64
+/* Most program headers of a build; linkers make some ten. */
+#define MOST_PROGRAM_HEADERS 64
 
 /* The parts of a file name such as "nix-2.26.3.so". */
 struct build {
@@ -115,21 +115,23 @@ static void list_builds(struct builds *builds) {
    check the length of a file, so a truncated one would crash the process. */
 static const char *is_broken(int file, off_t size) {
   ElfW(Ehdr) header;
-  ElfW(Phdr) parts[MOST_PARTS];
+  ElfW(Phdr) headers[MOST_PROGRAM_HEADERS];
   ssize_t length;
   if (pread(file, &header, sizeof header, 0) != (ssize_t)sizeof header ||
       memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
     return "it is no shared library";
   if (header.e_ident[EI_CLASS] !=
           (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) ||
-      header.e_phentsize != sizeof parts[0] || header.e_phnum > MOST_PARTS)
+      header.e_phentsize != sizeof headers[0])
     return "it is for another kind of machine";
-  length = (ssize_t)(header.e_phnum * sizeof parts[0]);
-  if (pread(file, parts, (size_t)length, (off_t)header.e_phoff) != length)
+  if (header.e_phnum > MOST_PROGRAM_HEADERS)
+    return "it has too many program headers";
+  length = (ssize_t)(header.e_phnum * sizeof headers[0]);
+  if (pread(file, headers, (size_t)length, (off_t)header.e_phoff) != length)
     return "its end is missing";
   for (unsigned i = 0; i < header.e_phnum; i++)
-    if (parts[i].p_filesz > (unsigned long)size ||
-        parts[i].p_offset > (unsigned long)size - parts[i].p_filesz)
+    if (headers[i].p_filesz > (unsigned long)size ||
+        headers[i].p_offset > (unsigned long)size - headers[i].p_filesz)
       return "its end is missing";
   return NULL;
 }

@@ -86,9 +86,10 @@ static int find_in(struct dl_phdr_info *library, size_t size, void *data) {
   struct search *search = data;
   (void)size;
   for (int i = 0; i < library->dlpi_phnum; i++) {
-    const ElfW(Phdr) *part = &library->dlpi_phdr[i];
-    uintptr_t start = library->dlpi_addr + part->p_vaddr;
-    if (part->p_type == PT_LOAD && search->address - start < part->p_memsz) {
+    const ElfW(Phdr) *segment = &library->dlpi_phdr[i];
+    uintptr_t start = library->dlpi_addr + segment->p_vaddr;
+    if (segment->p_type == PT_LOAD &&
+        search->address - start < segment->p_memsz) {
       search->file = library->dlpi_name;
       return 1;
     }

@@ -1,5 +1,5 @@
-//! A registry as most on the internet are: over TLS, with a bearer token for each
-//! repository, and lists in pages.
+//! A registry as most on the internet are: over TLS, with bearer tokens, each for the
+//! repositories that the client names, and lists in pages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

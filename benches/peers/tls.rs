@@ -1,18 +1,13 @@
-//! A refresh as of registries on the internet: over TLS and HTTP/2, with a bearer token
-//! for each repository, and lists in pages.
+//! A refresh from a registry as most on the internet are: over TLS and HTTP/2, with bearer
+//! tokens, and lists in pages.
 
 use std::process::Command;
-use std::time::Duration;
 
 use super::guarded::{GuardedRegistry, IMAGES, PAGE, Requests, TAGS};
 use super::measure::{Quartiles, Run, run};
 use super::page::{Page, Row, Section};
+use super::refresh::{JOBS, ROUND_TRIP, ROUNDS, beside_skopeo};
 use super::support::Workspace;
-
-/// How many requests `refresh` sends at once, by default.
-const JOBS: f64 = 32.0;
-const ROUND_TRIP: Duration = Duration::from_millis(50);
-const ROUNDS: usize = 5;
 
 pub fn measure(page: &mut Page) {
     let registry = GuardedRegistry::start(ROUND_TRIP);
@@ -34,10 +29,10 @@ pub fn measure(page: &mut Page) {
         .collect();
     page.add(Section {
         title: "A refresh of 240 tags, over TLS with tokens, 50 ms away",
-        text: "The same as registries on the internet have it: HTTP/2, a token for each repository, lists in pages of five \
-               tags. The registry is one in the benchmark's own process, behind the same proxy. What the requests have to \
-               take counts two round trips for the connection, one for the first refusal, one for each token, the pages of \
-               a list one after another, and the rest 32 at once.",
+        text: "The same from a registry as most on the internet are: over HTTP/2, with bearer tokens, and lists in pages of \
+               five tags. It runs in the benchmark's own process, behind the same proxy. The time that requests have to take \
+               is two round trips for the connection, one for the first refusal, one for a token, one for each page of a \
+               list, and those of the other requests, 32 at once.",
         commands: [
             "nix-oci-hashes refresh",
             "xargs -n 1 -P 16 skopeo inspect --raw <references",
@@ -45,7 +40,7 @@ pub fn measure(page: &mut Page) {
         .map(str::to_owned)
         .into(),
         rows: vec![
-            beside_skopeo(&cold, &skopeo),
+            beside_skopeo(&cold, &skopeo).0,
             beside_the_ideal("first pins", &cold, &cold_requests, 1.25),
             beside_the_ideal("nothing has changed", &unchanged, &unchanged_requests, 1.2),
         ],
@@ -76,18 +71,6 @@ fn refreshes(
     (runs, requests)
 }
 
-fn beside_skopeo(ours: &[Run], skopeo: &[Run]) -> Row {
-    let (ours, skopeo) = (Quartiles::of_times(ours), Quartiles::of_times(skopeo));
-    let faster = skopeo.middle / ours.middle;
-    let [shown, peer] = [ours, skopeo].map(|times| times.show("s", 1.0, 2));
-    Row::new(
-        "first pins, beside 16 skopeo at once",
-        shown,
-        peer,
-        format!("{faster:.1} times faster"),
-    )
-}
-
 /// `most` is the budget, as a multiple of the ideal.
 fn beside_the_ideal(what: &str, runs: &[Run], requests: &Requests, most: f64) -> Row {
     let times = Quartiles::of_times(runs);
@@ -98,12 +81,12 @@ fn beside_the_ideal(what: &str, runs: &[Run], requests: &Requests, most: f64) ->
         others,
     } = requests;
     let pages_of_one = TAGS.div_ceil(PAGE);
-    let at_once = (*others + pages - pages_of_one) as f64 / JOBS;
-    let trips = (2 + 1 + tokens + pages_of_one) as f64 + at_once;
+    assert_eq!(*pages, IMAGES * pages_of_one);
+    let trips = (2 + 1 + 1 + pages_of_one) as f64 + *others as f64 / JOBS;
     let ideal = trips * ROUND_TRIP.as_secs_f64();
     Row::new(
         format!(
-            "{what}, beside what {others} requests, {pages} pages and {tokens} tokens have to take ({refused} refused)"
+            "{what}, beside what {others} requests and {pages} pages have to take; {tokens} token, {refused} refused"
         ),
         times.show("s", 1.0, 2),
         format!("{ideal:.2} s"),

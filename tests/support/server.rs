@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderName};
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -128,6 +128,7 @@ pub struct ReceivedRequest {
     pub authorization: Option<String>,
     /// The `Range` header.
     pub range: Option<String>,
+    pub is_http2: bool,
 }
 
 impl ReceivedRequest {
@@ -142,6 +143,7 @@ impl ReceivedRequest {
             query: request.uri().query().unwrap_or_default().to_owned(),
             authorization: header("authorization"),
             range: header("range"),
+            is_http2: request.version() == Version::HTTP_2,
         }
     }
 }

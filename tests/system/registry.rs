@@ -1,6 +1,11 @@
 //! Refreshes from a real registry, and lookups of the result in a real Nix.
+use std::sync::{Arc, Mutex};
+
+use crate::support::certificate::Certificate;
+use crate::support::fake::{INDEX, digest_of, two_platform_index};
 use crate::support::nix::Nix;
 use crate::support::registry::{Registry, USER};
+use crate::support::server::{FakeResponse, serve_over_tls};
 use crate::support::{Outcome, Workspace};
 use serde_json::json;
 
@@ -473,4 +478,31 @@ fn a_full_or_read_only_disk_is_an_error_and_keeps_the_old_table() {
             "{left}"
         );
     }
+}
+
+#[test]
+fn a_registry_over_tls_is_asked_over_http2() {
+    let served: Arc<Mutex<Vec<bool>>> = Arc::default();
+    let seen = Arc::clone(&served);
+    let certificate = Certificate::for_host("127.0.0.1");
+    let address = serve_over_tls(certificate.tls(), move |request| {
+        seen.lock().unwrap().push(request.is_http2);
+        let index = two_platform_index();
+        if request.path.ends_with("/tags/list") {
+            FakeResponse::json(&json!({ "name": "app", "tags": ["1.0.0"] }))
+        } else {
+            let response = FakeResponse::status(200);
+            let response = response.with_header("docker-content-digest", &digest_of(&index));
+            response.with_body(INDEX, index)
+        }
+    });
+    let workspace =
+        Workspace::tracking(&json!([{ "image": format!("{address}/app") }]).to_string());
+    workspace.write("authority.pem", certificate.authority());
+    let mut refresh = workspace.command(&["refresh"]);
+    refresh.env("SSL_CERT_FILE", workspace.path("authority.pem"));
+    let outcome = Outcome::of(&mut refresh).code(0);
+    assert!(outcome.stdout.contains("1 added"), "{outcome:#?}");
+    let served = served.lock().unwrap();
+    assert!(served.len() >= 3 && served.iter().all(|is_http2| *is_http2));
 }

@@ -72,7 +72,7 @@ lint: ## Check the format and the style of everything
 	@scripts/setup-lint
 	cargo fmt --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
-	cargo clippy --locked --all-targets --features nix26-tests -- -D warnings
+	cargo clippy --locked --all-targets --features nix26-tests,c-api-tests -- -D warnings
 	cargo clippy --locked --lib --no-default-features -- -D warnings
 	RUSTFLAGS="--cfg fuzzing" cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir $(target)/fuzz -- -D warnings
 	$(env) && cargo clippy --locked --lib --no-default-features --features plugin -- -D warnings

@@ -388,9 +388,9 @@ fn open_lock(path: &Path) -> Result<File, OpenLockError> {
     }
 }
 
-/// Removes the temporary files of runs that were killed while they wrote `target`. The
-/// caller has the lock, so no other run is using them.
-fn remove_leftovers(target: &Path) {
+/// Removes the temporary files of runs that were killed while they wrote `target`, which is
+/// no link. The caller has the lock that guards it, so no other run is using them.
+pub fn remove_leftovers(target: &Path) {
     let prefix = temporary_prefix(target);
     let prefix = prefix.as_encoded_bytes();
     let Ok(entries) = fs::read_dir(folder_of(target)) else {

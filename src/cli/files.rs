@@ -135,9 +135,11 @@ pub(super) fn write_pending(table: &Path, pending: &Pending) -> Result<()> {
         return Ok(());
     }
     let path = Pending::beside(table);
+    if let Ok(target) = file::real_path(&path) {
+        file::remove_leftovers(&target);
+    }
     if !pending.images.is_empty() {
-        let text = pending.to_json();
-        return Ok(file::write_under_lock(&path, table, text.as_bytes())?);
+        return Ok(file::write(&path, pending.to_json().as_bytes())?);
     }
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != ErrorKind::NotFound => bail!(

@@ -325,6 +325,30 @@ fn merge_joins_what_is_pending() {
 }
 
 #[test]
+fn what_a_killed_run_has_left_of_it_is_removed() {
+    let project = Project::pinned(&json!({ "minimumAge": "3d" }));
+    let leftover = ".pending.json.nix-oci-hashes-a1b2c3";
+    project.workspace.write(leftover, "{");
+    project.workspace.run(&["refresh"]).code(0);
+    assert!(!project.workspace.path(leftover).exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn it_is_beside_a_link_to_a_table_on_another_file_system() {
+    let project = Project::pinned(&json!({ "minimumAge": "3d" }));
+    let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
+    let table = project.workspace.path("digests.json");
+    let target = elsewhere.path().join("digests.json");
+    std::fs::copy(&table, &target).unwrap();
+    std::fs::remove_file(&table).unwrap();
+    std::os::unix::fs::symlink(&target, &table).unwrap();
+    project.point("1", "a");
+    project.refresh_after(0, &[]);
+    assert!(project.has_pending());
+}
+
+#[test]
 fn a_malformed_pending_file_stops_a_refresh() {
     let project = Project::pinned(&json!({ "minimumAge": "3d" }));
     project.workspace.write("pending.json", "{");

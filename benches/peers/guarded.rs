@@ -9,13 +9,12 @@ use std::time::Duration;
 use reqwest::Url;
 use serde_json::{Value, json};
 
+use super::shelf::{IMAGES, TAGS};
 use super::support::certificate::Certificate;
 use super::support::crowd::{SimulatedRegistry, Simulation};
 use super::support::latency;
 use super::support::server::{FakeResponse, ReceivedRequest, serve_over_tls};
 
-pub const IMAGES: usize = 24;
-pub const TAGS: usize = 10;
 /// Most tags of a page of a list, whatever the client asks for.
 pub const PAGE: usize = 5;
 
@@ -75,31 +74,9 @@ impl GuardedRegistry {
         std::mem::take(&mut self.state.requests.lock().unwrap())
     }
 
-    fn image(&self, number: usize) -> String {
-        let address = self.state.address();
-        format!("{address}/org/app{number:06}")
-    }
-
-    /// The images.json that tracks every tag.
-    pub fn images_json(&self) -> String {
-        let images = (0..IMAGES).map(|number| {
-            let all = json!({ "major-minor-patch": true });
-            json!({ "image": self.image(number), "strategies": all, "keep": TAGS })
-        });
-        images.collect::<Value>().to_string()
-    }
-
-    /// A line for each tag, as skopeo takes it.
-    pub fn references(&self) -> String {
-        let mut lines = String::new();
-        for number in 0..IMAGES * TAGS {
-            let (image, tag) = (
-                self.image(number / TAGS),
-                SimulatedRegistry::tag(number % TAGS),
-            );
-            writeln!(lines, "docker://{image}:{tag}").unwrap();
-        }
-        lines
+    /// Where clients reach it.
+    pub fn address(&self) -> &str {
+        self.state.address()
     }
 }
 

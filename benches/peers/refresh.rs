@@ -1,13 +1,11 @@
 //! A refresh of 240 tags, compared with skopeo and with the ideal time of the requests.
 
-use std::fmt::Write as _;
-use std::process::Command;
 use std::time::Duration;
 
 use super::chart::Bars;
 use super::measure::{Quartiles, Run, run};
 use super::page::{Page, Row, Section};
-use super::shelf::{self, IMAGES, TAGS, image, images_json, tag};
+use super::shelf::{self, IMAGES, TAGS, images_json};
 use super::support::registry::Registry;
 use super::support::{Workspace, latency};
 
@@ -47,22 +45,7 @@ struct Refreshes {
 fn rows(registry: &Registry, address: &str) -> Vec<Row> {
     let workspace = Workspace::tracking(&images_json(address));
     let ours = refreshes(registry, &workspace);
-    let mut references = String::new();
-    for number in 0..IMAGES * TAGS {
-        let (image, tag) = (image(address, number / TAGS), tag(number % TAGS));
-        writeln!(references, "docker://{image}:{tag}").unwrap();
-    }
-    workspace.write("references", references);
-    let skopeo: Vec<Run> = (0..ROUNDS)
-        .map(|_| {
-            let mut command = Command::new("xargs");
-            command
-                .args(["-a", "references", "-n", "1", "-P", "16"])
-                .args(["skopeo", "inspect", "--raw", "--tls-verify=false"])
-                .current_dir(workspace.path(""));
-            run(&mut command)
-        })
-        .collect();
+    let skopeo = shelf::skopeo(address, &workspace, &["--tls-verify=false"], ROUNDS);
     vec![
         with_bars(&ours, &skopeo),
         beside_the_ideal(

@@ -1,32 +1,20 @@
 //! A refresh from a registry as most on the internet are: over TLS and HTTP/2, with bearer
 //! tokens, and lists in pages.
 
-use std::process::Command;
-
-use super::guarded::{GuardedRegistry, IMAGES, PAGE, Requests, TAGS};
+use super::guarded::{GuardedRegistry, PAGE, Requests};
 use super::measure::{Quartiles, Run, run};
 use super::page::{Page, Row, Section};
 use super::refresh::{JOBS, ROUND_TRIP, ROUNDS, beside_skopeo};
+use super::shelf::{self, AUTHORITY, IMAGES, TAGS, images_json};
 use super::support::Workspace;
 
 pub fn measure(page: &mut Page) {
     let registry = GuardedRegistry::start(ROUND_TRIP);
-    let workspace = Workspace::tracking(&registry.images_json());
-    workspace.write("authority.pem", &registry.authority);
+    let workspace = Workspace::tracking(&images_json(registry.address()));
+    workspace.write(AUTHORITY, &registry.authority);
     let (cold, cold_requests) = refreshes(&registry, &workspace, true);
     let (unchanged, unchanged_requests) = refreshes(&registry, &workspace, false);
-    workspace.write("references", registry.references());
-    let skopeo: Vec<Run> = (0..ROUNDS)
-        .map(|_| {
-            let mut command = Command::new("xargs");
-            command
-                .args(["-a", "references", "-n", "1", "-P", "16"])
-                .args(["skopeo", "inspect", "--raw"])
-                .env("SSL_CERT_FILE", workspace.path("authority.pem"))
-                .current_dir(workspace.path(""));
-            run(&mut command)
-        })
-        .collect();
+    let skopeo = shelf::skopeo(registry.address(), &workspace, &[], ROUNDS);
     page.add(Section {
         title: "A refresh of 240 tags, over TLS with tokens, 50 ms away",
         text: "The same from a registry as most on the internet are: over HTTP/2, with bearer tokens, and lists in pages of \
@@ -62,7 +50,7 @@ fn refreshes(
         }
         registry.take_requests();
         let mut command = workspace.command(&["refresh"]);
-        command.env("SSL_CERT_FILE", workspace.path("authority.pem"));
+        command.env("SSL_CERT_FILE", workspace.path(AUTHORITY));
         runs.push(run(&mut command));
         requests = registry.take_requests();
         let pinned = &workspace.table()["images"];
@@ -81,12 +69,12 @@ fn beside_the_ideal(what: &str, runs: &[Run], requests: &Requests, most: f64) ->
         others,
     } = requests;
     let pages_of_one = TAGS.div_ceil(PAGE);
-    assert_eq!(*pages, IMAGES * pages_of_one);
+    assert_eq!((*pages, *tokens), (IMAGES * pages_of_one, 1));
     let trips = (2 + 1 + 1 + pages_of_one) as f64 + *others as f64 / JOBS;
     let ideal = trips * ROUND_TRIP.as_secs_f64();
     Row::new(
         format!(
-            "{what}, beside what {others} requests and {pages} pages have to take; {tokens} token, {refused} refused"
+            "{what}, beside what {others} requests and {pages} pages have to take; one token, {refused} refused"
         ),
         times.show("s", 1.0, 2),
         format!("{ideal:.2} s"),

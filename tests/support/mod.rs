@@ -108,7 +108,8 @@ impl Workspace {
         Outcome::of(&mut self.command(arguments))
     }
 
-    /// Runs `nix-oci-hashes` here and kills it after this time.
+    /// Runs `nix-oci-hashes` here and kills it after this time. Returns whether it was still
+    /// at work.
     pub fn run_and_kill(&self, arguments: &[&str], after: Duration) -> bool {
         let mut command = self.command(arguments);
         command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -220,7 +221,14 @@ pub fn committed_table() -> serde_json::Value {
     serde_json::from_str(&table).unwrap()
 }
 
-/// The pinned reference for `docker.io/nextcloud:34` in it: of the index, or of the
+/// The path of the cases that every lookup has to agree on, and their content.
+pub fn lookup_cases() -> (PathBuf, serde_json::Value) {
+    let path = project().join("tests/cases/lookup.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    (path, serde_json::from_str(&text).unwrap())
+}
+
+/// The pinned reference for `docker.io/nextcloud:34` in the committed table: of the index, or of the
 /// manifest for a platform.
 pub fn nextcloud_34(platform: Option<&str>) -> String {
     let pin = &committed_table()["images"]["docker.io/nextcloud"]["34"];

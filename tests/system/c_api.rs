@@ -1,9 +1,9 @@
 //! The build for Nix's C API, in a Nix that has no build of its own: `make test-c-api`.
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::support::nix::{Nix, builds, literal, loader};
-use crate::support::{Outcome, nextcloud_34, project};
+use crate::support::{Outcome, lookup_cases, nextcloud_34, project};
 use serde_json::{Value, json};
 
 const BUILD: &str = "nix-c-api.so";
@@ -36,22 +36,18 @@ fn digests() -> String {
     project().join("digests.json").display().to_string()
 }
 
-fn cases() -> (String, Value) {
-    let path = project().join("tests/cases/lookup.json");
-    let cases = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-    (path.display().to_string(), cases)
-}
-
-/// An argument with the table of the cases, as an expression.
-fn with_cases(argument: &Value) -> String {
-    let (path, _) = cases();
+/// A call on the table of the cases in the file at `path`.
+fn call_of_case(path: &Path, argument: &Value) -> String {
     let set = match argument {
         Value::String(image) => json!({ "image": image }),
         set => set.clone(),
     };
     call(
         &format!("builtins.fromJSON {}", literal(&set.to_string())),
-        format!("(builtins.fromJSON (builtins.readFile {path})).digests"),
+        format!(
+            "(builtins.fromJSON (builtins.readFile {})).digests",
+            path.display()
+        ),
     )
 }
 
@@ -66,11 +62,11 @@ fn error(nix: &Nix, call: &str) -> String {
 #[test]
 fn every_lookup_case_has_the_same_answer() {
     let nix = nix();
-    let (_, cases) = cases();
+    let (path, cases) = lookup_cases();
     let cases = cases["cases"].as_array().unwrap();
     let answered = || cases.iter().filter(|case| case["error"].is_null());
     let calls: Vec<String> = answered()
-        .map(|case| format!("({})", with_cases(&case["argument"])))
+        .map(|case| format!("({})", call_of_case(&path, &case["argument"])))
         .collect();
     let answers = nix.value(&format!("[ {} ]", calls.join(" ")));
     for (i, case) in answered().enumerate() {
@@ -82,11 +78,11 @@ fn every_lookup_case_has_the_same_answer() {
 #[test]
 fn every_lookup_case_has_the_same_error() {
     let nix = nix();
-    let (_, cases) = cases();
+    let (path, cases) = lookup_cases();
     let failing = cases["cases"].as_array().unwrap().iter();
     let mut errors = 0;
     for case in failing.filter(|case| !case["error"].is_null()) {
-        let error = error(&nix, &with_cases(&case["argument"]));
+        let error = error(&nix, &call_of_case(&path, &case["argument"]));
         assert_eq!(
             error.trim_end(),
             case["error"].as_str().unwrap(),

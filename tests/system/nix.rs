@@ -1,13 +1,12 @@
 //! `builtins.ociHash` in a real Nix.
 use crate::support::nix::{Flavour, Nix, literal};
-use crate::support::{nextcloud_34, project};
+use crate::support::{lookup_cases, nextcloud_34, project};
 use serde_json::{Value, json};
 
 #[test]
 fn every_lookup_case_holds() {
     let nix = Nix::with_plugin();
-    let path = project().join("tests/cases/lookup.json");
-    let cases: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let (path, cases) = lookup_cases();
     // A string is looked up in the built-in table; only a set can name another table.
     let call = |filter: &str| {
         format!(

@@ -1,20 +1,13 @@
 //! The lookup in plain Nix, with and without the plugin.
-use std::path::PathBuf;
 
 use crate::support::nix::{Nix, literal};
-use crate::support::{nextcloud_34, project};
+use crate::support::{lookup_cases, nextcloud_34, project};
 use nix_oci_hashes::lookup::Query;
 use nix_oci_hashes::table::Table;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Map, Value, json};
-
-fn cases() -> (PathBuf, Value) {
-    let path = project().join("tests/cases/lookup.json");
-    let cases = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-    (path, cases)
-}
 
 /// An expression that evaluates `filter` with the lookup of plain Nix in scope.
 fn with_lookup(filter: &str) -> String {
@@ -35,7 +28,7 @@ fn with_lookup(filter: &str) -> String {
 /// An expression that evaluates `filter` with the flake's `lib` and the cases in scope.
 fn with_lib(filter: &str) -> String {
     let project = project().display();
-    let (path, _) = cases();
+    let (path, _) = lookup_cases();
     format!(
         "let
            file = builtins.fromJSON (builtins.readFile {});
@@ -80,7 +73,7 @@ fn agrees(plain: &Value, rust: &Value) -> bool {
 
 #[test]
 fn every_lookup_case_holds() {
-    let (path, cases) = cases();
+    let (path, cases) = lookup_cases();
     let said = Nix::without_plugin().value(&with_lookup(&format!(
         "let file = builtins.fromJSON (builtins.readFile {}); in
          map (case: said (load file.digests) case.argument) file.cases",
@@ -97,7 +90,7 @@ fn every_lookup_case_holds() {
 
 #[test]
 fn the_flakes_lib_answers_the_same_with_and_without_the_plugin() {
-    let (_, cases) = cases();
+    let (_, cases) = lookup_cases();
     let answers =
         with_lib("map (c: if c ? answer then lib.ociHash c.argument else null) file.cases");
     let without = Nix::without_plugin().value(&answers);
@@ -356,7 +349,7 @@ fn result_of_rust(argument: &Map<String, Value>, table: &Table) -> Value {
 
 #[test]
 fn plain_nix_and_rust_agree_on_random_arguments() {
-    let (path, cases) = cases();
+    let (path, cases) = lookup_cases();
     let table = Table::parse(cases["digests"].to_string().as_bytes(), "lookup.json").unwrap();
     let mut runner = random();
     let strategy = argument();

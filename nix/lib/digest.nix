@@ -1,8 +1,8 @@
 # Content digests, as the OCI image spec writes them (section "Digests").
 let
-  inherit (import ./text.nix) quoted;
+  inherit (import ./text.nix) contains quoted;
   inherit (import ./result.nix) fail ok;
-  inherit (builtins) match stringLength substring;
+  inherit (builtins) stringLength substring;
 
   # How many hexadecimal digits follow.
   lengths = {
@@ -21,7 +21,7 @@ in
     in
     if !lengths ? ${algorithm} then
       invalid "it must start with 'sha256:' or 'sha512:'"
-    else if stringLength hex != count || match "[0-9a-f]*" hex == null then
+    else if stringLength hex != count || contains "[^0-9a-f]" hex then
       invalid "'${algorithm}' takes ${toString count} lower-case hexadecimal digits"
     else
       ok input;

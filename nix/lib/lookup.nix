@@ -7,7 +7,6 @@ let
   newest = import ./newest.nix;
   queries = import ./query.nix;
   tables = import ./table.nix;
-  inherit (import ./text.nix) typeName;
   inherit (import ./result.nix)
     allOf
     andThen
@@ -101,15 +100,8 @@ in
   lookup =
     default: argument:
     let
-      set =
-        if isAttrs argument then
-          ok argument
-        else if builtins.isString argument then
-          andThen (queries.plain "the argument" argument) (image: ok { inherit image; })
-        else
-          fail "the argument is ${typeName argument}; write a reference such as \"docker.io/nextcloud:34\", or a set such as { image = \"docker.io/nextcloud\"; version = \"34\"; }";
-      query = andThen set queries.parse;
-      table = if set.value ? digests then tables.load set.value.digests else default;
+      query = queries.parse argument;
+      table = if argument ? digests then tables.load argument.digests else default;
     in
     allOf [
       query

@@ -100,15 +100,21 @@ let
       repository = if isOfficial then "library/${name}" else path;
     };
 
-  # Parses a reference of the most common form: in lower case, with a dot in the registry,
-  # no port and no digest. Null for any other, which may be valid too. This takes a tenth
-  # of the time of the parser for all references.
-  parseCommon =
-    input:
+  # A reference of the most common form: in lower case, with a dot in the registry, no
+  # port and no digest.
+  commonForm =
     let
       words = separators: "[a-z0-9]+([${separators}][a-z0-9]+)*";
       registry = "(${words "-"}([.]${words "-"})+)";
-      found = match "${registry}/(${words "._/-"})(:(${tags.expression}))?" input;
+    in
+    "${registry}/(${words "._/-"})(:(${tags.expression}))?";
+
+  # Parses a reference of the most common form. Null for any other, which may be valid
+  # too. This takes a tenth of the time of the parser for all references.
+  parseCommon =
+    input:
+    let
+      found = match commonForm input;
       at = builtins.elemAt found;
     in
     # The limit is that of the stack that the expression uses.

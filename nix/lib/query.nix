@@ -1,4 +1,4 @@
-# Parses and checks the attributes of a lookup's argument.
+# Parses and checks the argument of a lookup.
 let
   text = import ./text.nix;
   names = import ./name.nix;
@@ -57,23 +57,29 @@ let
       ]
     else
       ok { };
-in
-rec {
-  # A string without context.
-  plain =
-    what: value:
-    if !builtins.isString value then
-      fail "${what} is ${text.typeName value}; write a string"
-    else if builtins.hasContext value then
-      fail "${what} refers to a store path; a reference is a plain string such as \"docker.io/nextcloud:34\""
-    else
-      ok value;
 
-  # The query { image, digest, platform, wanted } of a set of attributes.
-  parse =
+  # The query of a written image and of the values of the other attributes, which are
+  # null where they are absent.
+  queryOf =
+    image: version: variant: platform:
+    let
+      reference = names.parseWritten image;
+      wanted = parseWanted image reference.value version (if variant == null then "" else variant);
+    in
+    allOf [
+      reference
+      wanted
+      (ok {
+        inherit (reference.value) image digest;
+        inherit platform;
+        wanted = wanted.value;
+      })
+    ];
+
+  ofSet =
     set:
     let
-      unknown = builtins.filter (name: !builtins.elem name attributes) (builtins.attrNames set);
+      unknown = builtins.attrNames (removeAttrs set attributes);
       given =
         name: parse:
         if set ? ${name} then andThen (plain "the attribute '${name}'" set.${name}) parse else ok null;
@@ -81,13 +87,6 @@ rec {
       version = given "version" ok;
       variant = given "variant" variants.parse;
       platform = given "platform" platforms.parse;
-      reference =
-        if set ? image then
-          names.parseWritten image.value
-        else
-          fail "the set has no attribute 'image'; add one such as image = \"docker.io/nextcloud\"";
-      suffix = if variant.value == null then "" else variant.value;
-      wanted = parseWanted image.value reference.value version.value suffix;
     in
     if unknown != [ ] then
       fail "unknown attribute ${text.quoted (builtins.head unknown)}; the set takes ${builtins.concatStringsSep ", " attributes}"
@@ -97,12 +96,34 @@ rec {
         version
         variant
         platform
-        reference
-        wanted
-        (ok {
-          inherit (reference.value) image digest;
-          platform = platform.value;
-          wanted = wanted.value;
-        })
+        (
+          if set ? image then
+            queryOf image.value version.value variant.value platform.value
+          else
+            fail "the set has no attribute 'image'; add one such as image = \"docker.io/nextcloud\""
+        )
       ];
+
+  # A string without context.
+  plain =
+    what: value:
+    if !builtins.isString value then
+      fail "${what} is ${text.typeName value}; write a string"
+    else if builtins.hasContext value then
+      fail "${what} refers to a store path; a reference is a plain string such as \"docker.io/nextcloud:34\""
+    else
+      ok value;
+in
+{
+  inherit plain;
+
+  # The query { image, digest, platform, wanted } of an argument of ociHash.
+  parse =
+    argument:
+    if builtins.isString argument then
+      andThen (plain "the argument" argument) (image: queryOf image null null null)
+    else if builtins.isAttrs argument then
+      ofSet argument
+    else
+      fail "the argument is ${text.typeName argument}; write a reference such as \"docker.io/nextcloud:34\", or a set such as { image = \"docker.io/nextcloud\"; version = \"34\"; }";
 }

@@ -1,4 +1,5 @@
-//! Limits the rate of requests to a registry: a slow start, then the rate that it allows.
+//! Limits the rate of requests to a registry: a few at once, a slow start for the rest, then
+//! the rate that it allows.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
@@ -10,9 +11,11 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::rate::Rate;
 use crate::lock::lock;
 
-/// Between the first requests; half as long after each [`RAMP`] of them.
+/// Requests that are sent at once: what the smallest of usual limits allows.
+const BURST: u32 = 20;
+/// Between the requests after those; half as long after each [`RAMP`] of them.
 const FIRST_INTERVAL: Duration = Duration::from_millis(3);
-const RAMP: u32 = 32;
+const RAMP: u32 = 16;
 /// Among more responses than these, a few refusals may be chance.
 const FEW: u64 = 64;
 /// How many of the last responses decide.
@@ -179,12 +182,12 @@ enum Wait {
 impl State {
     /// Records that a request is sent.
     fn send(&mut self, now: Instant, is_probe: bool) {
-        let ramp = FIRST_INTERVAL / 2_u32.saturating_pow(self.sent / RAMP);
-        let interval = match &self.rate {
-            Some(rate) => rate.interval(self.successes, now),
-            None => ramp,
-        };
         self.sent = self.sent.saturating_add(1);
+        let interval = match (&self.rate, self.sent.checked_sub(BURST)) {
+            (Some(rate), _) => rate.interval(self.successes, now),
+            (None, None) => Duration::ZERO,
+            (None, Some(more)) => FIRST_INTERVAL / 2_u32.saturating_pow(more / RAMP),
+        };
         if !interval.is_zero() {
             let late = now.checked_sub(TICK).max(self.not_before);
             self.not_before = Some(late.unwrap_or(now) + interval);

@@ -196,7 +196,7 @@ async fn no_more_requests_at_once_than_allowed() {
     let start = Instant::now();
     join_all(images.iter().map(|image| client.tags(image))).await;
     assert_eq!(fake.max_in_flight(), 32);
-    // The first requests are sent one after the other.
+    // Some of the first requests wait for each other.
     let elapsed = start.elapsed().as_millis();
     assert!((500..600).contains(&elapsed), "{elapsed} ms");
 }
@@ -347,6 +347,26 @@ async fn a_bucket_of_requests_refuses_few() {
         let dictated = (300.0 - capacity) / a_second;
         assert!(refused <= 60, "{capacity}: {refused} refused");
         assert!(elapsed.as_secs_f64() < 2.0 * dictated, "{elapsed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_requests_are_sent_at_once_and_more_one_by_one() {
+    let start = Instant::now();
+    let sent = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let times = Arc::clone(&sent);
+    let fake = Fake::new(move |_, _, _| {
+        times.lock().unwrap().push(start.elapsed());
+        Answer::tags(&["1"]).after(Duration::from_millis(50))
+    });
+    let client = fake.client();
+    let images: Vec<_> = (0..24).map(|n| image(&format!("r.example/i{n}"))).collect();
+    join_all(images.iter().map(|image| client.tags(image))).await;
+    let sent = sent.lock().unwrap();
+    assert_eq!(sent.len(), 24);
+    assert_eq!(sent[19], sent[0]);
+    for (earlier, later) in sent[19..].iter().zip(&sent[20..]) {
+        assert!(*later >= *earlier + Duration::from_millis(2), "{sent:?}");
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::rate::Rate;
 use crate::lock::lock;
 
-/// Requests that are sent at once: what the smallest of usual limits allows.
+/// Requests that are sent at once: a registry that limits their rate allows some.
 const BURST: u32 = 20;
 /// Between the requests after those; half as long after each [`RAMP`] of them.
 const FIRST_INTERVAL: Duration = Duration::from_millis(3);

@@ -72,8 +72,12 @@ impl Api {
         let base = deadline.limit(find).await?;
         let redirect = Redirect::new(network, base.clone());
         let auth = Auth::new(redirect, base.clone(), credentials, expected);
+        let mut layers = Throttle::new(auth, settings.jobs, settings.retries, deadline);
+        if !settings.may_be_http {
+            layers = layers.with_first_alone();
+        }
         Ok(Self {
-            layers: Throttle::new(auth, settings.jobs, settings.retries, deadline),
+            layers,
             base,
             has_no_head: AtomicBool::new(false),
             large_lists: Arc::new(Semaphore::new(LARGE_LISTS)),

@@ -1,5 +1,11 @@
 //! Which credential goes where: tokens, passwords, redirects.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
 use super::fake::{Answer, Fake, digest, image, refused, tag};
 use crate::registry::address::ChosenBy;
 use crate::registry::auth::{Credential, Credentials};
@@ -58,6 +64,12 @@ async fn one_token_serves_a_repository_and_its_request_the_next() {
     assert_eq!(fake.requests()[1].authorization, None);
 }
 
+/// The same registry, a round trip away.
+fn distant(near: &Fake) -> Fake {
+    let answers = Arc::clone(&near.answers);
+    Fake::new(move |asked, at, nth| answers(asked, at, nth).after(Duration::from_millis(50)))
+}
+
 /// The scopes of each request for a token.
 fn token_scopes(fake: &Fake) -> Vec<Vec<String>> {
     let requests = fake.requests().into_iter();
@@ -76,8 +88,7 @@ async fn of_three_images(fake: &Fake, credentials: Credentials) -> Vec<Vec<Strin
     let client = fake.client_with(Options::default(), credentials);
     let images = ["a", "b", "c"].map(|name| image(&format!("r.example/{name}")));
     client.expect(&images);
-    let outcomes =
-        futures_util::future::join_all(images.iter().map(|image| client.tags(image))).await;
+    let outcomes = join_all(images.iter().map(|image| client.tags(image))).await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     token_scopes(fake)
 }
@@ -96,6 +107,60 @@ async fn the_images_of_a_registry_share_a_token() {
     let fake = Fake::new(|_, _, _| Answer::tags(&["1"]));
     let tokens = of_three_images(&fake, Credentials::default()).await;
     assert!(tokens.is_empty() && fake.requests().len() == 3);
+}
+
+/// How long it takes to get the tags of three images of a registry.
+async fn time_of_three_lists(of: &str, fake: &Fake) -> Duration {
+    let client = fake.client();
+    let images = ["a", "b", "c"].map(|name| image(&format!("{of}/{name}")));
+    client.expect(&images);
+    let start = Instant::now();
+    let outcomes = join_all(images.iter().map(|image| client.tags(image))).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    start.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_request_to_a_registry_goes_alone() {
+    let fake = distant(&wants_token("https://r.example/token"));
+    time_of_three_lists("r.example", &fake).await;
+    let lines = fake.lines();
+    assert_eq!(lines.len(), 5, "one is refused: {lines:?}");
+    assert_eq!(lines[1], "GET https://r.example/token");
+    // Without HTTP/2 it would save no connection.
+    let fake = Fake::new(|asked, _, _| match asked.url.scheme() {
+        "https" => Answer::failure(ConnectProblem::NotTls),
+        _ => Answer::tags(&["1"]).after(Duration::from_secs(3)),
+    });
+    let time = time_of_three_lists("localhost:5000", &fake).await;
+    assert!(time < Duration::from_secs(4), "{time:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_first_response_keeps_no_request_waiting_for_long() {
+    let fake = Fake::new(|_, _, _| Answer::tags(&["1"]).after(Duration::from_secs(20)));
+    let time = time_of_three_lists("r.example", &fake).await;
+    let expected = Duration::from_secs(20)..Duration::from_secs(22);
+    assert!(expected.contains(&time), "{time:?}");
+    // Nor does one that never comes.
+    let fake = Fake::new(|_, _, nth| match nth {
+        0 => Answer::down().after(Duration::from_secs(10)),
+        _ => Answer::tags(&["1"]),
+    });
+    let time = time_of_three_lists("r.example", &fake).await;
+    let expected = Duration::from_secs(10)..Duration::from_secs(13);
+    assert!(expected.contains(&time), "{time:?}");
+    // An error lets the others go at once.
+    let fake = distant(&Fake::new(|_, at, _| match at {
+        "a/tags/list" => Answer::failure(ConnectProblem::Certificate),
+        _ => Answer::tags(&["1"]),
+    }));
+    let client = fake.client();
+    let (a, b) = (image("r.example/a"), image("r.example/b"));
+    let start = Instant::now();
+    let (first, second) = tokio::join!(client.tags(&a), client.tags(&b));
+    assert!(first.is_err() && second.is_ok());
+    assert_eq!(start.elapsed(), Duration::from_millis(100));
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,12 +235,11 @@ async fn images_with_different_logins_share_no_token() {
 
 #[tokio::test(start_paused = true)]
 async fn many_requests_at_once_fetch_one_token() {
-    let fake = wants_token("https://r.example/token");
+    let fake = distant(&wants_token("https://localhost:5000/token"));
     let client = fake.client();
-    let image = image("r.example/app");
+    let image = image("localhost:5000/app");
     let tags: Vec<_> = (0..20).map(|n| tag(&n.to_string())).collect();
-    let outcomes =
-        futures_util::future::join_all(tags.iter().map(|tag| client.digest(&image, tag))).await;
+    let outcomes = join_all(tags.iter().map(|tag| client.digest(&image, tag))).await;
     assert!(outcomes.iter().all(Result::is_ok));
     let tokens = fake
         .lines()

@@ -95,6 +95,13 @@ impl<T: Transport> Throttle<T> {
         }
     }
 
+    /// Sends the first request alone, for a second at most: its connection, over HTTP/2, and
+    /// its token serve the others too.
+    pub(super) fn with_first_alone(mut self) -> Self {
+        self.pace = Pace::with_first_alone();
+        self
+    }
+
     /// The pull quota, as of the last response that had one.
     pub(super) fn quota(&self) -> Option<Quota> {
         self.pulls.quota()
@@ -179,7 +186,8 @@ impl<T: Transport> Throttle<T> {
 
     /// Sends the request once.
     async fn attempt(&self, request: &Request, turn: Turn) -> Result<Response, Cause> {
-        let mut response = self.below.send(request.clone()).await?;
+        let sent = self.below.send(request.clone()).await;
+        let mut response = sent.inspect_err(|_| self.pace.record_error())?;
         let status = response.status();
         self.responses.fetch_add(1, Ordering::Relaxed);
         self.pace.record(status == StatusCode::TOO_MANY_REQUESTS);

@@ -20,7 +20,7 @@ const RAMP: u32 = 16;
 const FEW: u64 = 64;
 /// How many of the last responses decide.
 const WINDOW: usize = 12;
-/// How long a single request after a 429 may keep the others waiting.
+/// How long the first request, and a single one after a 429, may keep the others waiting.
 const LONGEST_PROBE: Duration = Duration::from_secs(1);
 /// Timers are exact to a millisecond: a late request does not delay the next one.
 const TICK: Duration = Duration::from_millis(1);
@@ -45,7 +45,8 @@ struct State {
     /// Successes since the rate was set.
     successes: u32,
     paused_until: Option<Instant>,
-    /// After a 429 a single request is sent, and no other until this time or a response.
+    /// After a 429, and at first where the pace begins so, a single request is sent, and no
+    /// other until this time or a response.
     probe_until: Option<Instant>,
     not_before: Option<Instant>,
 }
@@ -57,6 +58,13 @@ pub(super) struct Next<'a> {
 }
 
 impl Pace {
+    /// Sends the first request alone.
+    pub(super) fn with_first_alone() -> Self {
+        let pace = Self::default();
+        pace.state().probe_until = Some(Instant::now());
+        pace
+    }
+
     /// Waits until the requests before this one have been sent.
     pub(super) async fn next(&self) -> Next<'_> {
         Next {
@@ -83,6 +91,16 @@ impl Pace {
         }
         drop(state);
         self.responded.notify_one();
+    }
+
+    /// Records that a request got no response: the others do not wait for the first one.
+    pub(super) fn record_error(&self) {
+        let mut state = self.state();
+        if state.responses == 0 {
+            state.probe_until = None;
+            drop(state);
+            self.responded.notify_one();
+        }
     }
 
     /// The time since the registry's first 429.
@@ -159,7 +177,9 @@ impl Next<'_> {
                     (Some(until), _) => Wait::Until(until),
                     (None, Some(until)) if until > now => Wait::UntilResponse(until),
                     (None, probe) => {
-                        state.send(now, probe.is_some());
+                        // As long as there is no response, only the first one goes alone.
+                        let may_probe = state.sent == 0 || state.responses > 0;
+                        state.send(now, probe.is_some() && may_probe);
                         return now;
                     }
                 }

@@ -20,7 +20,8 @@ pub fn measure(page: &mut Page) {
         text: "The same from a registry as most on the internet are: over HTTP/2, with bearer tokens, and lists in pages of \
                five tags. It runs in the benchmark's own process, behind the same proxy. The time that requests have to take \
                is two round trips for the connection, one for the first refusal, one for a token, one for each page of a \
-               list, and those of the other requests, 32 at once.",
+               list, and those of the other requests, 32 at once. A registry that is not on loopback gets the first request \
+               alone, and refuses only that.",
         commands: [
             "nix-oci-hashes refresh",
             "xargs -n 1 -P 16 skopeo inspect --raw <references",

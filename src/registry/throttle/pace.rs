@@ -14,7 +14,7 @@ use crate::lock::lock;
 /// Requests that are sent at once: a registry that limits their rate allows some.
 const BURST: u32 = 20;
 /// Between the requests after those; half as long after each [`RAMP`] of them.
-const FIRST_INTERVAL: Duration = Duration::from_millis(3);
+const FIRST_INTERVAL: Duration = Duration::from_millis(2);
 const RAMP: u32 = 16;
 /// Among more responses than these, a few refusals may be chance.
 const FEW: u64 = 64;

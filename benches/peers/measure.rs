@@ -98,11 +98,12 @@ impl Quartiles {
     pub fn of(numbers: impl Iterator<Item = f64>) -> Self {
         let mut numbers: Vec<f64> = numbers.collect();
         numbers.sort_by(f64::total_cmp);
-        let at = |quarters: usize| numbers[(numbers.len() - 1) * quarters / 4];
+        let last = numbers.len() - 1;
+        // Of a few numbers, rather too wide than too narrow.
         Self {
-            low: at(1),
-            middle: at(2),
-            high: at(3),
+            low: numbers[last / 4],
+            middle: numbers[last / 2],
+            high: numbers[(last * 3).div_ceil(4)],
         }
     }
 

@@ -54,7 +54,7 @@ test-valgrind: plugin ## Run the tests of the builtin under valgrind (a quarter 
 # Without BENCH, all of them.
 needs_renovate = $(if $(BENCH),$(filter renovate,$(BENCH)),renovate)
 
-bench: build ## Compare with other tools, and write docs/benchmarks.md (twenty minutes)
+bench: build ## Compare with other tools, and write docs/benchmarks.md (twenty-five minutes)
 	@scripts/setup skopeo podman runc time chromium chromedriver $(if $(needs_renovate),node npm)
 	@$(if $(needs_renovate),scripts/setup-renovate)
 	$(env) && export NIX_OCI_HASHES_PLUGIN="$$(realpath $(target))/plugin/lib/nix/plugins/libnix_oci_hashes.so" \

@@ -125,7 +125,7 @@ impl Page {
         let mut text = format!(
             "# Benchmarks\n\n\
              ![What nix-oci-hashes costs, beside its peers](benchmarks.svg)\n\n\
-             `make bench` measures all of this beside its peers, in one run of twenty minutes, and writes this page. \
+             `make bench` measures all of this beside its peers, in one run of twenty-five minutes, and writes this page. \
              Times differ from machine to machine; what counts are the ratios. Behind a time is, in brackets, where the \
              middle half of the runs lies.\n\n\
              This run: {}.\n",

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::chart::Bars;
-use super::measure::{Run, as_float, run};
+use super::measure::{Quartiles, Run, as_float, run};
 use super::page::{Page, Row, Section};
 use super::support::Outcome;
 use super::support::image::{Compression, Format, Layer, push};
@@ -15,8 +15,10 @@ const LAYERS: usize = 10;
 /// The size of a layer, in bytes.
 const LAYER: usize = 100 << 20;
 
-const FIRST: &str = "first version";
 const PULL_IMAGE: &str = "pullImage";
+const PODMAN_PULL: &str = "podman pull";
+
+const ROUNDS: usize = 3;
 
 /// One way to get an image: its cost, what it fetched and what it has stored since, in
 /// bytes.
@@ -26,41 +28,57 @@ struct Cost {
     stored: u64,
 }
 
+/// The ways to get one version of the image.
+struct Version {
+    ours: Cost,
+    archive: Cost,
+    pull: Cost,
+}
+
+/// The ways to load the image into podman, and the bytes that its archive takes in the
+/// store.
+struct Loading {
+    layout: Run,
+    stream: Run,
+    archive: Run,
+    stored: u64,
+}
+
+/// A first version of the image, the next one, and loading that, all into empty stores.
+struct Round {
+    first: Version,
+    next: Version,
+    loading: Loading,
+}
+
 pub fn measure(page: &mut Page) {
-    let store = Store::new();
-    let layer = |number: usize, seed: u64| {
-        // Random, as compressed layers are.
-        let mut content = vec![0; LAYER];
-        fastrand::Rng::with_seed(seed).fill(&mut content);
-        Layer::new(&format!("layer{number}"), &content, Compression::None)
-    };
-    let mut layers: Vec<Layer> = (0..LAYERS).map(|i| layer(i, i as u64)).collect();
-    let podman = Podman::with_driver("overlay");
-    let archives = tempfile::tempdir().unwrap();
-    let mut rows = Vec::new();
-    for what in [FIRST, "next version, one layer changed"] {
-        push(
-            &store.registry,
-            (REPOSITORY, "1"),
-            Format::Oci,
-            &layers,
-            SHOW,
-        );
-        store.workspace.run(&["refresh"]).code(0);
-        let ours = of_store(&store);
-        let archive = of_archive(&store, archives.path());
-        let pull = of_pull(&store, &podman);
-        rows.extend(compare(what, PULL_IMAGE, &ours, &archive));
-        rows.extend(compare(what, "podman pull", &ours, &pull));
-        layers[LAYERS - 1] = layer(LAYERS - 1, LAYERS as u64);
-    }
-    rows.extend(loading(&store));
+    let rounds: Vec<Round> = (0..ROUNDS).map(|_| round()).collect();
+    let firsts: Vec<&Version> = rounds.iter().map(|round| &round.first).collect();
+    let nexts: Vec<&Version> = rounds.iter().map(|round| &round.next).collect();
+    let loadings: Vec<&Loading> = rounds.iter().map(|round| &round.loading).collect();
+    let mut rows = vec![
+        time("first version", &firsts, PULL_IMAGE, |version| {
+            &version.archive
+        }),
+        time("first version", &firsts, PODMAN_PULL, |version| {
+            &version.pull
+        }),
+    ];
+    rows.extend(next_version(&nexts, PULL_IMAGE, |version| &version.archive));
+    rows.extend(next_version(&nexts, PODMAN_PULL, |version| &version.pull));
+    rows.push(loading("from the layout", &loadings, |loading| {
+        loading.layout
+    }));
+    rows.push(loading("from the stream", &loadings, |loading| {
+        loading.stream
+    }));
     page.add(Section {
         title: "An image of 1 GB in the Nix store",
         text: "What a container from the Nix store costs when its image moves. Ten layers of 100 MiB from Debian's docker-registry on loopback, then a next version in which one of them \
                has changed. pullImage stands for what nixpkgs' dockerTools.pullImage runs: skopeo copies the image to an \
                archive. podman has the storage driver overlay; its storage has unpacked layers. Loading is from the \
-               Nix store into a new storage of podman, and what it stores is besides that.",
+               Nix store into a new storage of podman, and what it stores is besides that. Each round has a store \
+               and a storage of its own.",
         commands: vec![
             "nix-build --expr '(lib.image { ... }).layout'".to_owned(),
             "skopeo copy docker://IMAGE docker-archive:FILE".to_owned(),
@@ -71,6 +89,40 @@ pub fn measure(page: &mut Page) {
         ],
         rows,
     });
+}
+
+fn round() -> Round {
+    let store = Store::new();
+    let podman = Podman::with_driver("overlay");
+    let archives = tempfile::tempdir().unwrap();
+    let mut layers: Vec<Layer> = (0..LAYERS).map(|number| layer(number, number)).collect();
+    let first = version(&store, &podman, archives.path(), &layers);
+    layers[LAYERS - 1] = layer(LAYERS - 1, LAYERS);
+    let next = version(&store, &podman, archives.path(), &layers);
+    Round {
+        first,
+        next,
+        loading: load(&store),
+    }
+}
+
+/// A layer of random bytes, as compressed layers are.
+fn layer(number: usize, seed: usize) -> Layer {
+    let mut content = vec![0; LAYER];
+    fastrand::Rng::with_seed(seed as u64).fill(&mut content);
+    Layer::new(&format!("layer{number}"), &content, Compression::None)
+}
+
+/// Pushes a version of the image, and gets it in each way.
+fn version(store: &Store, podman: &Podman, archives: &Path, layers: &[Layer]) -> Version {
+    let target = (REPOSITORY, "1");
+    push(&store.registry, target, Format::Oci, layers, SHOW);
+    store.workspace.run(&["refresh"]).code(0);
+    Version {
+        ours: of_store(store),
+        archive: of_archive(store, archives),
+        pull: of_pull(store, podman),
+    }
 }
 
 /// The bytes of all blobs that were fetched since the first `before` requests.
@@ -151,84 +203,89 @@ fn ratio(ours: f64, peer: f64) -> String {
     format!("{:.2}", ours / peer)
 }
 
-fn compare(what: &str, peer: &str, ours: &Cost, other: &Cost) -> Vec<Row> {
-    let named = |text: String| format!("{text} {peer}");
-    let seconds = |run: &Run| run.time.as_secs_f64();
-    let bytes = |of: &str, ours: u64, other: u64| {
-        let share = as_float(ours) / as_float(other);
-        let row = Row::new(
-            format!("{what}, {of}"),
-            mib(ours),
-            named(mib(other)),
-            format!("{share:.2}"),
-        );
-        (row, share)
-    };
-    let time = Row::new(
+fn seconds(runs: impl Iterator<Item = Run>) -> Quartiles {
+    Quartiles::of_times(&runs.collect::<Vec<Run>>())
+}
+
+/// The time that a version takes us and a peer.
+fn time(what: &str, versions: &[&Version], peer: &str, of: fn(&Version) -> &Cost) -> Row {
+    let ours = seconds(versions.iter().map(|version| version.ours.run));
+    let other = seconds(versions.iter().map(|version| of(version).run));
+    Row::new(
         format!("{what}, time"),
-        format!("{:.1} s", seconds(&ours.run)),
-        named(format!("{:.1} s", seconds(&other.run))),
-        ratio(seconds(&ours.run), seconds(&other.run)),
-    );
-    let (fetched, _) = bytes("fetched", ours.fetched, other.fetched);
-    let (stored, share) = bytes("stored", ours.stored, other.stored);
-    let is_next = what != FIRST;
-    let stored = if is_next && peer == PULL_IMAGE {
+        ours.show("s", 1.0, 1),
+        format!("{} {peer}", other.show("s", 1.0, 1)),
+        ratio(ours.middle, other.middle),
+    )
+}
+
+/// What the next version takes us and a peer. What is fetched and stored is the same in
+/// each round.
+fn next_version(versions: &[&Version], peer: &str, of: fn(&Version) -> &Cost) -> [Row; 3] {
+    let what = "next version, one layer changed";
+    let (ours, other) = (&versions[0].ours, of(versions[0]));
+    let bytes = |verb: &str, ours: u64, other: u64| {
+        Row::new(
+            format!("{what}, {verb}"),
+            mib(ours),
+            format!("{} {peer}", mib(other)),
+            ratio(as_float(ours), as_float(other)),
+        )
+    };
+    let stored = bytes("stored", ours.stored, other.stored);
+    let stored = if peer == PULL_IMAGE {
         stored.in_chart(Bars {
             what:
                 "A new version of an image of 1 GB, in which one layer of ten has changed: stored"
                     .to_owned(),
             ours: mib(ours.stored),
-            peer: named(mib(other.stored)),
-            share,
+            peer: format!("{} {peer}", mib(other.stored)),
+            share: as_float(ours.stored) / as_float(other.stored),
         })
     } else {
         stored
     };
-    if is_next {
-        vec![fetched, stored, time]
-    } else {
-        vec![time]
-    }
+    [
+        bytes("fetched", ours.fetched, other.fetched),
+        stored,
+        time(what, versions, peer, of),
+    ]
 }
 
 /// Loads the image into podman: from the layout, from the stream, and from an archive.
-fn loading(store: &Store) -> Vec<Row> {
+fn load(store: &Store) -> Loading {
     let layout = store.build("layout", "");
     let stream = store.build("stream", "");
-    let layout = format!(
-        "skopeo --insecure-policy copy --quiet oci:{} containers-storage:localhost/demo:1",
-        layout.display()
-    );
-    let stream = format!("{} | podman load --quiet", stream.display());
-    let load = |script: &str| {
-        let podman = Podman::with_driver("overlay");
-        run(&mut podman.command("bash", &["-euo", "pipefail", "-c", script]))
-    };
-    let from_layout = load(&layout);
-    let from_stream = load(&stream);
     let before = size_of(&store.nix.home().join("nix/store"));
     let archive = store.build("archive", "");
     let stored = size_of(&store.nix.home().join("nix/store")) - before;
-    let from_archive = load(&format!(
-        "podman load --quiet --input {}",
-        archive.display()
-    ));
-    let seconds = |run: Run| run.time.as_secs_f64();
-    let row = |what: &str, ours: Run| {
-        Row::new(
-            format!("loading, {what}"),
-            format!("{:.1} s, 0 MiB stored", seconds(ours)),
-            format!(
-                "{:.1} s, {} stored, from an archive",
-                seconds(from_archive),
-                mib(stored)
-            ),
-            ratio(seconds(ours), seconds(from_archive)),
-        )
+    let load = |script: String| {
+        let podman = Podman::with_driver("overlay");
+        run(&mut podman.command("bash", &["-euo", "pipefail", "-c", &script]))
     };
-    vec![
-        row("from the layout", from_layout),
-        row("from the stream", from_stream),
-    ]
+    Loading {
+        layout: load(format!(
+            "skopeo --insecure-policy copy --quiet oci:{} containers-storage:localhost/demo:1",
+            layout.display()
+        )),
+        stream: load(format!("{} | podman load --quiet", stream.display())),
+        archive: load(format!("podman load --quiet --input {}", archive.display())),
+        stored,
+    }
+}
+
+/// The time that one way to load the image takes, beside an archive.
+fn loading(what: &str, loadings: &[&Loading], of: fn(&Loading) -> Run) -> Row {
+    let ours = seconds(loadings.iter().map(|loading| of(loading)));
+    let archive = seconds(loadings.iter().map(|loading| loading.archive));
+    Row::new(
+        format!("loading, {what}"),
+        format!("{}, 0 MiB stored", ours.show("s", 1.0, 1)),
+        format!(
+            "{}, {} stored, from an archive",
+            archive.show("s", 1.0, 1),
+            mib(loadings[0].stored)
+        ),
+        ratio(ours.middle, archive.middle),
+    )
 }

@@ -9,7 +9,7 @@ use super::challenge::{Challenge, TokenService};
 use super::credential::Credential;
 use super::credentials::Credentials;
 use super::logins::Logins;
-use super::shared::{Shared, SharedTokens};
+use super::shared::{SharedToken, SharedTokens};
 use super::slot::Authorization;
 use super::token::{self, Refusal, TokenRequest};
 use crate::reference::ImageName;
@@ -99,7 +99,7 @@ impl<T: Transport> Answers<T> {
         from: &Url,
         image: &ImageName,
         others: &BTreeSet<ImageName>,
-    ) -> Result<Shared, Cause> {
+    ) -> Result<SharedToken, Cause> {
         let login = self.login(service, from, image).await?;
         let mut images = BTreeSet::from([image.clone()]);
         let mut scopes = vec![service.scope_for(image, true)];
@@ -113,9 +113,19 @@ impl<T: Transport> Answers<T> {
             }
         }
         let request = self.token_request(service, from, image, scopes)?;
-        let mut authorization = self.token(&request, login).await?;
-        authorization.is_shared = images.len() > 1;
-        Ok(Shared {
+        let authorization = if images.len() == 1 {
+            self.token(&request, login).await?
+        } else {
+            // A refusal may be of one of the scopes, and says nothing of the login.
+            let (credential, login) = login;
+            let token = request.send(&self.below, credential.as_ref()).await;
+            let (token, expires) = token.map_err(|refusal| refusal.into_cause(login.clone()))?;
+            Authorization {
+                shared_until: Some(expires),
+                ..Authorization::of_one(token.header, login, credential)
+            }
+        };
+        Ok(SharedToken {
             images,
             authorization,
         })
@@ -175,49 +185,25 @@ impl<T: Transport> Answers<T> {
         self.token(&request, login).await
     }
 
+    /// Fetches a token for one repository: without the login, if the service refuses that.
     async fn token(
         &self,
         request: &TokenRequest<'_>,
         (credential, login): (Option<Credential>, Login),
     ) -> Result<Authorization, Cause> {
-        match request.send(&self.below, credential.as_ref()).await {
-            Ok(header) => Ok(Authorization {
-                header,
-                login,
-                credential,
-                is_shared: false,
-            }),
-            Err(refusal) => match (refusal, credential) {
-                // Without the login, there may still be a token.
-                (Refusal::Login(status), Some(credential)) => {
-                    self.without_login(request, status, &credential).await
-                }
-                (refusal, _) => Err(refusal.into_cause(login)),
-            },
-        }
-    }
-
-    /// Fetches a token without the login that the token service answered with `status`.
-    async fn without_login(
-        &self,
-        request: &TokenRequest<'_>,
-        status: StatusCode,
-        credential: &Credential,
-    ) -> Result<Authorization, Cause> {
-        let login = if status == StatusCode::UNAUTHORIZED && self.logins.refuse(credential) {
+        let refusal = match request.send(&self.below, credential.as_ref()).await {
+            Ok((token, _)) => return Ok(Authorization::of_one(token.header, login, credential)),
+            Err(refusal) => refusal,
+        };
+        let (Refusal::Login(status), Some(credential)) = (&refusal, credential) else {
+            return Err(refusal.into_cause(login));
+        };
+        let login = if *status == StatusCode::UNAUTHORIZED && self.logins.refuse(&credential) {
             Login::Refused
         } else {
-            Login::Ignored(status)
+            Login::Ignored(*status)
         };
-        match request.send(&self.below, None).await {
-            Ok(header) => Ok(Authorization {
-                header,
-                login,
-                credential: None,
-                is_shared: false,
-            }),
-            Err(refusal) => Err(refusal.into_cause(login)),
-        }
+        Box::pin(self.token(request, (None, login))).await
     }
 }
 
@@ -237,12 +223,7 @@ fn basic(credential: Option<Credential>, login: Login) -> Result<Authorization, 
         login => login,
     };
     match header {
-        Some(header) => Ok(Authorization {
-            header,
-            login,
-            credential,
-            is_shared: false,
-        }),
+        Some(header) => Ok(Authorization::of_one(header, login, credential)),
         None => Err(Cause::Denied {
             problem: AuthProblem::NeedsPassword,
             login,

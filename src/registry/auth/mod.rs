@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use reqwest::{StatusCode, Url};
+use tokio::time::Instant;
 
 use self::answer::Answers;
 #[cfg(not(fuzzing))]
@@ -95,10 +96,12 @@ impl<T: Transport> Auth<T> {
                 None
             };
             if is_registry
-                && let Some(refused) = sent.take_if(|sent| sent.is_shared && denies(status))
+                && let Some(refused) =
+                    sent.take_if(|sent| sent.shared_until.is_some() && denies(status))
             {
                 // It may not grant access to this repository.
-                if status != StatusCode::NOT_FOUND {
+                let is_valid = refused.shared_until > Some(Instant::now());
+                if is_valid && status != StatusCode::NOT_FOUND {
                     self.answers.share_no_more().await;
                 }
                 answered = own.is_some().then(|| from.clone());

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use reqwest::header::HeaderValue;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::credential::Credential;
 use crate::registry::error::{Cause, Login};
@@ -15,12 +16,26 @@ pub(super) struct Authorization {
     pub(super) header: HeaderValue,
     pub(super) login: Login,
     pub(super) credential: Option<Credential>,
-    /// Whether it is a token for other repositories too. The registry may not accept it for
-    /// this one.
-    pub(super) is_shared: bool,
+    /// Of a token for other repositories too: when it expires. The registry may not accept
+    /// it for this one.
+    pub(super) shared_until: Option<Instant>,
 }
 
 impl Authorization {
+    /// The answer to a challenge for one repository.
+    pub(super) fn of_one(
+        header: HeaderValue,
+        login: Login,
+        credential: Option<Credential>,
+    ) -> Self {
+        Self {
+            header,
+            login,
+            credential,
+            shared_until: None,
+        }
+    }
+
     /// Whether it is a password, which does not expire.
     pub(super) fn is_basic(&self) -> bool {
         self.header.as_bytes().starts_with(b"Basic ")

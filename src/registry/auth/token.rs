@@ -1,10 +1,14 @@
 //! Fetches tokens from token services, and writes `Authorization` headers.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderValue;
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::challenge::TokenService;
 use super::credential::Credential;
@@ -15,6 +19,9 @@ use crate::registry::transport::{Request, Transport};
 
 /// Largest body of a token service, in bytes.
 const LARGEST_TOKEN: usize = 64 << 10;
+/// How long a token is valid, in seconds: at least so long, also where its service does not
+/// say so, and so long at most.
+const LIFETIME: RangeInclusive<u64> = 60..=86_400;
 /// The client's name for token services that speak `OAuth2`.
 const CLIENT_ID: &str = "nix-oci-hashes";
 
@@ -26,6 +33,15 @@ pub(super) struct TokenRequest<'a> {
     pub(super) scopes: Vec<String>,
     /// Who chose the host of the service.
     pub(super) chosen_by: ChosenBy,
+}
+
+/// A token of a token service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::registry) struct Token {
+    /// The `Authorization` header with it.
+    pub(super) header: HeaderValue,
+    /// How long it is valid.
+    lifetime: Duration,
 }
 
 /// Why a token service gives no token.
@@ -51,12 +67,13 @@ impl Refusal {
 }
 
 impl TokenRequest<'_> {
-    /// Fetches a token, and gives the `Authorization` header with it.
+    /// Fetches a token. Also returns when it expires.
     pub(super) async fn send(
         &self,
         transport: &impl Transport,
         credential: Option<&Credential>,
-    ) -> Result<HeaderValue, Refusal> {
+    ) -> Result<(Token, Instant), Refusal> {
+        let start = Instant::now();
         let response = transport.send(self.request(credential)).await;
         let mut response = response.map_err(Refusal::Cause)?;
         let status = response.status();
@@ -83,7 +100,9 @@ impl TokenRequest<'_> {
             }
             body => body.map_err(Refusal::Cause)?,
         };
-        parse(&body).map_err(Refusal::Problem)
+        let token = parse(&body).map_err(Refusal::Problem)?;
+        let expires = start + token.lifetime;
+        Ok((token, expires))
     }
 
     fn request(&self, credential: Option<&Credential>) -> Request {
@@ -144,18 +163,26 @@ pub(super) fn basic(credential: &Credential) -> Option<HeaderValue> {
     ))
 }
 
-/// The header with the token in the body of a token service.
-pub(in crate::registry) fn parse(body: &[u8]) -> Result<HeaderValue, AuthProblem> {
+/// The token in the body of a token service.
+pub(in crate::registry) fn parse(body: &[u8]) -> Result<Token, AuthProblem> {
     #[derive(Deserialize)]
     struct Body {
         token: Option<String>,
         access_token: Option<String>,
+        #[serde(default)]
+        expires_in: serde_json::Value,
     }
     let body: Body = serde_json::from_slice(body).map_err(|_| AuthProblem::NoTokenBody)?;
     let tokens = [body.token, body.access_token];
     let token = tokens.into_iter().flatten().find(|token| !token.is_empty());
     let token = token.ok_or(AuthProblem::NoToken)?;
-    secret(&format!("Bearer {token}")).ok_or(AuthProblem::BadToken)
+    let header = secret(&format!("Bearer {token}")).ok_or(AuthProblem::BadToken)?;
+    let lifetime = body.expires_in.as_u64().unwrap_or_default();
+    let lifetime = lifetime.clamp(*LIFETIME.start(), *LIFETIME.end());
+    Ok(Token {
+        header,
+        lifetime: Duration::from_secs(lifetime),
+    })
 }
 
 fn secret(value: &str) -> Option<HeaderValue> {
@@ -171,12 +198,10 @@ mod tests {
 
     #[test]
     fn a_token_is_one_that_a_header_can_hold() {
-        assert_eq!(parse(br#"{"token":"a"}"#).unwrap(), "Bearer a");
-        assert_eq!(
-            parse(br#"{"token":"","access_token":"b"}"#).unwrap(),
-            "Bearer b"
-        );
-        assert!(parse(br#"{"token":"a"}"#).unwrap().is_sensitive());
+        let header = |body: &[u8]| parse(body).unwrap().header;
+        assert_eq!(header(br#"{"token":"a"}"#), "Bearer a");
+        assert_eq!(header(br#"{"token":"","access_token":"b"}"#), "Bearer b");
+        assert!(header(br#"{"token":"a"}"#).is_sensitive());
         for (other, problem) in [
             ("", AuthProblem::NoTokenBody),
             ("{}", AuthProblem::NoToken),
@@ -188,18 +213,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_token_is_valid_for_a_minute_or_as_long_as_its_service_says() {
+        for (of, seconds) in [
+            ("", 60),
+            (r#","expires_in":300"#, 300),
+            (r#","expires_in":5"#, 60),
+            (r#","expires_in":18446744073709551615"#, 86_400),
+            (r#","expires_in":"300""#, 60),
+        ] {
+            let token = parse(format!("{{\"token\":\"a\"{of}}}").as_bytes()).unwrap();
+            assert_eq!(token.lifetime, Duration::from_secs(seconds), "{of}");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_token_is_sent_as_it_came(token in "[!-~]{1,80}") {
             let body = serde_json::json!({ "token": token }).to_string();
-            let header = parse(body.as_bytes()).unwrap();
-            prop_assert_eq!(header, format!("Bearer {token}"));
+            let parsed = parse(body.as_bytes()).unwrap();
+            prop_assert_eq!(parsed.header, format!("Bearer {token}"));
         }
 
         #[test]
         fn no_body_makes_a_header_of_two_lines(body: Vec<u8>) {
-            if let Ok(header) = parse(&body) {
-                prop_assert!(!header.as_bytes().contains(&b'\n'));
+            if let Ok(token) = parse(&body) {
+                prop_assert!(!token.header.as_bytes().contains(&b'\n'));
             }
         }
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::Instant;
 
 use super::fake::{Answer, Fake, digest, image, refused, tag};
 use crate::registry::address::ChosenBy;
@@ -12,7 +11,7 @@ use crate::registry::auth::{Credential, Credentials};
 use crate::registry::client::Options;
 use crate::registry::error::{Cause, ConnectProblem};
 
-fn password() -> Credential {
+pub(super) fn password() -> Credential {
     Credential::Password {
         user: "me".to_owned(),
         password: "secret".to_owned(),
@@ -20,10 +19,10 @@ fn password() -> Credential {
 }
 
 /// `me:secret`
-const BASIC: &str = "Basic bWU6c2VjcmV0";
+pub(super) const BASIC: &str = "Basic bWU6c2VjcmV0";
 
 /// A registry that wants a token from `realm`, which is `good`.
-fn wants_token(realm: &'static str) -> Fake {
+pub(super) fn wants_token(realm: &'static str) -> Fake {
     Fake::new(move |asked, at, _| {
         if asked.url.as_str().starts_with(realm) {
             return Answer::body(r#"{"token":"good"}"#);
@@ -65,161 +64,9 @@ async fn one_token_serves_a_repository_and_its_request_the_next() {
 }
 
 /// The same registry, a round trip away.
-fn distant(near: &Fake) -> Fake {
+pub(super) fn distant(near: &Fake) -> Fake {
     let answers = Arc::clone(&near.answers);
     Fake::new(move |asked, at, nth| answers(asked, at, nth).after(Duration::from_millis(50)))
-}
-
-/// The scopes of each request for a token.
-fn token_scopes(fake: &Fake) -> Vec<Vec<String>> {
-    let requests = fake.requests().into_iter();
-    let tokens = requests.filter(|request| request.url.path() == "/token");
-    tokens
-        .map(|request| {
-            let pairs = request.url.query_pairs();
-            let scopes = pairs.filter(|(name, _)| name == "scope");
-            scopes.map(|(_, scope)| scope.into_owned()).collect()
-        })
-        .collect()
-}
-
-/// How long it takes a client that is going to ask for images a, b and c of a registry to get
-/// their tags.
-async fn lists_of_three_images(registry: &str, fake: &Fake, credentials: Credentials) -> Duration {
-    let client = fake.client_with(Options::default(), credentials);
-    let images = ["a", "b", "c"].map(|name| image(&format!("{registry}/{name}")));
-    client.expect(&images);
-    let start = Instant::now();
-    let outcomes = join_all(images.iter().map(|image| client.tags(image))).await;
-    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
-    start.elapsed()
-}
-
-/// The scopes of the tokens for the tags of r.example/a, b and c.
-async fn of_three_images(fake: &Fake, credentials: Credentials) -> Vec<Vec<String>> {
-    lists_of_three_images("r.example", fake, credentials).await;
-    token_scopes(fake)
-}
-
-fn scopes(of: &[&str]) -> Vec<String> {
-    let scopes = of.iter().map(|name| format!("repository:{name}:pull"));
-    scopes.collect()
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_images_of_a_registry_share_a_token() {
-    let fake = wants_token("https://r.example/token");
-    let tokens = of_three_images(&fake, Credentials::default()).await;
-    assert_eq!(tokens, [scopes(&["a", "b", "c"])]);
-    // None where none is wanted.
-    let fake = Fake::new(|_, _, _| Answer::tags(&["1"]));
-    let tokens = of_three_images(&fake, Credentials::default()).await;
-    assert!(tokens.is_empty() && fake.requests().len() == 3);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_first_request_to_a_registry_goes_alone() {
-    let fake = distant(&wants_token("https://r.example/token"));
-    lists_of_three_images("r.example", &fake, Credentials::default()).await;
-    let lines = fake.lines();
-    assert_eq!(lines.len(), 5, "one is refused: {lines:?}");
-    assert_eq!(lines[1], "GET https://r.example/token");
-    // Without HTTP/2 it would save no connection.
-    let fake = Fake::new(|asked, _, _| match asked.url.scheme() {
-        "https" => Answer::failure(ConnectProblem::NotTls),
-        _ => Answer::tags(&["1"]).after(Duration::from_secs(3)),
-    });
-    let time = lists_of_three_images("localhost:5000", &fake, Credentials::default()).await;
-    assert!(time < Duration::from_secs(4), "{time:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_slow_first_response_keeps_no_request_waiting_for_long() {
-    let fake = Fake::new(|_, _, _| Answer::tags(&["1"]).after(Duration::from_secs(20)));
-    let time = lists_of_three_images("r.example", &fake, Credentials::default()).await;
-    let expected = Duration::from_secs(20)..Duration::from_secs(22);
-    assert!(expected.contains(&time), "{time:?}");
-    // An error lets the others go at once.
-    let fake = distant(&Fake::new(|_, at, _| match at {
-        "a/tags/list" => Answer::failure(ConnectProblem::Certificate),
-        _ => Answer::tags(&["1"]),
-    }));
-    let client = fake.client();
-    let (a, b) = (image("r.example/a"), image("r.example/b"));
-    let start = Instant::now();
-    let (first, second) = tokio::join!(client.tags(&a), client.tags(&b));
-    assert!(first.is_err() && second.is_ok());
-    assert_eq!(start.elapsed(), Duration::from_millis(100));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_token_service_may_take_one_scope_only() {
-    let fake = Fake::new(|asked, _, _| {
-        if asked.url.path() != "/token" {
-            return match asked.authorization.as_deref() {
-                Some("Bearer good") => Answer::tags(&["1"]),
-                _ => Answer::challenge("/token"),
-            };
-        }
-        match asked
-            .url
-            .query_pairs()
-            .filter(|(name, _)| name == "scope")
-            .count()
-        {
-            1 => Answer::body(r#"{"token":"good"}"#),
-            _ => Answer::status(400),
-        }
-    });
-    let tokens = of_three_images(&fake, Credentials::default()).await;
-    let alone = ["a", "b", "c"].map(|name| scopes(&[name]));
-    assert_eq!(tokens[0], scopes(&["a", "b", "c"]));
-    assert_eq!(tokens.len(), 4);
-    assert!(alone.iter().all(|scopes| tokens.contains(scopes)));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_shared_token_that_does_not_hold_is_replaced() {
-    for status in [401, 403, 404, 431] {
-        let fake = Fake::new(move |asked, at, _| {
-            if asked.url.path() == "/token" {
-                let scopes = asked.url.query_pairs().filter(|(name, _)| name == "scope");
-                let token = if scopes.count() == 1 {
-                    "alone"
-                } else {
-                    "shared"
-                };
-                return Answer::body(format!("{{\"token\":\"{token}\"}}"));
-            }
-            match asked.authorization.as_deref() {
-                Some("Bearer alone") => Answer::tags(&["1"]),
-                Some("Bearer shared") if at.starts_with("a/") => Answer::tags(&["1"]),
-                Some("Bearer shared") if status == 401 => Answer::challenge("/token"),
-                Some("Bearer shared") => Answer::status(status),
-                _ => Answer::challenge("/token"),
-            }
-        });
-        let tokens = of_three_images(&fake, Credentials::default()).await;
-        assert_eq!(tokens[0], scopes(&["a", "b", "c"]), "{status}");
-        assert_eq!(tokens.len(), 3, "{status}");
-        assert!(tokens.contains(&scopes(&["b"])) && tokens.contains(&scopes(&["c"])));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn images_with_different_logins_share_no_token() {
-    let fake = wants_token("https://r.example/token");
-    let credentials = Credentials::of([("r.example/b", password())]);
-    let tokens = of_three_images(&fake, credentials).await;
-    assert_eq!(tokens.len(), 2, "{tokens:?}");
-    assert!(tokens.contains(&scopes(&["b"])), "{tokens:?}");
-    let with_login: Vec<bool> = fake
-        .requests()
-        .iter()
-        .filter(|request| request.url.path() == "/token")
-        .map(|request| request.authorization.is_some())
-        .collect();
-    assert_eq!(with_login.iter().filter(|has| **has).count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

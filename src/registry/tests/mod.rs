@@ -5,4 +5,5 @@ mod api;
 mod auth;
 pub(crate) mod fake;
 mod layers;
+mod sharing;
 mod throttle;

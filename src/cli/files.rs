@@ -26,7 +26,7 @@ pub(super) struct Files {
     #[arg(long, value_name = "FILE", default_value = "images.json")]
     pub(super) images: PathBuf,
 
-    /// The table of pins; made where there is none
+    /// The table of pins
     #[arg(long, value_name = "FILE", default_value = DIGESTS)]
     pub(super) digests: PathBuf,
 }

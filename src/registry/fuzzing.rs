@@ -4,6 +4,7 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LINK, WWW_AUTHENTICATE};
 
 use super::auth::{Challenge, parse_token, token_url};
+use super::content::ImageContent;
 use super::manifest::{Manifest, platform_of_config};
 use super::pages::Page;
 
@@ -19,6 +20,8 @@ pub fn tag_list(body: &[u8], link: &[u8]) {
 pub fn manifest(body: &[u8]) {
     let _ = Manifest::parse(body);
     let _ = platform_of_config(body);
+    let _ = ImageContent::of_manifest(body);
+    let _ = ImageContent::default().with_configuration(body);
 }
 
 /// The body of a token service.

@@ -42,9 +42,10 @@ pub fn measure(page: &mut Page) {
     let warm = measured(&registry, || renovate.run());
     page.add(Section {
         title: "Renovate, beside a refresh of 240 tags",
-        text: "What the predecessor of this project ran. Both look up 24 images with ten tags each in Debian's \
-               docker-registry on loopback. Renovate finds the digests in a Dockerfile for each tag, and they are the same. \
-               It reads no platforms, which takes half of our requests for first pins. Unchanged, its cache is kept.",
+        text: "Renovate updates the digests in the files of a repository. Both look up 24 images with ten tags each in \
+               Debian's docker-registry on loopback. Renovate finds the digests in a Dockerfile for each tag, and they are \
+               the same. It reads no platforms, which takes half of our requests for first pins. Unchanged, its cache is \
+               kept.",
         commands: [
             "nix-oci-hashes refresh",
             "renovate --platform=local --dry-run=lookup",

@@ -169,7 +169,8 @@ impl Client {
             .await
     }
 
-    /// The layers, annotations and labels of the image of the manifest `digest`. Costs a pull and a blob.
+    /// The layers, annotations and labels of the image of the manifest `digest`. Costs a pull
+    /// and a blob.
     ///
     /// # Errors
     /// Where the registry cannot be reached, has nothing of that digest, or sends

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::manifest::{Annotations, predefined};
 use crate::reference::Digest;
 
-/// The layers and labels of an image.
+/// The layers, annotations and labels of an image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageContent {
     /// The size of each layer, in bytes, as the manifest declares it.

@@ -3,6 +3,7 @@
 //! manifests and what is pending must be what the registry's history allows.
 //!
 //! `NIX_OCI_HASHES_SOAK` sets the number of rounds.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;

@@ -1,4 +1,5 @@
 //! The build for Nix's C API, in a Nix that has no build of its own: `make test-c-api`.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

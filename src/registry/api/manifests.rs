@@ -156,7 +156,8 @@ impl Api {
         Ok(found)
     }
 
-    /// The layers, annotations and labels of the image of this manifest. Costs a pull and a blob.
+    /// The layers, annotations and labels of the image of this manifest. Costs a pull
+    /// and a blob.
     pub(in crate::registry) async fn image_content(
         &self,
         image: &ImageName,

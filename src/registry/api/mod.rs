@@ -73,7 +73,7 @@ impl Api {
         let redirect = Redirect::new(network, base.clone());
         let auth = Auth::new(redirect, base.clone(), credentials, expected);
         let mut layers = Throttle::new(auth, settings.jobs, settings.retries, deadline);
-        // Elsewhere a request has found out about https, and http shares no connection.
+        // Where http is allowed, `base_url` has sent a request already.
         if !settings.may_be_http {
             layers = layers.with_first_alone();
         }

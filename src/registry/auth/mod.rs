@@ -1,11 +1,11 @@
-//! Answers the challenges of registries (RFC 9110, section 11, and distribution's
+//! Authorizer the challenges of registries (RFC 9110, section 11, and distribution's
 //! token authentication specification), and decides which credential goes where.
 //!
 //! The user's login goes to its registry, or to a token service of the registry's
 //! own site, over TLS or within this machine. A token goes to the host that sent
 //! the challenge.
 
-mod answer;
+mod authorizer;
 mod challenge;
 mod credential;
 mod credential_file;
@@ -23,7 +23,7 @@ use futures_util::future::BoxFuture;
 use reqwest::{StatusCode, Url};
 use tokio::time::Instant;
 
-use self::answer::Answers;
+use self::authorizer::Authorizer;
 #[cfg(not(fuzzing))]
 use self::challenge::Challenge;
 #[cfg(fuzzing)]
@@ -45,7 +45,7 @@ const MAX_CHALLENGES: usize = 3;
 
 /// Authenticates the requests of one registry to the layer below.
 pub(super) struct Auth<T> {
-    answers: Answers<T>,
+    authorizer: Authorizer<T>,
     /// The registry's last challenge: once there is one, new repositories
     /// authenticate up front.
     challenge: Mutex<Option<Challenge>>,
@@ -63,7 +63,7 @@ impl<T: Transport> Auth<T> {
         expected: BTreeSet<ImageName>,
     ) -> Self {
         Self {
-            answers: Answers::new(below, registry, credentials, expected),
+            authorizer: Authorizer::new(below, registry, credentials, expected),
             challenge: Mutex::default(),
             slots: Mutex::default(),
         }
@@ -71,7 +71,7 @@ impl<T: Transport> Auth<T> {
 
     async fn authenticate(&self, mut request: Request) -> Result<Response, Cause> {
         let image = request.image().clone();
-        let mut sent = if self.answers.is_registry(request.url()) {
+        let mut sent = if self.authorizer.is_registry(request.url()) {
             self.up_front(request.url(), &image).await?
         } else {
             None
@@ -82,9 +82,9 @@ impl<T: Transport> Auth<T> {
         loop {
             let header = sent.as_ref().map(|sent| sent.header.clone());
             let attempt = request.clone().with_authorization(header);
-            let response = self.answers.send(attempt).await?;
+            let response = self.authorizer.send(attempt).await?;
             let from = response.url().clone();
-            let is_registry = self.answers.is_registry(&from);
+            let is_registry = self.authorizer.is_registry(&from);
             let login = match &sent {
                 Some(sent) if is_registry => self.outcome(&image, sent, response.status()).await,
                 _ => Login::None,
@@ -99,11 +99,7 @@ impl<T: Transport> Auth<T> {
                 && let Some(refused) =
                     sent.take_if(|sent| sent.shared_until.is_some() && denies(status))
             {
-                // It may not grant access to this repository.
-                let is_valid = refused.shared_until > Some(Instant::now());
-                if is_valid && status != StatusCode::NOT_FOUND {
-                    self.answers.share_no_more().await;
-                }
+                self.record_refused_token(&refused, status).await;
                 answered = own.is_some().then(|| from.clone());
                 let Some(challenge) = own.or_else(|| lock(&self.challenge).clone()) else {
                     return Ok(response.with_login(login));
@@ -130,10 +126,20 @@ impl<T: Transport> Auth<T> {
             sent = Some(if is_registry {
                 self.renew(sent, challenge, &from, &image).await?
             } else {
-                self.answers.answer(&challenge, &from, &image).await?
+                self.authorizer
+                    .authorization(&challenge, &from, &image)
+                    .await?
             });
-            request = request.at(from.clone(), self.answers.chosen_by(&from));
+            request = request.at(from.clone(), self.authorizer.chosen_by(&from));
             answered = Some(from);
+        }
+    }
+
+    /// Records that the registry refused the shared token `refused` for one repository.
+    async fn record_refused_token(&self, refused: &Authorization, status: StatusCode) {
+        let is_valid = refused.shared_until > Some(Instant::now());
+        if is_valid && status != StatusCode::NOT_FOUND {
+            self.authorizer.share_no_more().await;
         }
     }
 
@@ -141,10 +147,10 @@ impl<T: Transport> Auth<T> {
     async fn outcome(&self, image: &ImageName, sent: &Authorization, status: StatusCode) -> Login {
         let has_access = status.is_success() || status == StatusCode::NOT_FOUND;
         match &sent.credential {
-            Some(credential) if has_access => self.answers.confirm(credential),
+            Some(credential) if has_access => self.authorizer.confirm(credential),
             Some(credential) if status == StatusCode::UNAUTHORIZED && sent.is_basic() => {
                 self.slot(image).forget(sent).await;
-                if self.answers.refuse(credential) {
+                if self.authorizer.refuse(credential) {
                     return Login::Refused;
                 }
             }
@@ -163,8 +169,8 @@ impl<T: Transport> Auth<T> {
         let Some(challenge) = lock(&self.challenge).clone() else {
             return Ok(None);
         };
-        let answer = self.answers.first_answer(&challenge, url, image);
-        match self.slot(image).replace(None, answer).await {
+        let authorization = self.authorizer.first_authorization(&challenge, url, image);
+        match self.slot(image).replace(None, authorization).await {
             Ok(authorization) => Ok(Some(authorization)),
             Err(cause) if cause.is_transient() => Err(cause),
             // A repository may need no authorization where another does.
@@ -184,11 +190,11 @@ impl<T: Transport> Auth<T> {
         *lock(&self.challenge) = Some(challenge.clone());
         let slot = self.slot(image);
         if refused.is_none() {
-            let answer = self.answers.first_answer(&challenge, url, image);
-            slot.replace(None, answer).await
+            let authorization = self.authorizer.first_authorization(&challenge, url, image);
+            slot.replace(None, authorization).await
         } else {
-            let answer = self.answers.answer(&challenge, url, image);
-            slot.replace(refused, answer).await
+            let authorization = self.authorizer.authorization(&challenge, url, image);
+            slot.replace(refused, authorization).await
         }
     }
 }

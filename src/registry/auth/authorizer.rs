@@ -1,4 +1,4 @@
-//! Answers a challenge: the login for it, and the token.
+//! Authorizer a challenge: the login for it, and the token.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,15 +20,15 @@ use crate::registry::transport::{Request, Response, Transport};
 /// Most characters of the scopes of a shared token.
 const LONGEST_SCOPES: usize = 3000;
 
-/// Answers the challenges of one registry, and of the hosts that it redirects to.
-pub(super) struct Answers<T> {
+/// Authorizer the challenges of one registry, and of the hosts that it redirects to.
+pub(super) struct Authorizer<T> {
     below: T,
     registry: Url,
     logins: Logins,
     shared: SharedTokens,
 }
 
-impl<T: Transport> Answers<T> {
+impl<T: Transport> Authorizer<T> {
     pub(super) fn new(
         below: T,
         registry: Url,
@@ -74,7 +74,7 @@ impl<T: Transport> Answers<T> {
 
     /// The first `Authorization` of the repository of `image`: a token that others share,
     /// if there is one.
-    pub(super) async fn first_answer(
+    pub(super) async fn first_authorization(
         &self,
         challenge: &Challenge,
         from: &Url,
@@ -88,7 +88,7 @@ impl<T: Transport> Answers<T> {
                 return Ok(authorization);
             }
         }
-        self.answer(challenge, from, image).await
+        self.authorization(challenge, from, image).await
     }
 
     /// The token of the registry's `service` for `image` and those of `others` that have
@@ -166,7 +166,7 @@ impl<T: Transport> Answers<T> {
     }
 
     /// The `Authorization` that answers `challenge` of the host of `from`.
-    pub(super) async fn answer(
+    pub(super) async fn authorization(
         &self,
         challenge: &Challenge,
         from: &Url,

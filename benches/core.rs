@@ -16,6 +16,7 @@ use nix_oci_hashes::images;
 use nix_oci_hashes::lookup::Query;
 use nix_oci_hashes::reference::Tag;
 use nix_oci_hashes::refresh::{Options, plan};
+use nix_oci_hashes::table::pending::PendingTags;
 use nix_oci_hashes::table::{LazyTable, Pins, Table};
 
 #[path = "support/tables.rs"]
@@ -106,6 +107,7 @@ fn choose(c: &mut Criterion) {
                 plan(
                     &tracked[0],
                     &Pins::new(),
+                    &PendingTags::new(),
                     black_box(&listed),
                     &Options::default(),
                 )

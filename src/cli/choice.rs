@@ -7,6 +7,7 @@ use nix_oci_hashes::images::TrackedImage;
 use nix_oci_hashes::reference::{Tag, by_version};
 use nix_oci_hashes::refresh::{Decision, Options, RequestReason, SkipReason, plan};
 use nix_oci_hashes::table::Pins;
+use nix_oci_hashes::table::pending::PendingTags;
 
 use super::columns::{Cell, align};
 
@@ -22,7 +23,7 @@ pub(super) fn render(tracked: &TrackedImage, listed: &BTreeSet<Tag>) -> String {
         explain: true,
         ..Options::default()
     };
-    let plan = plan(tracked, &Pins::new(), listed, &options);
+    let plan = plan(tracked, &Pins::new(), &PendingTags::new(), listed, &options);
     let mut taken: BTreeMap<String, Vec<&Tag>> = BTreeMap::new();
     let mut left: BTreeMap<String, Vec<&Tag>> = BTreeMap::new();
     let mut variants: BTreeMap<&str, usize> = BTreeMap::new();

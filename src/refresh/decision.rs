@@ -40,6 +40,9 @@ pub enum RequestReason {
     /// It is at or above a lower bound.
     #[error("no older than the bound of '{0}'")]
     Since(Precision),
+    /// A digest of it is not old enough yet.
+    #[error("its digest is not old enough yet")]
+    Pending,
     /// It is pinned, and is not a full version, so it may move.
     #[error("pinned, and may move")]
     Floating,
@@ -108,4 +111,11 @@ pub enum SkipReason {
     /// It is older than the lower bound.
     #[error("older than the bound of '{0}'")]
     BelowBound(Precision),
+}
+
+impl SkipReason {
+    /// Whether it is only that newer tags exist.
+    pub(super) fn is_by_age(&self) -> bool {
+        matches!(self, Self::OlderBuild | Self::Older { .. })
+    }
 }

@@ -51,7 +51,7 @@ pub(super) async fn refresh_image<'a>(
             return refreshed;
         }
     };
-    let plan = plan(tracked, &old_pins, &listed, options);
+    let plan = plan(tracked, &old_pins, &candidates, &listed, options);
     // Free a large list, and the memory permit that other images wait for.
     drop(listed);
     let requested: BTreeSet<&Tag> = plan.requested().collect();

@@ -9,6 +9,7 @@ use super::options::Options;
 use crate::images::TrackedImage;
 use crate::reference::{HexBuilds, Precision, Tag, Version};
 use crate::table::Pins;
+use crate::table::pending::PendingTags;
 
 /// What a refresh does with the tags of one image.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -42,12 +43,13 @@ impl Plan {
     }
 }
 
-/// Decides what to do with the tags of `tracked`, given the old `pins` and the tags
-/// that the registry lists. With `all`, requests every pinned tag that the registry
-/// lists. Only with `explain`, the plan has skipped tags.
+/// Decides what to do with the tags of `tracked`, given the old `pins`, the `pending`
+/// digests and the tags that the registry lists. With `all`, requests every pinned tag
+/// that the registry lists. Only with `explain`, the plan has skipped tags.
 pub fn plan(
     tracked: &TrackedImage,
     pins: &Pins,
+    pending: &PendingTags,
     listed: &BTreeSet<Tag>,
     Options { all, explain, .. }: &Options,
 ) -> Plan {
@@ -56,10 +58,13 @@ pub fn plan(
     let full = full_versions(&known, tracked, &builds);
     let mut decisions: BTreeMap<Tag, Decision> = choose(tracked, listed, &builds)
         .into_iter()
-        .filter(|(tag, outcome)| *explain || outcome.is_ok() || pins.contains_key(*tag))
         .map(|(tag, outcome)| {
             let decision = match (outcome, pins.get(tag)) {
                 (Ok(taken), _) => Decision::Request(taken),
+                // Newer tags must not keep a digest from growing old enough.
+                (Err(left), _) if left.is_by_age() && pending.contains_key(tag) => {
+                    Decision::Request(RequestReason::Pending)
+                }
                 (Err(left), None) => Decision::Skip(left),
                 (Err(_), Some(_)) if !full.contains(tag) => {
                     Decision::Request(RequestReason::Floating)
@@ -72,6 +77,7 @@ pub fn plan(
             };
             (tag.clone(), decision)
         })
+        .filter(|(_, decision)| *explain || !matches!(decision, Decision::Skip(_)))
         .collect();
     for tag in &tracked.tags {
         decisions
@@ -95,13 +101,18 @@ pub(super) fn full_versions(
     builds: &HexBuilds,
 ) -> BTreeSet<Tag> {
     let mut full = BTreeSet::new();
-    let mut variants: BTreeMap<String, Vec<(&Tag, Version)>> = BTreeMap::new();
+    let mut variants: BTreeMap<String, Versions<'_>> = BTreeMap::new();
+    let mut numbered: BTreeMap<(String, Vec<u64>), Versions<'_>> = BTreeMap::new();
     for tag in tags {
         let (version, variant) = match tracked.read(tag, builds) {
-            // A build belongs to one release, even with fewer than three numbers.
             Some((version, variant, numbers)) => {
-                if version.has_build() || !numbers.is_empty() {
+                // A build belongs to one release, even with fewer than three numbers.
+                if version.has_build() {
                     full.insert((*tag).clone());
+                } else if !numbers.is_empty() {
+                    let suffix = (variant.to_string(), numbers);
+                    let same = numbered.entry(suffix).or_default();
+                    same.push((tag, version.clone()));
                 }
                 (version, variant.to_string())
             }
@@ -115,33 +126,55 @@ pub(super) fn full_versions(
         };
         variants.entry(variant).or_default().push((tag, version));
     }
+    // So does a number in a variant, unless a more precise tag has the same.
+    for versions in numbered.into_values() {
+        let coarse = prefixes(&versions);
+        let is_full = |version: &Version| !coarse.contains(&prefix(version));
+        full.extend(select(&versions, is_full));
+    }
     for versions in variants.into_values() {
         let releases = versions
             .iter()
             .filter(|(_, version)| !version.is_prerelease());
         let most = releases.map(|(_, version)| version.precision()).max();
-        // The prefixes of all versions: each has a more precise tag.
-        let coarse: BTreeSet<(bool, &[u64])> = versions
-            .iter()
-            .flat_map(|(_, version)| {
-                let numbers = version.numbers();
-                let lengths = 1..numbers.len().min(3);
-                lengths.map(move |length| (version.is_prerelease(), &numbers[..length]))
-            })
-            .collect();
+        let coarse = prefixes(&versions);
         let is_full = |version: &Version| {
             let precision = version.precision();
-            !coarse.contains(&(version.is_prerelease(), version.numbers()))
+            !coarse.contains(&prefix(version))
                 && (precision > Precision::Major || most.is_none_or(|most| precision >= most))
         };
-        full.extend(
-            versions
-                .iter()
-                .filter(|(_, version)| is_full(version))
-                .map(|(tag, _)| (*tag).clone()),
-        );
+        full.extend(select(&versions, is_full));
     }
     full
+}
+
+type Versions<'a> = Vec<(&'a Tag, Version)>;
+
+/// Whether a version is a prerelease, and its first numbers.
+type Prefix<'a> = (bool, &'a [u64]);
+
+fn prefix(version: &Version) -> Prefix<'_> {
+    (version.is_prerelease(), version.numbers())
+}
+
+/// The prefixes of `versions`, each of which has a more precise tag.
+fn prefixes<'a>(versions: &'a [(&Tag, Version)]) -> BTreeSet<Prefix<'a>> {
+    let prefixes = versions.iter().flat_map(|(_, version)| {
+        let (is_prerelease, numbers) = prefix(version);
+        let lengths = 1..numbers.len().min(3);
+        lengths.map(move |length| (is_prerelease, &numbers[..length]))
+    });
+    prefixes.collect()
+}
+
+fn select(
+    versions: &[(&Tag, Version)],
+    is_selected: impl Fn(&Version) -> bool,
+) -> impl Iterator<Item = Tag> {
+    let selected = versions
+        .iter()
+        .filter(move |(_, version)| is_selected(version));
+    selected.map(|(tag, _)| (*tag).clone())
 }
 
 #[cfg(test)]
@@ -149,6 +182,7 @@ mod tests {
     use super::*;
     use crate::reference::{Algorithm, Digest};
     use crate::table::Pin;
+    use crate::table::pending::Candidates;
 
     fn tags<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<Tag> {
         names
@@ -186,10 +220,16 @@ mod tests {
     }
 
     fn requested(tracked: &TrackedImage, pins: &Pins, listed: &BTreeSet<Tag>) -> BTreeSet<Tag> {
-        plan(tracked, pins, listed, &Options::default())
-            .requested()
-            .cloned()
-            .collect()
+        plan(
+            tracked,
+            pins,
+            &PendingTags::new(),
+            listed,
+            &Options::default(),
+        )
+        .requested()
+        .cloned()
+        .collect()
     }
 
     #[test]
@@ -517,8 +557,14 @@ mod tests {
             all: true,
             ..Options::default()
         };
-        let asking_all = plan(&entry, &pins, &listed, &all);
-        let plan = plan(&entry, &pins, &listed, &Options::default());
+        let asking_all = plan(&entry, &pins, &PendingTags::new(), &listed, &all);
+        let plan = plan(
+            &entry,
+            &pins,
+            &PendingTags::new(),
+            &listed,
+            &Options::default(),
+        );
         let collect = |tags: &mut dyn Iterator<Item = &Tag>| tags.cloned().collect::<BTreeSet<_>>();
         assert_eq!(
             collect(&mut plan.requested()),
@@ -554,7 +600,13 @@ mod tests {
         let listed = tags(["18", "18.6", "17.11", "18.6-alpine"]);
         let pins = pins(&["18", "17.11"], true);
         assert_eq!(requested(&entry, &pins, &listed), tags(["18", "18.6"]));
-        let plan = plan(&entry, &pins, &listed, &Options::default());
+        let plan = plan(
+            &entry,
+            &pins,
+            &PendingTags::new(),
+            &listed,
+            &Options::default(),
+        );
         assert_eq!(plan.kept().collect::<Vec<_>>(), [&"17.11".parse().unwrap()]);
     }
 
@@ -565,6 +617,7 @@ mod tests {
             plan(
                 &tracked(r#""keep": 1"#),
                 &Pins::new(),
+                &PendingTags::new(),
                 &listed,
                 &Options::default(),
             )
@@ -595,5 +648,59 @@ mod tests {
         ] {
             assert_eq!(full(names), tags(expected.iter().copied()), "{names:?}");
         }
+    }
+    #[test]
+    fn a_tag_of_a_numbered_variant_is_full_unless_a_more_precise_one_has_the_same_number() {
+        let listed = [
+            "6-php8.3",
+            "6.8-php8.3",
+            "6.8.2-php8.3",
+            "6.8.3-php8.4",
+            "7-php8.4",
+            "19.0-20260817",
+        ];
+        let entry = tracked(r#""variants": ["-php8.#", "-#"]"#);
+        let full = plan(
+            &entry,
+            &Pins::new(),
+            &PendingTags::new(),
+            &tags(listed),
+            &Options::default(),
+        )
+        .full;
+        assert_eq!(
+            full,
+            tags(["6.8.2-php8.3", "6.8.3-php8.4", "7-php8.4", "19.0-20260817"])
+        );
+    }
+
+    #[test]
+    fn a_pending_tag_is_requested_until_it_is_old_enough() {
+        let listed = ["1.0.0", "1.0.1", "1.0.2"];
+        let pending = |names: &[&str]| -> PendingTags {
+            tags(names.iter().copied())
+                .into_iter()
+                .map(|tag| (tag, Candidates::default()))
+                .collect()
+        };
+        let requested = |entry: &str, pending: &PendingTags| -> BTreeSet<Tag> {
+            let entry = tracked(entry);
+            let plan = plan(
+                &entry,
+                &Pins::new(),
+                pending,
+                &tags(listed),
+                &Options::default(),
+            );
+            plan.requested().cloned().collect()
+        };
+        let pending = pending(&["1.0.0", "0.9.9"]);
+        assert_eq!(
+            requested(r#""keep": 1"#, &pending),
+            tags(["1.0.0", "1.0.2"])
+        );
+        // Unless images.json no longer takes it at all.
+        let ignoring = r#""keep": 1, "ignore": ["1.0.0"]"#;
+        assert_eq!(requested(ignoring, &pending), tags(["1.0.2"]));
     }
 }

@@ -7,6 +7,7 @@ use nix_oci_hashes::images;
 use nix_oci_hashes::reference::{Tag, VariantPattern, by_version};
 use nix_oci_hashes::refresh::{Decision, Options, Plan, RequestReason, plan};
 use nix_oci_hashes::table::Pins;
+use nix_oci_hashes::table::pending::PendingTags;
 use serde_json::{Value, json};
 
 /// The tags of `project` that an entry with `fields` requests.
@@ -33,7 +34,7 @@ fn requested_from(list: &Value, fields: &str) -> Vec<String> {
         explain: true,
         ..Options::default()
     };
-    let plan = plan(&tracked, &Pins::new(), &tags, &options);
+    let plan = plan(&tracked, &Pins::new(), &PendingTags::new(), &tags, &options);
     assert!(
         tags.iter().all(|tag| plan.decisions.contains_key(tag)),
         "every tag has a reason"

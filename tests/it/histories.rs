@@ -8,6 +8,7 @@ use nix_oci_hashes::images;
 use nix_oci_hashes::reference::{HexBuilds, Tag, VariantPattern, Version, by_version};
 use nix_oci_hashes::refresh::{Options, plan};
 use nix_oci_hashes::table::Pins;
+use nix_oci_hashes::table::pending::PendingTags;
 use serde_json::{Value, json};
 
 use crate::support::project;
@@ -96,7 +97,13 @@ const NO_VERSIONS: &[(&str, usize, &str)] = &[
 fn selected(entry: &Value, listed: &BTreeSet<Tag>) -> BTreeSet<Tag> {
     let content = json!([entry]).to_string();
     let tracked = images::parse(content.as_bytes(), "images.json").unwrap();
-    let plan = plan(&tracked[0], &Pins::new(), listed, &Options::default());
+    let plan = plan(
+        &tracked[0],
+        &Pins::new(),
+        &PendingTags::new(),
+        listed,
+        &Options::default(),
+    );
     plan.requested().cloned().collect()
 }
 

@@ -192,6 +192,21 @@ fn a_tag_that_moves_every_day_gets_the_newest_old_enough_release() {
 }
 
 #[test]
+fn newer_releases_do_not_keep_one_from_growing_old_enough() {
+    let fields =
+        json!({ "minimumAge": "3d", "strategies": { "major-minor-patch": true }, "keep": 2 });
+    let project = Project::new(&fields);
+    for (day, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
+        project.point("1", name);
+        project.point(&format!("1.0.{day}"), name);
+        project.refresh_after(24, &[]);
+    }
+    assert_eq!(project.pin("1.0.0"), Some("a"));
+    assert_eq!(project.pin("1"), Some("a"));
+    assert_eq!(project.pin("1.0.1"), None);
+}
+
+#[test]
 fn a_new_tag_waits_too_and_one_with_a_known_digest_does_not() {
     let project = Project::pinned(&json!({ "minimumAge": "1d", "strategies": { "major": true } }));
     project.point("2", "a");

@@ -23,35 +23,33 @@ pub(super) struct Backfill<'a> {
 
 impl Backfill<'_> {
     /// Adds missing platforms to `pins`. Fetches indexes by the pinned digests, and
-    /// no tags. The newest pin is the probe, and is updated last, so an interrupted
-    /// backfill is retried on the next run.
+    /// no tags. The newest pin, or the newest of the old table, is the probe, and is
+    /// updated last, so an interrupted backfill is retried on the next run.
     pub(super) async fn run(&self, pins: &mut Pins) -> Vec<Problem> {
-        let Some(newest) = self.newest(pins) else {
-            return Vec::new();
-        };
         let missing: BTreeSet<Digest> = self
             .verified(pins)
             .filter(|(_, pin)| self.is_missing_platforms(pin))
             .map(|(_, pin)| pin.digest.clone())
             .collect();
-        let probe = if missing.contains(&newest.digest) {
-            self.fetch([&newest.digest].into()).await
-        } else {
-            Indexes::new()
-        };
-        let has_new_platform = if probe.is_empty() {
-            // The newest pin needs no probe. Its index, or another that was
-            // fetched, may have a tracked platform that no old pin has.
-            let known = self.old_pins.values().flat_map(|pin| pin.platforms.keys());
-            !missing.is_empty() && self.offers_more(self.read, &known.collect())
-        } else {
+        let newest = [&*pins, self.old_pins].map(|pins| self.newest(pins));
+        let mut newest = newest.into_iter().flatten();
+        let newest = newest.find(|pin| missing.contains(&pin.digest));
+        let mut probe = Indexes::new();
+        let mut has_new_platform = false;
+        if let Some(pin) = &newest {
             // Do not report a failed probe: no tag's digest is missing.
-            self.offers_more(&probe, &newest.platforms.keys().collect())
-        };
+            probe = self.fetch([&pin.digest].into()).await;
+            has_new_platform = self.offers_more(&probe, &pin.platforms.keys().collect());
+        }
+        if !has_new_platform {
+            // An index that was fetched may have a tracked platform that no old pin has.
+            let known = self.old_pins.values().flat_map(|pin| pin.platforms.keys());
+            has_new_platform = !missing.is_empty() && self.offers_more(self.read, &known.collect());
+        }
         if !has_new_platform {
             return Vec::new();
         }
-        let others = missing.iter().filter(|digest| **digest != newest.digest);
+        let others = missing.iter().filter(|digest| !probe.contains_key(*digest));
         let mut indexes = self.fetch(others.collect()).await;
         if indexes.values().all(|index| match index {
             Ok(_) => true,

@@ -543,10 +543,20 @@ fn the_report_names_a_platform_that_a_tag_has_lost() {
     );
 }
 
-/// A platform is added to images.json while the registry cannot send a manifest. The
-/// next run adds the missing platform. A tag that has been deleted is not a failure.
 #[test]
 fn an_interrupted_backfill_is_retried_on_the_next_run() {
+    interrupted_backfill(None);
+}
+
+#[test]
+fn an_interrupted_backfill_is_retried_when_there_is_a_new_release() {
+    interrupted_backfill(Some("1.0.4"));
+}
+
+/// A platform is added to images.json while the registry cannot send a manifest. The
+/// next run, which may find the tag `new`, adds the missing platform. A tag that has been
+/// deleted is not a failure.
+fn interrupted_backfill(new: Option<&str>) {
     let fake = Fake::start();
     let tags = ["1.0.0", "1.0.1", "1.0.2", "1.0.3"];
     fake.tags(&tags);
@@ -594,14 +604,22 @@ fn an_interrupted_backfill_is_retried_on_the_next_run() {
         "{outcome:#?}"
     );
 
-    move_image(workspace.read("images.json"), &half, &fake);
+    let whole = Fake::start();
+    let tags: Vec<&str> = tags.into_iter().chain(new).collect();
+    whole.tags(&tags);
+    for tag in &tags {
+        whole.head(tag, &digest_of(&body(tag)));
+        whole.manifest(&digest_of(&body(tag)), &body(tag));
+    }
+    move_image(workspace.read("images.json"), &half, &whole);
     refresh(&workspace).code(0);
     for tag in tags {
-        let pin = workspace.table()["images"][fake.image()][tag].clone();
+        let pin = workspace.table()["images"][whole.image()][tag].clone();
         assert_eq!(pin["platforms"].as_object().unwrap().len(), 2, "{tag}");
     }
     // A tag that was deleted with its manifest keeps its pin, and is not a failure.
-    move_image(entry(&["linux/amd64", "linux/s390x"]), &fake, &half);
+    let images = entry(&["linux/amd64", "linux/s390x"]).replace(&fake.image(), &whole.image());
+    move_image(images, &whole, &half);
     let outcome = refresh(&workspace).code(0);
     assert!(
         outcome.stdout.contains("1.0.0  no longer in the registry"),

@@ -31,6 +31,7 @@ impl<'a> Waiting<'a> {
             let digests = needed(std::slice::from_ref(entry), table);
             let missing = digests.iter().filter(|digest| !manifests.has_file(digest));
             let pins = table.images.get(&entry.image);
+            let pins = pins.filter(|pins| !pins.is_empty());
             let tags = entry.tags.iter();
             let unpinned = tags.filter(|tag| pins.is_some_and(|pins| !pins.contains_key(*tag)));
             Entry {

@@ -31,10 +31,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     if !was_tracked && pins.is_none() {
         bail!("{image} is not tracked; 'nix-oci-hashes list' shows what is");
     }
+    let mut pending = Pending::read(&Pending::beside(&files.digests))?;
     if was_tracked {
         file::write(&files.images, editor.text().as_bytes())?;
     }
-    let mut pending = Pending::read(&Pending::beside(&files.digests))?;
     if pending.images.remove(image).is_some() {
         write_pending(&files.digests, &pending)?;
     }

@@ -134,14 +134,15 @@ pub(super) fn write_pending(table: &Path, pending: &Pending) -> Result<()> {
     if file::is_special(table) {
         return Ok(());
     }
-    let path = Pending::beside(table);
-    if let Ok(target) = file::real_path(&path) {
-        file::remove_leftovers(&target);
-    }
     if !pending.images.is_empty() {
-        return Ok(file::write(&path, pending.to_json().as_bytes())?);
+        return write_pending_of_part(table, pending);
     }
-    match std::fs::remove_file(&path) {
+    let path = Pending::beside(table);
+    let target = file::real_path(&path);
+    if let Ok(target) = &target {
+        file::remove_leftovers(target);
+    }
+    match std::fs::remove_file(target.as_ref().unwrap_or(&path)) {
         Err(error) if error.kind() != ErrorKind::NotFound => bail!(
             "{}: cannot be removed: {}; remove it: no digest is pending",
             output::name_of(&path),
@@ -149,6 +150,19 @@ pub(super) fn write_pending(table: &Path, pending: &Pending) -> Result<()> {
         ),
         _ => Ok(()),
     }
+}
+
+/// As [`write_pending`], for a part of a table: the file is there even if nothing is pending,
+/// so that `merge` misses one that was not passed on.
+pub(super) fn write_pending_of_part(table: &Path, pending: &Pending) -> Result<()> {
+    if file::is_special(table) {
+        return Ok(());
+    }
+    let path = Pending::beside(table);
+    if let Ok(target) = file::real_path(&path) {
+        file::remove_leftovers(&target);
+    }
+    Ok(file::write(&path, pending.to_json().as_bytes())?)
 }
 
 /// The bytes of a file; `None` where there is none yet.

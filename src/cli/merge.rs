@@ -1,6 +1,6 @@
 //! `nix-oci-hashes merge`: joins the tables of several runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use nix_oci_hashes::file::{self, Lock};
@@ -89,18 +89,27 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     copy(&parts.collect::<Vec<_>>(), &manifests, &needed)?;
     let tracked = tracked.unwrap_or_default();
     check_recorded(&tracked, &old, &table, &manifests)?;
-    let pending = joined_pending(&arguments.file)?;
+    let pending = joined_pending(&arguments.file, path)?;
     write_pending(path, &pending)?;
     file::write(path, table.to_json().as_bytes())?;
     manifests.remove(&unneeded(&tracked, &old, &table))?;
     Ok(output::DONE)
 }
 
-/// The pending digests beside the parts.
-fn joined_pending(parts: &[PathBuf]) -> Result<Pending> {
+/// The pending digests beside the parts. Fails if a part has no file of them and the old
+/// `table` has one: every age of the part would begin anew.
+fn joined_pending(parts: &[PathBuf], table: &Path) -> Result<Pending> {
+    let old = Pending::beside(table);
     let mut joined = Pending::default();
     for part in parts {
         let path = Pending::beside(part);
+        if !path.exists() && old.exists() {
+            bail!(
+                "{}: there is no such file, and {} has digests that wait; pass it on with its part",
+                output::name_of(&path),
+                output::name_of(&old)
+            );
+        }
         for (image, tags) in Pending::read(&path)?.images {
             if joined
                 .images

@@ -11,7 +11,9 @@ use nix_oci_hashes::reference::{Algorithm, Digest, ImageName};
 use nix_oci_hashes::refresh::{Options, Report, Scope, Services, Shard, State, refresh};
 use nix_oci_hashes::table::pending::Pending;
 
-use super::files::{Files, check_apart, check_folder, read_table, write_pending};
+use super::files::{
+    Files, check_apart, check_folder, read_table, write_pending, write_pending_of_part,
+};
 use super::manifests::{ManifestRecorder, needed, unneeded};
 use super::network::{self, Network};
 use super::output;
@@ -126,10 +128,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     };
     let needed = needed(&images, &table);
     // A shard or another output does not replace the old table.
-    let unneeded = if arguments.output.is_none() && arguments.shard.is_none() {
-        unneeded(&images, &old, &table)
-    } else {
+    let is_part = arguments.output.is_some() || arguments.shard.is_some();
+    let unneeded = if is_part {
         BTreeSet::new()
+    } else {
+        unneeded(&images, &old, &table)
     };
     let has_new_pins = current != Some(Digest::of_written(|out| table.write(out))?);
     let stale = has_new_pins
@@ -137,8 +140,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         || recorder.has_to_copy(&needed)
         || recorder.has_to_remove(&unneeded);
     let mut written = Ok(());
-    if !arguments.check {
-        write_pending(target, &pending)?;
+    match (arguments.check, is_part) {
+        (true, _) => {}
+        (false, true) => write_pending_of_part(target, &pending)?,
+        (false, false) => write_pending(target, &pending)?,
     }
     let outcome = match (stale, arguments.check) {
         (false, _) => Outcome::UpToDate,

@@ -293,6 +293,18 @@ fn what_is_pending_goes_with_its_image() {
 }
 
 #[test]
+fn an_image_is_not_removed_by_half() {
+    let project = Project::pinned(&json!({ "minimumAge": "3d" }));
+    let workspace = &project.workspace;
+    workspace.write("pending.json", "<<<<<<< HEAD\n");
+    let before = workspace.read("images.json");
+    let image = project.fake.image();
+    let outcome = workspace.run(&["remove", &image]).code(1);
+    assert!(outcome.stderr.contains("pending.json"), "{outcome:#?}");
+    assert_eq!(workspace.read("images.json"), before);
+}
+
+#[test]
 fn a_table_that_is_printed_has_nothing_beside_it() {
     let project = Project::pinned(&json!({ "minimumAge": "3d" }));
     project.point("1", "a");
@@ -324,6 +336,12 @@ fn merge_joins_what_is_pending() {
     workspace.run(&merge).code(0);
     let pending = workspace.read("pending.json");
     assert!(pending.contains(&digest_of(&named_index("a"))), "{pending}");
+    // One is not passed on.
+    std::fs::remove_file(workspace.path("part-2.json.pending")).unwrap();
+    let outcome = workspace.run(&merge).code(1);
+    let missing = "part-2.json.pending: there is no such file, and pending.json has";
+    assert!(outcome.stderr.contains(missing), "{outcome:#?}");
+    assert_eq!(workspace.read("pending.json"), pending);
     // The parts disagree.
     workspace.write(
         "part-1.json.pending",

@@ -65,7 +65,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     });
     let new = match new {
         Some(new) => side(new, files)?.with_context(|| format!("{new} has no {name}"))?,
-        None => Side::Table(read_table(&files.digests)?.0),
+        None => Side::Table(files.existing_table()?.0),
     };
     let text = match (old, new) {
         (Side::Table(old), Side::Table(new)) => {
@@ -110,7 +110,7 @@ fn side(name: &str, files: &Files) -> Result<Option<Side>> {
     if path.is_dir() {
         return Ok(Some(Side::Generation(Generation::read(&path)?)));
     }
-    if path.is_file() {
+    if path.exists() {
         return Ok(Some(Side::Table(read_table(&path)?.0)));
     }
     if name.starts_with('-') || name.is_empty() {

@@ -35,7 +35,10 @@ pub(super) fn events<'a>(
     let is_whole = !log.is_shallow && log.commits.len() <= most;
     let mut old: Option<LazyTable> = is_whole.then(|| Table::default().into());
     read_each(file, last.iter().rev(), |commit, text| {
-        let new = LazyTable::from_text(text, &output::name_of(&file));
+        let new = match text {
+            Some(text) => LazyTable::from_text(text, &output::name_of(&file)),
+            None => Table::default().into(),
+        };
         let empty = Table::default().into();
         // A table that could not be read then changed nothing.
         let Ok(changes) = changes(old.as_ref().unwrap_or(&empty), &new, image, tracked) else {

@@ -40,6 +40,22 @@ pub(super) struct Commit {
 }
 
 impl Commit {
+    /// Parses an entry of `git log --name-status --format='%H %cI'`. Also returns whether the
+    /// commit made the table as a copy of another file.
+    fn parse(entry: &str) -> Option<(Self, bool)> {
+        let (head, changes) = entry.split_once('\n')?;
+        let (id, time) = head.split_once(' ')?;
+        // `M\tPATH`, or `R100\tOLD\tNEW`.
+        let change = changes.trim();
+        let (_, path) = change.rsplit_once('\t')?;
+        let commit = Self {
+            id: id.to_owned(),
+            time: time.to_owned(),
+            path: path.to_owned(),
+        };
+        Some((commit, change.starts_with('C')))
+    }
+
     /// The day of the commit, as `2026-11-29`.
     pub(super) fn date(&self) -> &str {
         self.time.split('T').next().unwrap_or_default()
@@ -51,11 +67,11 @@ impl Commit {
 pub(super) fn table_at(file: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     let base = file_name(file)?;
     run(file, &["cat-file", "-e", &format!("{name}^{{commit}}")])?;
-    let object = format!("{name}:./{base}");
-    if run(file, &["cat-file", "-e", &object]).is_err() {
+    let path = format!("./{base}");
+    if run(file, &["ls-tree", "--name-only", name, &path])?.is_empty() {
         return Ok(None);
     }
-    run(file, &["cat-file", "blob", &object]).map(Some)
+    run(file, &["cat-file", "blob", &format!("{name}:{path}")]).map(Some)
 }
 
 /// The commits that changed the table `file`.
@@ -66,38 +82,43 @@ pub(super) fn log(file: &Path) -> Result<Log> {
         "core.quotePath=false",
         "-c",
         "log.showSignature=false",
+        "-c",
+        "log.showRoot=true",
         "log",
         "--follow",
         "--first-parent",
         "--diff-merges=first-parent",
         "--no-relative",
-        "--name-only",
+        "--name-status",
         "--format=%x00%H %cI",
         "--",
         base,
     ];
     let log = String::from_utf8_lossy(&run(file, &arguments)?).into_owned();
-    let commits = log.split('\0').filter_map(|entry| {
-        let (head, path) = entry.split_once('\n')?;
-        let (id, time) = head.split_once(' ')?;
-        Some(Commit {
-            id: id.to_owned(),
-            time: time.to_owned(),
-            path: path.trim().to_owned(),
-        })
-    });
+    let mut commits = Vec::new();
+    for entry in log.split('\0') {
+        let Some((commit, is_copy)) = Commit::parse(entry) else {
+            continue;
+        };
+        commits.push(commit);
+        // What came before is the past of another table.
+        if is_copy {
+            break;
+        }
+    }
     let shallow = run(file, &["rev-parse", "--is-shallow-repository"])?;
     Ok(Log {
-        commits: commits.collect(),
+        commits,
         is_shallow: shallow.starts_with(b"true"),
     })
 }
 
-/// Hands the text of the table in each commit to `read`, in their order.
+/// Hands the text of the table in each commit to `read`, in their order; `None` of a commit
+/// that removed it.
 pub(super) fn read_each<'a>(
     file: &Path,
     commits: impl Iterator<Item = &'a Commit> + Clone + Send,
-    mut read: impl FnMut(&'a Commit, Vec<u8>) -> Result<()>,
+    mut read: impl FnMut(&'a Commit, Option<Vec<u8>>) -> Result<()>,
 ) -> Result<()> {
     let mut git = git(file)
         .args(["cat-file", "--batch"])
@@ -125,16 +146,16 @@ pub(super) fn read_each<'a>(
         scope.spawn(move || {
             let mut stdout = BufReader::new(stdout);
             for commit in texts {
-                let text = next_text(&mut stdout).transpose();
-                if let Some(text) = text
-                    && send.send((commit, text)).is_err()
-                {
+                let text = next_text(&mut stdout);
+                let is_over = text.is_err();
+                if send.send((commit, text)).is_err() || is_over {
                     break;
                 }
             }
         });
         for (commit, text) in receive {
-            read(commit, text?)?;
+            let text = text.context("git: it ended before it had read every commit")?;
+            read(commit, text)?;
         }
         Ok(())
     });
@@ -146,7 +167,9 @@ pub(super) fn read_each<'a>(
 fn next_text(output: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     // `<id> <type> <size>` before the content, or `<name> missing`.
     let mut head = String::new();
-    output.read_line(&mut head)?;
+    if output.read_line(&mut head)? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     let size = head.trim_end().rsplit(' ').next();
     let Some(size) = size.and_then(|size| size.parse().ok()) else {
         return Ok(None);
@@ -157,7 +180,7 @@ fn next_text(output: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     Ok(head.contains(" blob ").then_some(text))
 }
 
-const NO_GIT: &str = "cannot run git; install it, or name two files";
+const NO_GIT: &str = "cannot run git, which the table's past needs; install it";
 
 /// git in the folder of `file`.
 fn git(file: &Path) -> Command {

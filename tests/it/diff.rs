@@ -283,3 +283,89 @@ fn diff_says_where_there_was_no_table() {
     let note = "note: there was no typo.json then: all pins are new\n";
     assert_eq!(outcome.stderr, note);
 }
+
+/// The first two words of each line of `history`, but for the day and the commit.
+fn history(workspace: &Workspace, arguments: &[&str]) -> Vec<String> {
+    let arguments = [&["history"], arguments].concat();
+    let outcome = workspace.run(&arguments).code(0);
+    let words = outcome.stdout.lines().map(|line| {
+        let words: Vec<&str> = line.split_whitespace().skip(2).take(2).collect();
+        words.join(" ")
+    });
+    words.collect()
+}
+
+#[test]
+fn history_follows_a_table_that_was_moved_and_not_one_that_was_copied() {
+    let workspace = repository();
+    let folder = workspace.path("");
+    std::fs::create_dir(workspace.path("laptop")).unwrap();
+    let tags = [("1", "b"), ("1.2.3", "c")];
+    workspace.write("laptop/digests.json", table(&tags));
+    git(&folder, &["add", "-A"]);
+    git(&folder, &["commit", "-qm", "Add the laptop"]);
+    let copy = history(&workspace, &["app", "--digests", "laptop/digests.json"]);
+    assert_eq!(copy, ["added 1.2.3", "added 1"]);
+    let before = history(&workspace, &["app"]);
+    git(&folder, &["mv", "digests.json", "server.json"]);
+    git(&folder, &["commit", "-qm", "Name it after the server"]);
+    assert_eq!(
+        history(&workspace, &["app", "--digests", "server.json"]),
+        before
+    );
+}
+
+#[test]
+fn history_says_that_a_table_was_removed() {
+    let workspace = repository();
+    let folder = workspace.path("");
+    git(&folder, &["config", "log.showRoot", "false"]);
+    git(&folder, &["rm", "-q", "digests.json"]);
+    git(&folder, &["commit", "-qm", "Remove the table"]);
+    assert_eq!(
+        history(&workspace, &["app:1"]),
+        ["removed 1", "moved 1", "added 1"]
+    );
+}
+
+#[test]
+fn a_past_that_git_cannot_read_is_an_error() {
+    let workspace = repository();
+    let origin = workspace.path("");
+    git(&origin, &["config", "uploadpack.allowFilter", "true"]);
+    let clone = Workspace::new();
+    let url = format!("file://{}", origin.display());
+    git(
+        &clone.path(""),
+        &["clone", "-q", "--filter=blob:none", &url, "."],
+    );
+    std::fs::rename(workspace.path(".git"), workspace.path("gone")).unwrap();
+    for arguments in [
+        &["history", "docker.io/app"][..],
+        &["site", "--output", "site"],
+        &["diff", "HEAD~2"],
+    ] {
+        let outcome = clone.run(arguments).code(1);
+        assert!(outcome.stderr.contains("error: "), "{outcome:#?}");
+        assert!(outcome.stderr.contains("git"), "{outcome:#?}");
+    }
+}
+
+#[test]
+fn diff_takes_a_pipe_and_no_table_that_is_not_there() {
+    let workspace = repository();
+    workspace.write("other.json", table(&[("1", "b")]));
+    let script = "exec \"$0\" diff <(cat other.json) digests.json";
+    let command = env!("CARGO_BIN_EXE_nix-oci-hashes");
+    let mut bash = std::process::Command::new("bash");
+    bash.current_dir(workspace.path(""))
+        .args(["-c", script, command]);
+    let outcome = crate::support::Outcome::of(&mut bash).code(0);
+    assert!(outcome.stdout.contains("2 added"), "{outcome:#?}");
+    let arguments = ["diff", "--digests", "typo.json"];
+    let outcome = workspace.run(&arguments).code(1);
+    assert!(
+        outcome.stderr.contains("typo.json: there is no such file"),
+        "{outcome:#?}"
+    );
+}

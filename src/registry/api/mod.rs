@@ -2,12 +2,13 @@
 //! manifest, blob, signatures. They check what comes back: sizes, pages, digests.
 
 mod blobs;
+mod known;
 mod manifests;
 mod scheme;
 mod signatures;
 mod tags;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use reqwest::{Method, StatusCode, Url};
 use tokio::sync::Semaphore;
 
 pub(super) use self::blobs::BlobPart;
+use self::known::KnownManifests;
 pub use self::tags::TagSet;
 use super::auth::{Auth, Credentials};
 use super::error::{Cause, Content};
@@ -24,7 +26,7 @@ use super::limits::Quota;
 use super::redirect::Redirect;
 use super::throttle::{Deadline, Throttle};
 use super::transport::{Request, Response, Transport};
-use crate::reference::{Digest, ImageName};
+use crate::reference::ImageName;
 
 /// Large tag lists of one registry that are in memory at once.
 const LARGE_LISTS: usize = 4;
@@ -51,7 +53,7 @@ pub(super) struct Api {
     /// Permits for large tag lists.
     large_lists: Arc<Semaphore>,
     /// Manifests that came with the digest of a tag, which need no further request.
-    manifests: Mutex<HashMap<(ImageName, Digest), Vec<u8>>>,
+    manifests: Mutex<KnownManifests>,
 }
 
 impl Api {

@@ -310,6 +310,18 @@ fn tls_by_a_private_authority_and_a_password() {
         Outcome::of(resolve.env("PATH", path)).code(0).stdout,
         pinned
     );
+
+    // A file that is not there.
+    resolve.env("REGISTRY_AUTH_FILE", workspace.path("typo.json"));
+    let outcome = Outcome::of(&mut resolve).code(1);
+    assert!(
+        outcome.stderr.contains("REGISTRY_AUTH_FILE names "),
+        "{outcome:#?}"
+    );
+    assert!(
+        outcome.stderr.contains("typo.json: No such file"),
+        "{outcome:#?}"
+    );
 }
 
 #[test]

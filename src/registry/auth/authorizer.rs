@@ -198,7 +198,7 @@ impl<T: Transport> Authorizer<T> {
         let (Refusal::Login(status), Some(credential)) = (&refusal, credential) else {
             return Err(refusal.into_cause(login));
         };
-        let login = if *status == StatusCode::UNAUTHORIZED && self.logins.refuse(&credential) {
+        let login = if *status != StatusCode::FORBIDDEN && self.logins.refuse(&credential) {
             Login::Refused
         } else {
             Login::Ignored(*status)

@@ -35,7 +35,7 @@ pub(super) enum Source<'a> {
 #[serde(rename_all = "camelCase")]
 struct Document {
     // `null` is as good as absent, as for docker.
-    auths: Option<BTreeMap<String, Option<Entry>>>,
+    auths: Option<BTreeMap<String, serde_json::Value>>,
     cred_helpers: Option<BTreeMap<String, Option<String>>>,
     creds_store: Option<String>,
 }
@@ -58,7 +58,9 @@ impl AuthFile {
             let Some(registry) = normal(&key) else {
                 continue;
             };
-            let entry = entry.unwrap_or_default().credential();
+            let entry = serde_json::from_value::<Option<Entry>>(entry);
+            let entry = entry.map_err(|_| "has a field of another type");
+            let entry = entry.and_then(|entry| entry.unwrap_or_default().credential());
             let entry =
                 entry.map_err(|reason| format!("{}: '{}' {reason}", Plain(origin), Plain(&key)));
             if let Some(entry) = entry.transpose() {
@@ -87,13 +89,15 @@ impl AuthFile {
     }
 
     /// Where the credential for `image` is: with the registry's helper, else in the
-    /// most specific entry, else with the helper for all registries.
+    /// most specific entry, else with the helper for all registries. A registry's helper
+    /// without a name stands for the entries.
     pub(super) fn source(&self, image: &ImageName) -> Option<Source<'_>> {
-        let helper = self.helpers.get(image.registry());
-        let helper = helper.map(|helper| Source::Helper(helper));
         let entry = || keys(image).find_map(|key| self.auths.get(&key).map(Source::Here));
-        let store = || self.store.as_deref().map(Source::Helper);
-        helper.or_else(entry).or_else(store)
+        match self.helpers.get(image.registry()).map(String::as_str) {
+            Some("") => entry(),
+            Some(helper) => Some(Source::Helper(helper)),
+            None => entry().or_else(|| self.store.as_deref().map(Source::Helper)),
+        }
     }
 }
 
@@ -194,8 +198,9 @@ mod tests {
                 "token.example": { "identitytoken": "abc", "auth": "" },
                 "stored.example": {},
                 "localhost:5000": { "auth": auth("local") },
+                "file.example": { "auth": auth("file") },
             },
-            "credHelpers": { "gcr.io": "gcloud", "localhost:5000": "pass" },
+            "credHelpers": { "gcr.io": "gcloud", "localhost:5000": "pass", "file.example": "" },
             "HttpHeaders": { "User-Agent": "x" },
             "currentContext": "default",
         });
@@ -215,6 +220,7 @@ mod tests {
             ("nulls.example/a", None),
             ("gcr.io/a", Some("helper gcloud")),
             ("localhost:5000/a", Some("helper pass")),
+            ("file.example/a", Some("file")),
             ("ghcr.io.evil.example/a", None),
         ] {
             assert_eq!(user_for(&file, name).as_deref(), user, "{name}");
@@ -235,16 +241,17 @@ mod tests {
         // A bad entry matters to its own registry only.
         for (entry, part) in [
             (
-                "%%",
+                "\"%%\"",
                 "config.json: 'a.io' has an 'auth' that is not base64 of text",
             ),
             (
-                "c2VjcmV0",
+                "\"c2VjcmV0\"",
                 "config.json: 'a.io' has an 'auth' without a colon",
             ),
+            ("12", "config.json: 'a.io' has a field of another type"),
         ] {
             let content =
-                format!(r#"{{"auths":{{"a.io":{{"auth":"{entry}"}}}},"credHelpers":null}}"#);
+                format!(r#"{{"auths":{{"a.io":{{"auth":{entry}}}}},"credHelpers":null}}"#);
             let file = AuthFile::parse(content.as_bytes(), "config.json").unwrap();
             assert_eq!(user_for(&file, "a.io/a").as_deref(), Some(part));
             assert_eq!(user_for(&file, "b.io/a"), None);

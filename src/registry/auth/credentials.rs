@@ -18,6 +18,8 @@ use crate::lock::lock;
 use crate::reference::ImageName;
 use crate::text::Plain;
 
+/// The variable that names the only file.
+const AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
 /// Docker Hub's name for credential helpers.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 /// Helper timeout; some prompt the user.
@@ -29,6 +31,8 @@ const TOKEN_USER: &str = "<token>";
 #[derive(Default)]
 pub(in crate::registry) struct Credentials {
     files: Vec<AuthFile>,
+    /// Why the file that the user names cannot be read.
+    unreadable: Option<String>,
     /// The answers of helpers, by helper and registry: each is run once.
     answers: Mutex<HashMap<(String, String), Helper>>,
 }
@@ -50,7 +54,17 @@ impl Credentials {
             (!value.is_empty()).then(|| PathBuf::from(value))
         };
         let paths = paths(&variable);
-        Self::read(paths.iter().map(PathBuf::as_path))
+        let credentials = Self::read(paths.iter().map(PathBuf::as_path))?;
+        let named = variable(AUTH_FILE).filter(|_| credentials.files.is_empty());
+        let unreadable = named.and_then(|path| {
+            let error = path.metadata().err()?;
+            let (path, error) = (path.display().to_string(), json::plain(&error));
+            Some(format!("{AUTH_FILE} names {}: {error}", Plain(&path)))
+        });
+        Ok(Self {
+            unreadable,
+            ..credentials
+        })
     }
 
     /// Reads those of `paths` that exist.
@@ -64,6 +78,7 @@ impl Credentials {
         }
         Ok(Self {
             files,
+            unreadable: None,
             answers: Mutex::default(),
         })
     }
@@ -73,12 +88,13 @@ impl Credentials {
     pub(in crate::registry) fn of<const N: usize>(entries: [(&str, Credential); N]) -> Self {
         Self {
             files: vec![AuthFile::of(entries)],
+            unreadable: None,
             answers: Mutex::default(),
         }
     }
 
-    /// The credential for `image`, if there is one. The error says why a helper
-    /// gave none.
+    /// The credential for `image`, if there is one. The error says why a helper gave
+    /// none, or why the file that the user names is not there.
     pub(super) async fn find(&self, image: &ImageName) -> Answer {
         for file in &self.files {
             match file.source(image) {
@@ -98,7 +114,7 @@ impl Credentials {
                 }
             }
         }
-        Ok(None)
+        self.unreadable.clone().map_or(Ok(None), Err)
     }
 }
 
@@ -106,7 +122,7 @@ impl Credentials {
 fn paths(variable: &dyn Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
     const CONTAINERS: &str = "containers/auth.json";
     let home = variable("HOME");
-    if let Some(path) = variable("REGISTRY_AUTH_FILE") {
+    if let Some(path) = variable(AUTH_FILE) {
         return vec![path];
     }
     let config = variable("XDG_CONFIG_HOME").or_else(|| Some(home.as_ref()?.join(".config")));

@@ -77,7 +77,13 @@ impl TokenRequest<'_> {
         let response = transport.send(self.request(credential)).await;
         let mut response = response.map_err(Refusal::Cause)?;
         let status = response.status();
-        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        let is_refused = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => true,
+            // What OAuth2 (RFC 6749, section 5.2) answers to an expired token.
+            StatusCode::BAD_REQUEST => matches!(credential, Some(Credential::IdentityToken(_))),
+            _ => false,
+        };
+        if is_refused {
             return Err(Refusal::Login(status));
         }
         if !status.is_success() {

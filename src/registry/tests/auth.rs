@@ -171,6 +171,21 @@ async fn an_identity_token_is_exchanged_for_a_token_to_pull() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_identity_token_that_has_expired_is_not_sent_again() {
+    let fake = Fake::new(|asked, _, _| match asked.authorization.as_deref() {
+        _ if asked.method == "POST" => Answer::body(r#"{"error":"invalid_grant"}"#).code(400),
+        _ if asked.url.path() == "/token" => Answer::body(r#"{"token":"good"}"#),
+        Some("Bearer good") => Answer::tags(&["1"]),
+        _ => Answer::challenge("/token"),
+    });
+    let client = fake.client_as("r.example", Credential::IdentityToken("old".to_owned()));
+    client.tags(&image("r.example/a")).await.unwrap();
+    client.tags(&image("r.example/b")).await.unwrap();
+    let sent = fake.requests().into_iter();
+    assert_eq!(sent.filter(|request| request.method == "POST").count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_service_of_another_site_gets_no_credential() {
     let fake = wants_token("https://evil.example/token");
     let client = fake.client_as("r.example", password());

@@ -165,10 +165,11 @@ impl OwnWorkflow {
         let shell = Shell::new();
         shell.executable("gh", crate::support::GH);
         let (clone, origin) = repository(&shell);
-        let script = std::fs::read(project().join("scripts/propose-refresh")).unwrap();
-        clone.write("scripts/propose-refresh", script);
-        let executable = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(clone.path("scripts/propose-refresh"), executable).unwrap();
+        for script in ["scripts/propose-refresh", "scripts/unpack-table"] {
+            clone.write(script, std::fs::read(project().join(script)).unwrap());
+            let executable = std::fs::Permissions::from_mode(0o755);
+            std::fs::set_permissions(clone.path(script), executable).unwrap();
+        }
         Self {
             shell,
             clone,

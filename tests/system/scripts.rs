@@ -296,3 +296,32 @@ fn the_image_of_a_release_has_the_binaries_of_both_architectures() {
         assert!(log.contains(part), "{log}");
     }
 }
+
+#[test]
+fn only_the_files_of_a_refresh_are_taken_from_another_job() {
+    let repository = Repository::new();
+    let space = &repository.0;
+    let clone = space.path("clone");
+    for (file, content) in [
+        ("digests.json", "new\n"),
+        ("review", ""),
+        ("manifests/sha256-a.json", "{}"),
+        ("manifests/run", "evil"),
+        ("scripts/propose-refresh", "evil"),
+        (".git/hooks/pre-commit", "evil"),
+    ] {
+        space.write(&format!("job/{file}"), content);
+    }
+    std::os::unix::fs::symlink("/etc/passwd", space.path("job/report.md")).unwrap();
+    space.write("clone/pending.json", "of an earlier run\n");
+    let table = space.path("table.tar");
+    let mut tar = Command::new("tar");
+    tar.args(["--create", "--directory"]).arg(space.path("job"));
+    Outcome::of(tar.arg("--file").arg(&table).arg(".")).code(0);
+    let mut unpack = Command::new(project().join("scripts/unpack-table"));
+    Outcome::of(unpack.arg(&table).current_dir(&clone)).code(0);
+    let status = git(&clone, &["status", "--porcelain", "--untracked-files=all"]);
+    let expected = " M digests.json\n?? manifests/sha256-a.json\n?? review";
+    assert_eq!(status.trim_end(), expected);
+    assert!(!clone.join(".git/hooks/pre-commit").exists());
+}

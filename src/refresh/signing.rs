@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::admission::{Hold, HoldReason};
 use super::fetch::{self, Indexes};
 use super::report::Problem;
-use super::verifier::{Refusal, Unsigned, Verifier};
+use super::verifier::{MAX_MANIFESTS, Refusal, Unsigned, Verifier};
 use crate::images::{Claim, SignedBy};
 use crate::reference::{Digest, ImageName, Tag};
 use crate::registry::{Client, IndexPlatforms, RegistryError, Signatures, StoredSignature};
@@ -54,6 +54,7 @@ impl<V: Verifier> Signing<'_, V> {
         let index = |digest: &Digest| self.read.get(digest).or_else(|| fetched.get(digest));
         let manifests = open.into_iter().filter_map(index).flatten();
         let manifests: BTreeSet<Digest> = manifests
+            .filter(|index| index.all.len() <= MAX_MANIFESTS)
             .flat_map(|index| &index.all)
             .filter(|digest| !verdicts.contains_key(*digest))
             .cloned()

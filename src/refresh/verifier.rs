@@ -8,6 +8,8 @@ use crate::reference::Digest;
 use crate::registry::{Signatures, StoredSignature};
 use crate::text::{Plain, Quoted};
 
+/// Most manifests of an index whose signatures are looked for.
+pub(super) const MAX_MANIFESTS: usize = 64;
 /// Most refusals that an error names.
 const REFUSALS_SHOWN: usize = 3;
 
@@ -138,6 +140,13 @@ impl fmt::Display for Unsigned {
         }
         if self.unread > 0 {
             write!(f, "; {} more were not read", self.unread)?;
+        }
+        if self.manifests > MAX_MANIFESTS {
+            let all = self.manifests;
+            write!(
+                f,
+                "; its index has {all} manifests, too many to verify each"
+            )?;
         }
         if self.signed_manifests > 0 {
             let (signed, all) = (self.signed_manifests, self.manifests);

@@ -333,6 +333,31 @@ fn every_platform_can_be_signed_instead_of_the_index() {
     project.accepts();
 }
 
+/// A publisher must not spend the quota of its registry.
+#[test]
+fn the_manifests_of_a_huge_index_are_not_verified_one_by_one() {
+    let project = Project::github();
+    let mut manifests: Vec<Value> = (0..100)
+        .map(|n| {
+            let platform = json!({ "os": "linux", "architecture": format!("a{n}") });
+            let digest = digest_of(&n.to_string());
+            json!({ "mediaType": IMAGE, "size": 1, "digest": digest, "platform": platform })
+        })
+        .collect();
+    manifests[0]["platform"]["architecture"] = "amd64".into();
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests });
+    let digest = {
+        let mut store = project.store();
+        let digest = store.manifest(INDEX, index.to_string());
+        store.tags.insert("1".to_owned(), digest.clone());
+        digest
+    };
+    project.refuses("; its index has 100 manifests, too many to verify each");
+    assert!(project.fake.requests().len() < 20);
+    project.attach(&digest, &project.bundle(&digest));
+    project.accepts();
+}
+
 #[test]
 fn a_platform_that_is_added_later_needs_a_signature_too() {
     let project = Project::github();

@@ -12,7 +12,7 @@ use super::record::{Recorded, Recording};
 use super::refreshed::RefreshedImage;
 use super::report::Problem;
 use super::signing::Signing;
-use super::update::{PinUpdate, has_tracked_platform};
+use super::update::{PinUpdate, ambiguous, has_tracked_platform};
 use super::verifier::Verifier;
 use crate::images::{Repushed, TrackedImage};
 use crate::reference::{Digest, Platform, Tag};
@@ -105,6 +105,7 @@ pub(super) async fn refresh_image<'a>(
     verify(&mut refreshed, tracked, &old_pins, &read, services).await;
     record(&mut refreshed, tracked, &old_pins, &read, services).await;
     record_versions(&mut refreshed.pins, tracked);
+    refreshed.ambiguous = ambiguous(&refreshed.pins, &read);
     refreshed.missing_platforms = missing_platforms(&refreshed.pins, tracked);
     if tracked.repushed != Repushed::Expected {
         let has_moved = |tag: &Tag| {

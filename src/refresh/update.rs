@@ -62,11 +62,6 @@ impl PinUpdate<'_> {
                 error,
             }),
         };
-        if let Ok(Some(pin)) = &pin
-            && let Some(Ok(index)) = read.get(&pin.digest)
-        {
-            refreshed.ambiguous.extend(ambiguous(tag, pin, index));
-        }
         let pin = match pin {
             Ok(pin) => pin,
             Err(problem) => {
@@ -100,13 +95,17 @@ impl PinUpdate<'_> {
     }
 }
 
-/// The platforms of a pin that its index lists more than once.
-fn ambiguous(tag: &Tag, pin: &Pin, index: &IndexPlatforms) -> Vec<(Tag, Platform)> {
-    let of_pin = |platform: &&Platform| pin.platforms.contains_key(*platform);
-    let platforms = index.ambiguous.iter().filter(of_pin);
-    platforms
-        .map(|platform| (tag.clone(), platform.clone()))
-        .collect()
+/// The platforms of `pins` that their index, if it is in `read`, lists more than once.
+pub(super) fn ambiguous(pins: &Pins, read: &Indexes) -> Vec<(Tag, Platform)> {
+    let mut ambiguous = Vec::new();
+    for (tag, pin) in pins {
+        if let Some(Ok(index)) = read.get(&pin.digest) {
+            let of_pin = |platform: &&Platform| pin.platforms.contains_key(*platform);
+            let platforms = index.ambiguous.iter().filter(of_pin);
+            ambiguous.extend(platforms.map(|platform| (tag.clone(), platform.clone())));
+        }
+    }
+    ambiguous
 }
 
 /// The pin of a tag that points to `digest`.

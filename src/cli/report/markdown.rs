@@ -207,10 +207,10 @@ fn details(report: &Report, change: &Change) -> String {
     let Some(details) = ChangeDetails::new(report, change) else {
         return String::new();
     };
-    // Words and links have no character that means something in Markdown.
+    // Markdown makes links of some versions; a link has no character that it reads.
     let link = details.link();
     let link = link.map_or(String::new(), |link| format!(", [changes]({link})"));
-    format!(", {}{link}", details.words())
+    format!(", {}{link}", details.words(code))
 }
 
 fn short(digest: &Digest) -> String {

@@ -93,7 +93,7 @@ fn change(report: &Report, change: &Change) -> Vec<Cell> {
     let Change { image, tag, kind } = change;
     let (colour, mut how) = words(kind);
     if let Some(details) = ChangeDetails::new(report, change) {
-        let _ = write!(how, ", {}", details.words());
+        let _ = write!(how, ", {}", details.words(str::to_owned));
         if let Some(link) = details.link() {
             let _ = write!(how, ", {link}");
         }

@@ -35,6 +35,9 @@ fn site_writes_into_a_new_folder_only() {
     let again = workspace.run(&["site", "--output", "site"]).code(1);
     let expected = "error: site: this folder is not empty; name a new folder, or remove it\n";
     assert_eq!(again.stderr, expected);
+    let file = workspace.run(&["site", "--output", "digests.json"]).code(1);
+    let expected = "error: digests.json: this is a file; name a new folder\n";
+    assert_eq!(file.stderr, expected);
 }
 
 #[test]

@@ -49,6 +49,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     if std::fs::read_dir(output).is_ok_and(|mut files| files.next().is_some()) {
         bail!("{name}: this folder is not empty; name a new folder, or remove it");
     }
+    if output.exists() && !output.is_dir() {
+        bail!("{name}: this is a file; name a new folder");
+    }
     let (table, _) = files.existing_table()?;
     let tracked = files.tracked_if_any()?;
     if table.images.is_empty() && tracked.is_empty() {

@@ -179,6 +179,7 @@ rec {
         chmod +x "$out"
       '';
 
-  # The archive as a file, which is a second copy of the layers in the store.
-  archive = layout: script "oci-archive.tar" { } ''${archiving buildPkgs layout} >"$out"'';
+  # The archive as a file, which is a second copy of the layers in the store. k3s links
+  # each archive by its name, so `name` has to be the image's own.
+  archive = name: layout: script "${name}.tar" { } ''${archiving buildPkgs layout} >"$out"'';
 }

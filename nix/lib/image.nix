@@ -147,6 +147,6 @@ in
     manifest
     reference
     ;
-  archive = derivations.archive layout;
+  archive = derivations.archive storeName layout;
   stream = derivations.stream layout;
 }

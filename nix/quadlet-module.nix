@@ -61,7 +61,9 @@ let
       description = "Image of the container ${name}, from the Nix store";
       serviceConfig.Type = "oneshot";
       # What a storage driver needs.
-      path = config.virtualisation.podman.extraPackages or [ ];
+      path =
+        (config.virtualisation.podman.extraPackages or [ ])
+        ++ optional (config.boot.supportedFilesystems.zfs or false) config.boot.zfs.package;
       script = pins.loadInPodman {
         path = "${optionOf name}.pin";
         inherit pin;

@@ -163,12 +163,14 @@ let
 in
 {
   # The module of a systemd service. The real module lets a container wait for the network,
-  # unless its image is a file.
+  # unless its image is a file. A container that requires the network still does.
   withoutNetwork =
-    { name, ... }:
+    { name, config, ... }:
     let
+      network = "network-online.target";
       isStored = elem name (attrValues (mapAttrs serviceOf stored));
-      apply = units: if isStored then filter (unit: unit != "network-online.target") units else units;
+      isFree = isStored && !elem network (config.requires or [ ]);
+      apply = units: if isFree then filter (unit: unit != network) units else units;
     in
     {
       options.after = mkOption { inherit apply; };

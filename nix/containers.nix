@@ -37,6 +37,7 @@ let
   };
   inherit (pins) imageOf isStored;
 
+  hasBackend = config.virtualisation.${backend}.enable;
   pinned = filterAttrs (_: container: container.pin != null) containers;
   stored = filterAttrs (_: container: isStored container.pin) containers;
 
@@ -129,6 +130,7 @@ in
       version = 1;
       containers = mapAttrs (name: container: referenceOf name container.pin) pinned;
     };
-    systemd.services = mkMerge (units.load ++ optionals cfg.prune units.prune);
+    # Without a container, there may be no podman or Docker.
+    systemd.services = mkMerge (units.load ++ optionals (cfg.prune && hasBackend) units.prune);
   };
 }

@@ -77,8 +77,14 @@ let
         backend = given.virtualisation.oci-containers.backend or "podman";
         inherit containers;
       };
-      podman.package = "/podman";
-      docker.package = "/docker";
+      podman = {
+        package = "/podman";
+        enable = containers != { };
+      };
+      docker = {
+        package = "/docker";
+        enable = containers != { };
+      };
     };
     security = { };
   };
@@ -97,7 +103,12 @@ let
         inherit (config.virtualisation.oci-containers) backend;
         name = "${backend}-${container}";
         own = unitsOfModules.${name} or { };
-        unitOptions = (options.systemd.services.type { inherit name; }).options;
+        unit = own // given.systemd.services.${name} or { };
+        unitOptions =
+          (options.systemd.services.type {
+            inherit name;
+            config = unit;
+          }).options;
         dependencies = map (other: "${backend}-${other}.service") containers.${container}.dependsOn;
       in
       {

@@ -84,6 +84,9 @@ fn docker_loads_the_stream_and_runs_the_image() {
     let stream = store.build("stream", "");
     let archive = store.build("archive", "");
     let name = store.loaded_name(&digest);
+    // k3s links archives by their names.
+    let file = format!("-sha256-{}.tar", hex(&digest));
+    assert!(archive.to_str().unwrap().ends_with(&file), "{archive:?}");
     drop(store.registry);
     let docker = Docker::start();
     let load = format!("{} | docker load --quiet", stream.display());
@@ -338,6 +341,12 @@ fn the_units_of_the_module_load_and_remove_images_with_podman() {
     let other = json!(["network-online.target"]);
     assert_eq!(units_of_first["podman-other"]["after"], other);
     assert_eq!(unit["requires"], json!(["podman-app-image.service"]));
+
+    let network = "systemd.services.podman-app.requires = [ \"network-online.target\" ];";
+    let after = &units(&store, &format!("{pin}{network}"))["podman-app"]["after"];
+    assert_eq!(after[0], "network-online.target", "unless it is required");
+    let without_containers = units(&store, "nix.ociHashes.prune = true;");
+    assert_eq!(without_containers, json!({}), "there may be no podman");
 
     let podman = Podman::new();
     let load = text(&units_of_first, "podman-app-image");

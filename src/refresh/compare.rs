@@ -1,6 +1,6 @@
 //! The differences between any two tables, in the words of a refresh's report.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::full_versions;
 use super::report::Report;
@@ -12,11 +12,13 @@ use crate::table::{Pins, Table};
 /// image without an entry counts as one with the default entry, for all its platforms.
 pub fn compare(tracked: &[TrackedImage], old: &Table, new: &Table) -> Report {
     let mut report = Report::default();
+    let tracked: BTreeMap<&ImageName, &TrackedImage> =
+        tracked.iter().map(|entry| (&entry.image, entry)).collect();
     let images: BTreeSet<&ImageName> = old.images.keys().chain(new.images.keys()).collect();
     for image in images {
         let pins = [old, new].map(|table| table.images.get(image));
         let pins: Vec<&Pins> = pins.into_iter().flatten().collect();
-        let known = tracked.iter().find(|entry| entry.image == *image);
+        let known = tracked.get(image).copied();
         let platforms: BTreeSet<Platform> = match known {
             Some(entry) => entry.platforms.clone(),
             None => pins

@@ -66,6 +66,18 @@ impl VariantPattern {
         rest.is_empty().then_some(numbers)
     }
 
+    /// Whether it has a `#` that counts builds, as `-ls#` has, and `-php8.#`, whose number is
+    /// of another program's version, has not.
+    pub(crate) fn numbers_builds(&self) -> bool {
+        let mut before = self.0.split('#');
+        before.next_back();
+        let is_minor = |text: &str| {
+            let major = text.strip_suffix('.');
+            major.is_some_and(|major| major.ends_with(|c: char| c.is_ascii_digit()))
+        };
+        before.any(|text| !is_minor(text))
+    }
+
     /// The version of `tag` in this variant, and the number for each `#`.
     pub(crate) fn read(&self, tag: &Tag, builds: &HexBuilds) -> Option<(Version, Vec<u64>)> {
         let words: Vec<&str> = self.words().collect();
@@ -130,6 +142,23 @@ deserialize_as_text!(VariantPattern, "a variant such as \"-fpm\", or \"\"");
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_minor_number_of_another_program_is_no_build() {
+        for (variant, is_build) in [
+            ("", false),
+            ("-fpm", false),
+            ("-php8.#", false),
+            ("-php8.#-alpine3.#", false),
+            ("-ls#", true),
+            ("-#", true),
+            ("-ce.#", true),
+            ("-php8.#-r#", true),
+        ] {
+            let pattern: VariantPattern = variant.parse().unwrap();
+            assert_eq!(pattern.numbers_builds(), is_build, "{variant}");
+        }
+    }
 
     #[test]
     fn a_rebuild_number_becomes_a_number_sign() {

@@ -58,26 +58,26 @@ pub fn plan(
     let full = full_versions(&known, tracked, &builds);
     let mut decisions: BTreeMap<Tag, Decision> = choose(tracked, listed, &builds)
         .into_iter()
-        .map(|(tag, outcome)| {
+        .filter_map(|(tag, outcome)| {
             let decision = match (outcome, pins.get(tag)) {
                 (Ok(taken), _) => Decision::Request(taken),
+                (Err(_), Some(_)) if !full.contains(tag) => {
+                    Decision::Request(RequestReason::Floating)
+                }
                 // Newer tags must not keep a digest from growing old enough.
                 (Err(left), _) if left.is_by_age() && pending.contains_key(tag) => {
                     Decision::Request(RequestReason::Pending)
                 }
-                (Err(left), None) => Decision::Skip(left),
-                (Err(_), Some(_)) if !full.contains(tag) => {
-                    Decision::Request(RequestReason::Floating)
-                }
+                (Err(left), None) if *explain => Decision::Skip(left),
+                (Err(_), None) => return None,
                 (Err(_), Some(pin)) if !pin.has_any(&tracked.platforms) => {
                     Decision::Request(RequestReason::Incomplete)
                 }
                 (Err(_), Some(_)) if *all => Decision::Request(RequestReason::All),
                 (Err(_), Some(_)) => Decision::Keep(KeepReason::Full),
             };
-            (tag.clone(), decision)
+            Some((tag.clone(), decision))
         })
-        .filter(|(_, decision)| *explain || !matches!(decision, Decision::Skip(_)))
         .collect();
     for tag in &tracked.tags {
         decisions
@@ -94,43 +94,35 @@ pub fn plan(
 
 /// The tags of `tags` that name a full version. A version is full if the variant
 /// has no more precise tag of it: `18.6` is full beside `9.6.24`, `9.6` is not. A
-/// single number is full only if the variant has no release with more numbers.
+/// single number is full only if the variant has no release with more numbers. A build
+/// is always full: it belongs to one release.
 pub(super) fn full_versions(
     tags: &BTreeSet<&Tag>,
     tracked: &TrackedImage,
     builds: &HexBuilds,
 ) -> BTreeSet<Tag> {
     let mut full = BTreeSet::new();
-    let mut variants: BTreeMap<String, Versions<'_>> = BTreeMap::new();
-    let mut numbered: BTreeMap<(String, Vec<u64>), Versions<'_>> = BTreeMap::new();
+    // By variant, and the numbers in it that are not those of a build.
+    let mut variants: BTreeMap<(String, Vec<u64>), Versions<'_>> = BTreeMap::new();
     for tag in tags {
         let (version, variant) = match tracked.read(tag, builds) {
             Some((version, variant, numbers)) => {
-                // A build belongs to one release, even with fewer than three numbers.
-                if version.has_build() {
+                let is_build = variant.numbers_builds();
+                if version.has_build() || is_build {
                     full.insert((*tag).clone());
-                } else if !numbers.is_empty() {
-                    let suffix = (variant.to_string(), numbers);
-                    let same = numbered.entry(suffix).or_default();
-                    same.push((tag, version.clone()));
                 }
-                (version, variant.to_string())
+                let numbers = if is_build { Vec::new() } else { numbers };
+                (version, (variant.to_string(), numbers))
             }
             None => match Version::parse_among(tag.as_str(), builds, &[]) {
                 Some(version) if tracked.patterns.is_empty() => {
                     let variant = version.variant().to_owned();
-                    (version, variant)
+                    (version, (variant, Vec::new()))
                 }
                 _ => continue,
             },
         };
         variants.entry(variant).or_default().push((tag, version));
-    }
-    // So does a number in a variant, unless a more precise tag has the same.
-    for versions in numbered.into_values() {
-        let coarse = prefixes(&versions);
-        let is_full = |version: &Version| !coarse.contains(&prefix(version));
-        full.extend(select(&versions, is_full));
     }
     for versions in variants.into_values() {
         let releases = versions
@@ -143,7 +135,8 @@ pub(super) fn full_versions(
             !coarse.contains(&prefix(version))
                 && (precision > Precision::Major || most.is_none_or(|most| precision >= most))
         };
-        full.extend(select(&versions, is_full));
+        let versions = versions.iter().filter(|(_, version)| is_full(version));
+        full.extend(versions.map(|(tag, _)| (*tag).clone()));
     }
     full
 }
@@ -165,16 +158,6 @@ fn prefixes<'a>(versions: &'a [(&Tag, Version)]) -> BTreeSet<Prefix<'a>> {
         lengths.map(move |length| (is_prerelease, &numbers[..length]))
     });
     prefixes.collect()
-}
-
-fn select(
-    versions: &[(&Tag, Version)],
-    is_selected: impl Fn(&Version) -> bool,
-) -> impl Iterator<Item = Tag> {
-    let selected = versions
-        .iter()
-        .filter(move |(_, version)| is_selected(version));
-    selected.map(|(tag, _)| (*tag).clone())
 }
 
 #[cfg(test)]
@@ -649,8 +632,9 @@ mod tests {
             assert_eq!(full(names), tags(expected.iter().copied()), "{names:?}");
         }
     }
+
     #[test]
-    fn a_tag_of_a_numbered_variant_is_full_unless_a_more_precise_one_has_the_same_number() {
+    fn the_number_of_another_program_in_a_variant_is_not_a_build() {
         let listed = [
             "6-php8.3",
             "6.8-php8.3",
@@ -658,6 +642,7 @@ mod tests {
             "6.8.3-php8.4",
             "7-php8.4",
             "19.0-20260817",
+            "19.0.1-20260817",
         ];
         let entry = tracked(r#""variants": ["-php8.#", "-#"]"#);
         let full = plan(
@@ -670,7 +655,12 @@ mod tests {
         .full;
         assert_eq!(
             full,
-            tags(["6.8.2-php8.3", "6.8.3-php8.4", "7-php8.4", "19.0-20260817"])
+            tags([
+                "6.8.2-php8.3",
+                "6.8.3-php8.4",
+                "19.0-20260817",
+                "19.0.1-20260817"
+            ])
         );
     }
 

@@ -153,7 +153,7 @@ pub(super) fn write_pending(table: &Path, pending: &Pending) -> Result<()> {
 }
 
 /// As [`write_pending`], for a part of a table: the file is there even if nothing is pending,
-/// so that `merge` misses one that was not passed on.
+/// so that `merge` notices one that was not passed on.
 pub(super) fn write_pending_of_part(table: &Path, pending: &Pending) -> Result<()> {
     if file::is_special(table) {
         return Ok(());

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::admission::{Admission, Admissions, Admitted};
+use super::admission::{Admission, Admissions, Admitted, HoldReason};
 use super::backfill::Backfill;
+use super::decision::{Decision, RequestReason};
 use super::fetch::{self, Indexes};
 use super::options::{Options, Progress, Recorder, Services, State};
-use super::plan::plan;
+use super::plan::{Plan, plan};
 use super::record::{Recorded, Recording};
 use super::refreshed::RefreshedImage;
 use super::report::Problem;
@@ -104,6 +105,7 @@ pub(super) async fn refresh_image<'a>(
     refreshed.problems.extend(problems);
     verify(&mut refreshed, tracked, &old_pins, &read, services).await;
     record(&mut refreshed, tracked, &old_pins, &read, services).await;
+    forget_refused(&mut refreshed, &plan);
     record_versions(&mut refreshed.pins, tracked);
     refreshed.ambiguous = ambiguous(&refreshed.pins, &read);
     refreshed.missing_platforms = missing_platforms(&refreshed.pins, tracked);
@@ -123,6 +125,27 @@ pub(super) async fn refresh_image<'a>(
         refreshed.decisions = plan.decisions;
     }
     refreshed
+}
+
+/// Forgets what is pending of the tags that nothing else keeps requested, if it was refused.
+fn forget_refused(refreshed: &mut RefreshedImage<'_>, plan: &Plan) {
+    let unsigned = refreshed.holds.iter().filter_map(|(tag, _, reason)| {
+        let is_unsigned = matches!(reason, HoldReason::Unsigned(_));
+        is_unsigned.then_some(tag)
+    });
+    let unfit = refreshed
+        .problems
+        .iter()
+        .filter_map(|problem| match problem {
+            Problem::NoPlatform { tag, .. } => Some(tag),
+            _ => None,
+        });
+    for tag in unsigned.chain(unfit) {
+        let decision = plan.decisions.get(tag);
+        if decision == Some(&Decision::Request(RequestReason::Pending)) {
+            refreshed.candidates.remove(tag);
+        }
+    }
 }
 
 /// The annotations of those indexes that have any.

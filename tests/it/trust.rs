@@ -88,6 +88,10 @@ impl Project {
 
     /// A refresh `hours` after the last one: what is pending is made older.
     fn refresh_after(&self, hours: u64, flags: &[&str]) -> Outcome {
+        self.try_refresh_after(hours, flags).code(0)
+    }
+
+    fn try_refresh_after(&self, hours: u64, flags: &[&str]) -> Outcome {
         if self.workspace.path("pending.json").exists() {
             let mut pending: Value =
                 serde_json::from_str(&self.workspace.read("pending.json")).unwrap();
@@ -102,7 +106,7 @@ impl Project {
             self.workspace.write("pending.json", pending.to_string());
         }
         let arguments = [&["refresh"], flags].concat();
-        self.workspace.run(&arguments).code(0)
+        self.workspace.run(&arguments)
     }
 
     fn has_pending(&self) -> bool {
@@ -204,6 +208,29 @@ fn newer_releases_do_not_keep_one_from_growing_old_enough() {
     assert_eq!(project.pin("1.0.0"), Some("a"));
     assert_eq!(project.pin("1"), Some("a"));
     assert_eq!(project.pin("1.0.1"), None);
+}
+
+#[test]
+fn an_old_release_that_is_refused_is_requested_no_more() {
+    let fields = json!({
+        "minimumAge": "1d",
+        "strategies": { "major-minor-patch": true },
+        "keep": 1,
+        "tags": [],
+        "platforms": ["linux/s390x"],
+    });
+    let project = Project::new(&fields);
+    project.point("1.0.0", "a");
+    project.refresh_after(0, &[]);
+    project.point("1.0.1", "b");
+    let outcome = project.try_refresh_after(24, &[]).code(2);
+    assert!(outcome.stdout.contains("1.0.0"), "{outcome:#?}");
+    project.try_refresh_after(24, &[]).code(2);
+    let requests = project.fake.requests();
+    let heads = requests
+        .iter()
+        .filter(|request| request.path.ends_with("/manifests/1.0.0"));
+    assert_eq!(heads.count(), 2);
 }
 
 #[test]

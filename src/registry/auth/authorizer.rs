@@ -1,4 +1,4 @@
-//! Authorizer a challenge: the login for it, and the token.
+//! Answers a challenge: the login for it, and the token.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::registry::transport::{Request, Response, Transport};
 /// Most characters of the scopes of a shared token.
 const LONGEST_SCOPES: usize = 3000;
 
-/// Authorizer the challenges of one registry, and of the hosts that it redirects to.
+/// Answers the challenges of one registry, and of the hosts that it redirects to.
 pub(super) struct Authorizer<T> {
     below: T,
     registry: Url,

@@ -1,4 +1,4 @@
-//! Authorizer the challenges of registries (RFC 9110, section 11, and distribution's
+//! Answers the challenges of registries (RFC 9110, section 11, and distribution's
 //! token authentication specification), and decides which credential goes where.
 //!
 //! The user's login goes to its registry, or to a token service of the registry's

@@ -48,9 +48,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
             Some(Lock::take(path)?)
         }
     };
+    let waiting = match arguments.output.as_deref() {
+        Some(path) if !file::is_special(path) => {
+            Pending::read(&Pending::beside(path)).unwrap_or_default()
+        }
+        _ => Pending::default(),
+    };
     let mut merge = Merge::default();
     for path in &arguments.file {
-        merge.add(&output::name_of(&path), Table::read(path, remedy::TABLE)?)?;
+        let table = Table::read(path, remedy::TABLE)?;
+        check_pending(path, &table, &waiting)?;
+        merge.add(&output::name_of(&path), table)?;
     }
     let table = merge.finish();
     let tracked = match &arguments.images {
@@ -89,27 +97,33 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     copy(&parts.collect::<Vec<_>>(), &manifests, &needed)?;
     let tracked = tracked.unwrap_or_default();
     check_recorded(&tracked, &old, &table, &manifests)?;
-    let pending = joined_pending(&arguments.file, path)?;
+    let pending = joined_pending(&arguments.file)?;
     write_pending(path, &pending)?;
     file::write(path, table.to_json().as_bytes())?;
     manifests.remove(&unneeded(&tracked, &old, &table))?;
     Ok(output::DONE)
 }
 
-/// The pending digests beside the parts. Fails if a part has no file of them and the old
-/// `table` has one: every age of the part would begin anew.
-fn joined_pending(parts: &[PathBuf], table: &Path) -> Result<Pending> {
-    let old = Pending::beside(table);
+/// Fails if a part has no file of pending digests and digests of its images are `waiting`:
+/// their ages would begin anew.
+fn check_pending(part: &Path, table: &Table, waiting: &Pending) -> Result<()> {
+    let path = Pending::beside(part);
+    let mut images = waiting.images.keys();
+    match images.find(|image| table.images.contains_key(*image)) {
+        Some(image) if !path.exists() => bail!(
+            "{}: there is no such file, and digests of {image} wait in the pending.json of --output; \
+             pass it on with its part",
+            output::name_of(&path)
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// The pending digests beside the parts.
+fn joined_pending(parts: &[PathBuf]) -> Result<Pending> {
     let mut joined = Pending::default();
     for part in parts {
         let path = Pending::beside(part);
-        if !path.exists() && old.exists() {
-            bail!(
-                "{}: there is no such file, and {} has digests that wait; pass it on with its part",
-                output::name_of(&path),
-                output::name_of(&old)
-            );
-        }
         for (image, tags) in Pending::read(&path)?.images {
             if joined
                 .images

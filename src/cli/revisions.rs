@@ -40,20 +40,22 @@ pub(super) struct Commit {
 }
 
 impl Commit {
-    /// Parses an entry of `git log --name-status --format='%H %cI'`. Also returns whether the
-    /// commit made the table as a copy of another file.
-    fn parse(entry: &str) -> Option<(Self, bool)> {
+    /// Parses an entry of `git log --name-status --format='%H %cI'`. Also returns the file
+    /// that the commit copied to the table, if it did.
+    fn parse(entry: &str) -> Option<(Self, Option<String>)> {
         let (head, changes) = entry.split_once('\n')?;
         let (id, time) = head.split_once(' ')?;
-        // `M\tPATH`, or `R100\tOLD\tNEW`.
-        let change = changes.trim();
-        let (_, path) = change.rsplit_once('\t')?;
+        // `M\tPATH`, `R100\tOLD\tNEW`, or `C100\tSOURCE\tNEW`.
+        let (rest, path) = changes.trim().rsplit_once('\t')?;
+        let source = rest
+            .split_once('\t')
+            .filter(|(kind, _)| kind.starts_with('C'));
         let commit = Self {
             id: id.to_owned(),
             time: time.to_owned(),
             path: path.to_owned(),
         };
-        Some((commit, change.starts_with('C')))
+        Some((commit, source.map(|(_, source)| source.to_owned())))
     }
 
     /// The day of the commit, as `2026-11-29`.
@@ -76,7 +78,37 @@ pub(super) fn table_at(file: &Path, name: &str) -> Result<Option<Vec<u8>>> {
 
 /// The commits that changed the table `file`.
 pub(super) fn log(file: &Path) -> Result<Log> {
-    let base = file_name(file)?;
+    let mut range = Vec::new();
+    let mut path = file_name(file)?.to_owned();
+    let mut commits: Vec<Commit> = Vec::new();
+    loop {
+        let (found, source) = follow(file, &range, &path)?;
+        commits.extend(found);
+        // git takes a new file that resembles another for its copy. The table may have had
+        // a past of its own, or left a link where it was.
+        let (Some(first), Some(source)) = (commits.last(), source) else {
+            break;
+        };
+        let parent = format!("{}^", first.id);
+        if run(file, &["rev-parse", "--verify", "--quiet", &parent]).is_err() {
+            break;
+        }
+        let tree = ["ls-tree", "--full-tree", &first.id, &source];
+        let is_link = run(file, &tree)?.starts_with(LINK);
+        let before = if is_link { &source } else { &first.path };
+        path = format!(":(top,literal){before}");
+        range = vec![parent];
+    }
+    let shallow = run(file, &["rev-parse", "--is-shallow-repository"])?;
+    Ok(Log {
+        commits,
+        is_shallow: shallow.starts_with(b"true"),
+    })
+}
+
+/// The commits of `range` that changed the file at `path`, until one that git takes for the
+/// copy of another file, and the path of that.
+fn follow(file: &Path, range: &[String], path: &str) -> Result<(Vec<Commit>, Option<String>)> {
     let arguments = [
         "-c",
         "core.quotePath=false",
@@ -91,26 +123,25 @@ pub(super) fn log(file: &Path) -> Result<Log> {
         "--no-relative",
         "--name-status",
         "--format=%x00%H %cI",
-        "--",
-        base,
     ];
+    let range = range.iter().map(String::as_str);
+    let arguments: Vec<&str> = arguments
+        .into_iter()
+        .chain(range)
+        .chain(["--", path])
+        .collect();
     let log = String::from_utf8_lossy(&run(file, &arguments)?).into_owned();
     let mut commits = Vec::new();
     for entry in log.split('\0') {
-        let Some((commit, is_copy)) = Commit::parse(entry) else {
+        let Some((commit, source)) = Commit::parse(entry) else {
             continue;
         };
         commits.push(commit);
-        // What came before is the past of another table.
-        if is_copy {
-            break;
+        if source.is_some() {
+            return Ok((commits, source));
         }
     }
-    let shallow = run(file, &["rev-parse", "--is-shallow-repository"])?;
-    Ok(Log {
-        commits,
-        is_shallow: shallow.starts_with(b"true"),
-    })
+    Ok((commits, None))
 }
 
 /// Hands the text of the table in each commit to `read`, in their order; `None` of a commit
@@ -180,6 +211,8 @@ fn next_text(output: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     Ok(head.contains(" blob ").then_some(text))
 }
 
+/// How `git ls-tree` begins the line of a symbolic link.
+const LINK: &[u8] = b"120000 ";
 const NO_GIT: &str = "cannot run git, which the table's past needs; install it";
 
 /// git in the folder of `file`.

@@ -316,6 +316,35 @@ fn history_follows_a_table_that_was_moved_and_not_one_that_was_copied() {
 }
 
 #[test]
+fn history_follows_a_table_that_left_a_link_or_was_restored() {
+    let workspace = repository();
+    let folder = workspace.path("");
+    let before = history(&workspace, &["app"]);
+    std::fs::create_dir(workspace.path("pins")).unwrap();
+    git(&folder, &["mv", "digests.json", "pins/digests.json"]);
+    std::os::unix::fs::symlink("pins/digests.json", workspace.path("digests.json")).unwrap();
+    git(&folder, &["add", "-A"]);
+    git(&folder, &["commit", "-qm", "Move the table"]);
+    let table = ["--digests", "pins/digests.json"];
+    assert_eq!(
+        history(&workspace, &[&["app"], &table[..]].concat()),
+        before
+    );
+
+    let text = workspace.read("pins/digests.json");
+    workspace.write("backup.json", &text);
+    git(&folder, &["rm", "-q", "pins/digests.json"]);
+    git(&folder, &["add", "-A"]);
+    git(&folder, &["commit", "-qm", "Lose it"]);
+    std::fs::create_dir_all(workspace.path("pins")).unwrap();
+    workspace.write("pins/digests.json", &text);
+    git(&folder, &["add", "-A"]);
+    git(&folder, &["commit", "-qm", "Restore it"]);
+    let of_tag = history(&workspace, &[&["app:1"], &table[..]].concat());
+    assert_eq!(of_tag, ["added 1", "removed 1", "moved 1", "added 1"]);
+}
+
+#[test]
 fn history_says_that_a_table_was_removed() {
     let workspace = repository();
     let folder = workspace.path("");

@@ -87,7 +87,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         file::write(path, table.to_json().as_bytes())?;
         return Ok(output::DONE);
     }
-    let old = read_table(path).map_or_else(|_| Table::default(), |(old, _)| old);
+    let old = read_table(path).ok();
+    let old = old.and_then(|(table, digest)| digest.map(|_| table));
     let manifests = Manifests::beside(path);
     let needed = match &tracked {
         Some(tracked) => needed(tracked, &table),
@@ -96,11 +97,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let parts = arguments.file.iter().map(|part| Manifests::beside(part));
     copy(&parts.collect::<Vec<_>>(), &manifests, &needed)?;
     let tracked = tracked.unwrap_or_default();
-    check_recorded(&tracked, &old, &table, &manifests)?;
+    // Without an old table, no pin is known to be new.
+    if let Some(old) = &old {
+        check_recorded(&tracked, old, &table, &manifests)?;
+    }
     let pending = joined_pending(&arguments.file)?;
     write_pending(path, &pending)?;
     file::write(path, table.to_json().as_bytes())?;
-    manifests.remove(&unneeded(&tracked, &old, &table))?;
+    manifests.remove(&unneeded(&tracked, &old.unwrap_or_default(), &table))?;
     Ok(output::DONE)
 }
 
@@ -150,12 +154,9 @@ fn check_recorded(
     manifests: &Manifests,
 ) -> Result<()> {
     for TrackedImage { image, .. } in tracked.iter().filter(|tracked| tracked.store) {
-        // Without its old pins, no pin is known to be new.
-        let Some(old_pins) = old.images.get(image) else {
-            continue;
-        };
         for (tag, pin) in table.images.get(image).into_iter().flatten() {
-            let is_new = old_pins.get(tag).is_none_or(|old| old.digest != pin.digest);
+            let old_pin = old.images.get(image).and_then(|pins| pins.get(tag));
+            let is_new = old_pin.is_none_or(|old| old.digest != pin.digest);
             let mut digests = pin.platforms.values();
             if is_new && digests.any(|digest| manifests.read(digest).is_none()) {
                 bail!(

@@ -214,9 +214,13 @@ fn shards_are_merged_with_their_manifests() {
         let folder = workspace.path(part);
         std::fs::rename(folder.join("manifests"), folder.join("lost")).unwrap();
     }
-    let outcome = workspace.run(&arguments).code(1);
-    outcome.error("shelf/i0:1.0.0 is new, and a manifest of it is beside none of the parts");
-    assert_eq!(workspace.read("digests.json"), old);
+    let without_image = json!({ "version": 1, "images": {} }).to_string();
+    for old in [&without_image, &old] {
+        workspace.write("digests.json", old);
+        let outcome = workspace.run(&arguments).code(1);
+        outcome.error("shelf/i0:1.0.0 is new, and a manifest of it is beside none of the parts");
+        assert_eq!(workspace.read("digests.json"), **old);
+    }
     for part in ["parts/1", "parts/2"] {
         let folder = workspace.path(part);
         std::fs::rename(folder.join("lost"), folder.join("manifests")).unwrap();

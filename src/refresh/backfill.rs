@@ -24,21 +24,19 @@ pub(super) struct Backfill<'a> {
 impl Backfill<'_> {
     /// Adds missing platforms to `pins`. Fetches indexes by the pinned digests, and
     /// no tags. The newest pin, or the newest of the old table, is the probe, and is
-    /// updated last. After an interruption, a new release has no more platforms than the
-    /// probe: the next run tries again.
+    /// updated last, so an interrupted backfill is retried on the next run.
     pub(super) async fn run(&self, pins: &mut Pins) -> Vec<Problem> {
         let missing: BTreeSet<Digest> = self
             .verified(pins)
             .filter(|(_, pin)| self.is_missing_platforms(pin))
             .map(|(_, pin)| pin.digest.clone())
             .collect();
-        let newest = self.newest(pins);
-        let candidates = [newest.clone(), self.newest(self.old_pins)];
-        let mut candidates = candidates.into_iter().flatten();
-        let probed = candidates.find(|pin| missing.contains(&pin.digest));
+        let newest = [&*pins, self.old_pins].map(|pins| self.newest(pins));
+        let mut newest = newest.into_iter().flatten();
+        let newest = newest.find(|pin| missing.contains(&pin.digest));
         let mut probe = Indexes::new();
         let mut has_new_platform = false;
-        if let Some(pin) = &probed {
+        if let Some(pin) = &newest {
             // Do not report a failed probe: no tag's digest is missing.
             probe = self.fetch([&pin.digest].into()).await;
             has_new_platform = self.offers_more(&probe, &pin.platforms.keys().collect());
@@ -53,14 +51,11 @@ impl Backfill<'_> {
         }
         let others = missing.iter().filter(|digest| !probe.contains_key(*digest));
         let mut indexes = self.fetch(others.collect()).await;
-        let is_whole = indexes.values().all(|index| match index {
+        if indexes.values().all(|index| match index {
             Ok(_) => true,
             Err(error) => is_lost(error),
-        });
-        if is_whole {
+        }) {
             indexes.extend(probe);
-        } else if let (Some(newest), Some(probed)) = (newest, probed) {
-            restrict(pins, &newest, &probed);
         }
         self.add(pins, &indexes)
     }
@@ -111,21 +106,6 @@ impl Backfill<'_> {
             }
         }
         problems
-    }
-}
-
-/// Takes the platforms that `probed` lacks from the pins with the digest of `newest`, unless
-/// they have no others.
-fn restrict(pins: &mut Pins, newest: &Pin, probed: &Pin) {
-    let of_newest = pins
-        .values_mut()
-        .filter(|pin| pin.digest == newest.digest && pin.digest != probed.digest);
-    for pin in of_newest {
-        let mut platforms = pin.platforms.clone();
-        platforms.retain(|platform, _| probed.platforms.contains_key(platform));
-        if !platforms.is_empty() {
-            Arc::make_mut(pin).platforms = platforms;
-        }
     }
 }
 

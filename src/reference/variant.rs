@@ -71,11 +71,10 @@ impl VariantPattern {
     pub(crate) fn numbers_builds(&self) -> bool {
         let mut before = self.0.split('#');
         before.next_back();
-        let is_minor = |text: &str| {
-            let major = text.strip_suffix('.');
-            major.is_some_and(|major| major.ends_with(|c: char| c.is_ascii_digit()))
-        };
-        before.any(|text| !is_minor(text))
+        before.any(|text| {
+            let last = text.rsplit_once('-').map(|(_, last)| last);
+            last.is_some_and(|last| REBUILDS.contains(&last))
+        })
     }
 
     /// The version of `tag` in this variant, and the number for each `#`.
@@ -144,12 +143,14 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_minor_number_of_another_program_is_no_build() {
+    fn the_number_of_another_program_is_no_build() {
         for (variant, is_build) in [
             ("", false),
             ("-fpm", false),
             ("-php8.#", false),
-            ("-php8.#-alpine3.#", false),
+            ("-php#.#-alpine3.#", false),
+            ("-jdk#", false),
+            ("-debian-#-r#", true),
             ("-ls#", true),
             ("-#", true),
             ("-ce.#", true),

@@ -127,25 +127,31 @@ pub(super) async fn refresh_image<'a>(
     refreshed
 }
 
-/// Forgets what is pending of the tags that nothing else keeps requested, if it was refused.
+/// Forgets the digests that were refused for good of the tags that nothing but what is
+/// pending keeps requested.
 fn forget_refused(refreshed: &mut RefreshedImage<'_>, plan: &Plan) {
-    let unsigned = refreshed.holds.iter().filter_map(|(tag, _, reason)| {
-        let is_unsigned = matches!(reason, HoldReason::Unsigned(_));
-        is_unsigned.then_some(tag)
-    });
-    let unfit = refreshed
-        .problems
-        .iter()
-        .filter_map(|problem| match problem {
-            Problem::NoPlatform { tag, .. } => Some(tag),
-            _ => None,
-        });
-    for tag in unsigned.chain(unfit) {
+    let is_pending = |tag: &Tag| {
         let decision = plan.decisions.get(tag);
-        if decision == Some(&Decision::Request(RequestReason::Pending)) {
+        decision == Some(&Decision::Request(RequestReason::Pending))
+    };
+    for (tag, digest, reason) in &refreshed.holds {
+        let is_refused = matches!(reason, HoldReason::Unsigned(unsigned) if unsigned.is_final());
+        if is_refused
+            && is_pending(tag)
+            && let Some(candidates) = refreshed.candidates.get_mut(tag)
+        {
+            candidates.forget(digest);
+        }
+    }
+    for problem in &refreshed.problems {
+        if let Problem::NoPlatform { tag, .. } = problem
+            && is_pending(tag)
+        {
             refreshed.candidates.remove(tag);
         }
     }
+    let candidates = &mut refreshed.candidates;
+    candidates.retain(|_, candidates| !candidates.is_empty());
 }
 
 /// The annotations of those indexes that have any.

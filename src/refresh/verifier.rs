@@ -106,6 +106,14 @@ impl Unsigned {
         }
     }
 
+    /// Whether that stays so: every signature was read, and none would be valid with another
+    /// trusted root or key.
+    pub(super) fn is_final(&self) -> bool {
+        let may_pass =
+            |refusal: &Refusal| matches!(refusal, Refusal::Untrusted(_) | Refusal::NoKey(_));
+        self.unread == 0 && self.unusable.is_empty() && !self.refusals.iter().any(may_pass)
+    }
+
     /// Adds why a manifest of the index has no signature.
     pub(super) fn join(&mut self, other: &Self) {
         other

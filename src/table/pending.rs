@@ -119,6 +119,11 @@ impl Candidates {
         Duration::from_secs(found.map_or(0, |one| one.age))
     }
 
+    /// Removes `digest`.
+    pub(crate) fn forget(&mut self, digest: &Digest) {
+        self.0.retain(|one| one.digest != *digest);
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

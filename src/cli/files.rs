@@ -85,7 +85,7 @@ pub(super) fn check_apart(files: &[(&str, &Path)]) -> Result<()> {
 }
 
 /// Whether two paths lead to one file, which need not exist yet.
-fn is_same(a: &Path, b: &Path) -> bool {
+pub(super) fn is_same(a: &Path, b: &Path) -> bool {
     let real = |path: &Path| {
         let path = file::real_path(path).ok()?;
         std::fs::canonicalize(&path).ok().or_else(|| {

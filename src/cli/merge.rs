@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use nix_oci_hashes::file::{self, Lock};
 use nix_oci_hashes::images::{self, TrackedImage};
+use nix_oci_hashes::reference::ImageName;
 use nix_oci_hashes::table::Table;
 use nix_oci_hashes::table::manifests::Manifests;
 use nix_oci_hashes::table::merge::Merge;
 use nix_oci_hashes::table::pending::Pending;
 
-use super::files::{check_apart, check_folder, read_table, write_pending};
+use super::files::{check_apart, check_folder, is_same, read_table, write_pending};
 use super::manifests::{copy, manifests_of, needed, unneeded};
 use super::output;
 use super::remedy;
@@ -54,17 +55,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         }
         _ => Pending::default(),
     };
-    let mut merge = Merge::default();
-    for path in &arguments.file {
-        let table = Table::read(path, remedy::TABLE)?;
-        check_pending(path, &table, &waiting)?;
-        merge.add(&output::name_of(&path), table)?;
-    }
-    let table = merge.finish();
     let tracked = match &arguments.images {
         Some(path) => Some(images::read(path, remedy::IMAGES)?),
         None => None,
     };
+    let mut merge = Merge::default();
+    for path in &arguments.file {
+        let table = Table::read(path, remedy::TABLE)?;
+        if !Pending::beside(path).exists() {
+            check_ages(
+                path,
+                &table,
+                &waiting,
+                tracked.as_deref().unwrap_or_default(),
+            )?;
+        }
+        merge.add(&output::name_of(&path), table)?;
+    }
+    let table = merge.finish();
     if let Some(tracked) = &tracked {
         let missing = tracked
             .iter()
@@ -99,7 +107,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     let tracked = tracked.unwrap_or_default();
     // Without an old table, no pin is known to be new.
     if let Some(old) = &old {
-        check_recorded(&tracked, old, &table, &manifests)?;
+        let is_part = arguments.file.iter().any(|part| is_same(part, path));
+        check_recorded(&tracked, old, is_part, &table, &manifests)?;
     }
     let pending = joined_pending(&arguments.file)?;
     write_pending(path, &pending)?;
@@ -108,19 +117,31 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
     Ok(output::DONE)
 }
 
-/// Fails if a part has no file of pending digests and digests of its images are `waiting`:
-/// their ages would begin anew.
-fn check_pending(part: &Path, table: &Table, waiting: &Pending) -> Result<()> {
+/// Checks a part without pending digests beside it. Fails if digests of its images are
+/// `waiting`: their ages would begin anew. Says so if they may have begun in this part.
+fn check_ages(
+    part: &Path,
+    table: &Table,
+    waiting: &Pending,
+    tracked: &[TrackedImage],
+) -> Result<()> {
     let path = Pending::beside(part);
-    let mut images = waiting.images.keys();
-    match images.find(|image| table.images.contains_key(*image)) {
-        Some(image) if !path.exists() => bail!(
-            "{}: there is no such file, and digests of {image} wait in the pending.json of --output; \
-             pass it on with its part",
-            output::name_of(&path)
-        ),
-        _ => Ok(()),
+    let name = output::name_of(&path);
+    let is_of_part = |image: &&ImageName| table.images.contains_key(*image);
+    if let Some(image) = waiting.images.keys().find(is_of_part) {
+        bail!(
+            "{name}: there is no such file, and digests of {image} wait in the pending.json of --output; \
+             pass it on with its part"
+        );
     }
+    let aged = tracked.iter().filter(|entry| entry.minimum_age.is_some());
+    if let Some(image) = aged.map(|entry| &entry.image).find(is_of_part) {
+        anstream::eprintln!(
+            "note: {name} is not there; if a refresh has written it, pass it on with its part, or the ages \
+             of digests of {image} never grow"
+        );
+    }
+    Ok(())
 }
 
 /// The pending digests beside the parts.
@@ -150,12 +171,18 @@ fn joined_pending(parts: &[PathBuf]) -> Result<Pending> {
 fn check_recorded(
     tracked: &[TrackedImage],
     old: &Table,
+    is_part: bool,
     table: &Table,
     manifests: &Manifests,
 ) -> Result<()> {
     for TrackedImage { image, .. } in tracked.iter().filter(|tracked| tracked.store) {
+        let old_pins = old.images.get(image);
+        // Of an image in another part, no pin is known to be new.
+        if is_part && old_pins.is_none() {
+            continue;
+        }
         for (tag, pin) in table.images.get(image).into_iter().flatten() {
-            let old_pin = old.images.get(image).and_then(|pins| pins.get(tag));
+            let old_pin = old_pins.and_then(|pins| pins.get(tag));
             let is_new = old_pin.is_none_or(|old| old.digest != pin.digest);
             let mut digests = pin.platforms.values();
             if is_new && digests.any(|digest| manifests.read(digest).is_none()) {

@@ -371,6 +371,12 @@ fn merge_joins_what_is_pending() {
     std::fs::remove_file(workspace.path(without[0])).unwrap();
     workspace.run(&merge).code(0);
     std::fs::remove_file(workspace.path(with[0])).unwrap();
+    std::fs::remove_file(workspace.path("pending.json")).unwrap();
+    let with_images = [&merge[..], &["--images", "images.json"]].concat();
+    let outcome = workspace.run(&with_images).code(0);
+    let note = format!("note: {} is not there; if a refresh", with[0]);
+    assert!(outcome.stderr.contains(&note), "{outcome:#?}");
+    workspace.write("pending.json", &pending);
     let outcome = workspace.run(&merge).code(1);
     let missing = format!("{}: there is no such file, and digests of ", with[0]);
     assert!(outcome.stderr.contains(&missing), "{outcome:#?}");

@@ -202,7 +202,10 @@ in
     && (
       text.contains "[~<>=*,|!^]" input
       || length (wordsOf input) > 1
-      || builtins.any (part: part == "x" || part == "X") (builtins.tail (text.splitOn "." input))
+      || (
+        builtins.any (text.contains "^[0-9]") (wordsOf input)
+        && builtins.any (part: part == "x" || part == "X") (builtins.tail (text.splitOn "." input))
+      )
     );
 
   # The requirement: its text, and whether a version satisfies it.

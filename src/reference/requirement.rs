@@ -70,7 +70,7 @@ impl Requirement {
     }
 
     /// Whether `text` can only be meant as a requirement: no tag has such
-    /// characters, or it ends in a wildcard such as `34.x`.
+    /// characters, or it is a number with a wildcard, such as `34.x`.
     pub fn is_requirement(text: &str) -> bool {
         let is_mark = |byte| {
             matches!(
@@ -81,9 +81,12 @@ impl Requirement {
         text.bytes().any(is_mark)
             || text.trim_matches(' ').contains(' ')
             || text
-                .split('.')
-                .skip(1)
-                .any(|part| part.eq_ignore_ascii_case("x"))
+                .trim_start_matches(' ')
+                .starts_with(|first: char| first.is_ascii_digit())
+                && text
+                    .split('.')
+                    .skip(1)
+                    .any(|part| part.eq_ignore_ascii_case("x"))
     }
 }
 

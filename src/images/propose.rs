@@ -234,7 +234,8 @@ impl<'a> Listing<'a> {
             pattern.replacen("{patch}", "{patch}.{revision}", 1)
         };
         let is_used = |other: &Pattern| self.tags.iter().any(|tag| other.read(tag).is_some());
-        let other = other.parse().ok().filter(is_used);
+        let other = Some(other).filter(|other| other != pattern);
+        let other = other.and_then(|other| other.parse().ok()).filter(is_used);
         let mut patterns: Vec<Pattern> = pattern.parse().into_iter().chain(other).collect();
         patterns.sort_by_key(|pattern| pattern.to_string().len());
         patterns
@@ -409,6 +410,10 @@ mod tests {
             (
                 &["main", "pr-12", "20260901"],
                 r#"main, "strategies": {}, "tags": ["main"] }"#,
+            ),
+            (
+                &["draw-1.2", "draw-1.3"],
+                r#"draw-1.3, "strategies": { "major-minor": true }, "pattern": "draw-{major}.{minor}" }"#,
             ),
             (
                 &["stable"],

@@ -1,7 +1,7 @@
 //! Reads Dockerfiles and Containerfiles: `FROM`, `COPY --from` and `RUN
 //! --mount=from=`, with the defaults of `ARG` expanded.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::imported::Imported;
 use super::variables::expand;
@@ -108,6 +108,10 @@ fn take(
 /// and drops comments and the bodies of heredocs.
 fn instructions(text: &str) -> Vec<(usize, String)> {
     let lines: Vec<&str> = text.lines().collect();
+    let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (place, line) in lines.iter().enumerate() {
+        places.entry(line.trim()).or_default().push(place);
+    }
     let mut instructions = Vec::new();
     let mut open: Option<(usize, String)> = None;
     let mut number = 0;
@@ -128,9 +132,10 @@ fn instructions(text: &str) -> Vec<(usize, String)> {
         instruction.push_str(trimmed);
         for end in heredocs(&instruction) {
             // `<<` without a matching end line does not start a heredoc.
-            let rest = lines.get(number..).unwrap_or_default();
-            if let Some(length) = rest.iter().position(|line| line.trim() == end) {
-                number += length + 1;
+            let places = places.get(end.as_str()).map_or(&[][..], Vec::as_slice);
+            let next = places.partition_point(|place| *place < number);
+            if let Some(place) = places.get(next) {
+                number = place + 1;
             }
         }
         instructions.push((first, instruction));

@@ -68,6 +68,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         .into_iter()
         .map(|entry| (entry.image.clone(), entry))
         .collect();
+    let read_none = read.is_empty();
     for (path, imported) in read {
         work.take_references(path, imported);
     }
@@ -108,7 +109,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         work.taken, work.left
     ));
     output::print(&text)?;
-    Ok(if failed {
+    Ok(if read_none {
+        output::FAILED
+    } else if failed {
         output::SOME_FAILED
     } else {
         output::DONE

@@ -579,6 +579,7 @@ fn import_of_unreadable_files_changes_nothing() {
         workspace.run(&["import", file]).code(1).error(message);
         assert_eq!(workspace.files(), ["bad.yaml", "good.nix", "notes.txt"]);
     }
+    workspace.run(&["import", "notes.txt", "bad.yaml"]).code(1);
     // One file that cannot be read does not stop the others.
     let outcome = workspace.run(&mixed).code(2);
     assert!(

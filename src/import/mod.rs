@@ -2,6 +2,7 @@
 //! Nix files, and the images.json and digests.json of this and the first
 //! nix-oci-hashes. Sends no requests to registries.
 
+mod built;
 mod dockerfile;
 mod imported;
 mod nix;

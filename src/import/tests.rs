@@ -87,6 +87,43 @@ volumes:
 }
 
 #[test]
+fn services_that_inherit_a_build_are_not_pulled() {
+    let text = r"
+x-local: &local { image: 'local-app', build: . }
+x-build: &build
+  build: { context: . }
+x-common: &common { restart: always }
+services:
+  anchored: *local
+  merged: { <<: *build, image: 'mine/merged:1' }
+  both: { <<: [*common, *build], image: 'mine/both:1' }
+  base: &base { build: ., image: 'mine/base:1' }
+  of_base: { <<: *base, image: 'mine/of-base:1' }
+  short: { image: 'mine/short:1', extends: base }
+  long: { image: 'mine/long:1', extends: { service: short } }
+  pulled: { <<: *common, image: 'docker.io/caddy:2' }
+";
+    let imported = yaml::parse(text).unwrap();
+    let (found, skipped) = lines(&imported);
+    assert_eq!(found, ["14 docker.io/caddy:2"]);
+    assert_eq!(skipped.len(), 7, "{skipped:?}");
+    let reason = "it is built from sources, not pulled";
+    assert!(
+        skipped.iter().all(|line| line.ends_with(reason)),
+        "{skipped:?}"
+    );
+}
+
+#[test]
+fn an_alias_of_a_long_text_takes_no_memory() {
+    let long = "a".repeat(2000);
+    let text = format!("x-long: &long {long}\nservices: {{ a: {{ image: *long }} }}\n");
+    let imported = yaml::parse(&text).unwrap();
+    let (found, skipped) = lines(&imported);
+    assert!(found.is_empty() && skipped.is_empty());
+}
+
+#[test]
 fn kubernetes_manifests() {
     let text = r"
 apiVersion: apps/v1

@@ -4,16 +4,19 @@
 //! Reads parser events and does not expand aliases to collections: the anchored
 //! collection is read where it is defined, and no file grows in memory.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
+use super::built::{Built, Path};
 use super::imported::Imported;
 use super::variables::expand;
 use crate::reference::Reference;
 
 /// Deepest nesting that is read.
 const MAX_NESTING: usize = 128;
+/// Longest text that an alias stands for, in bytes; an image has fewer.
+const LONGEST_ALIASED: usize = 1024;
 
 /// An open collection.
 enum Level {
@@ -31,8 +34,8 @@ struct Image {
 
 #[derive(PartialEq, Eq)]
 enum Place {
-    /// In the service of this name, or in an extension field (`x-...`).
-    Compose(Option<String>),
+    /// In the service, or the part of an extension field (`x-...`), at this path.
+    Compose(Path),
     /// In a container or an image volume.
     Container,
     /// Elsewhere in a Kubernetes manifest.
@@ -44,7 +47,7 @@ enum Place {
 struct Document {
     top: HashMap<String, String>,
     /// Services with `build`, whose image is not pulled.
-    built: BTreeSet<String>,
+    built: Built,
     images: Vec<Image>,
 }
 
@@ -60,6 +63,7 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
     let mut imported = Imported::default();
     let mut levels: Vec<Level> = Vec::new();
     let mut anchors: HashMap<usize, String> = HashMap::new();
+    let mut mappings: HashMap<usize, Path> = HashMap::new();
     let mut document = Document::default();
     let mut any = false;
     for event in Parser::new_from_str(text) {
@@ -72,7 +76,10 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
                 if levels.len() == MAX_NESTING {
                     return Err(format!("it is nested more than {MAX_NESTING} levels deep"));
                 }
-                levels.push(if matches!(event, Event::MappingStart(..)) {
+                levels.push(if let Event::MappingStart(anchor, _) = event {
+                    if anchor > 0 {
+                        mappings.insert(anchor, path_of(&keys(&levels)));
+                    }
                     Level::Mapping(None)
                 } else {
                     Level::Sequence
@@ -88,6 +95,11 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
                 // An alias to a collection has no value: its anchor was read
                 // already.
                 let value = anchors.get(&anchor).cloned().unwrap_or_default();
+                if let Some(source) = mappings.get(&anchor)
+                    && let Some(path) = merging(&levels)
+                {
+                    document.built.merge(path, source.clone());
+                }
                 document.scalar(&mut levels, line, value);
             }
             Event::Scalar(value, style, anchor, _) => {
@@ -97,7 +109,7 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
                 } else {
                     value.into_owned()
                 };
-                if anchor > 0 {
+                if anchor > 0 && value.len() <= LONGEST_ALIASED {
                     anchors.insert(anchor, value.clone());
                 }
                 document.scalar(&mut levels, line, value);
@@ -115,16 +127,17 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
 impl Document {
     /// Handles a scalar: a key, a value or a list item.
     fn scalar(&mut self, levels: &mut [Level], line: usize, text: String) {
-        let keys: Vec<&str> = levels
-            .iter()
-            .map(|level| match level {
-                Level::Mapping(Some(key)) => key,
-                _ => "",
-            })
-            .collect();
+        let keys = keys(levels);
         match (levels.last(), &keys[..]) {
             (Some(Level::Mapping(Some(_))), [top]) => {
                 self.top.insert((*top).to_owned(), text.clone());
+            }
+            (
+                Some(Level::Mapping(Some(_))),
+                ["services", service, "extends"] | ["services", service, "extends", "service"],
+            ) => {
+                let path = |service: &str| path_of(&["services", service]);
+                self.built.extend(path(service), path(&text));
             }
             (Some(Level::Mapping(Some(_))), keys) if !text.is_empty() => {
                 if let Some(place) = Place::of(keys) {
@@ -138,8 +151,10 @@ impl Document {
             (Some(Level::Mapping(None)), [""]) => {
                 self.top.entry(text.clone()).or_default();
             }
-            (Some(Level::Mapping(None)), ["services", service, ""]) if text == "build" => {
-                self.built.insert((*service).to_owned());
+            (Some(Level::Mapping(None)), [parent @ .., ""])
+                if text == "build" && is_compose(parent) =>
+            {
+                self.built.insert(path_of(parent));
             }
             _ => {}
         }
@@ -162,7 +177,7 @@ impl Document {
         let is_data = kind.is_some_and(|kind| matches!(kind.as_str(), "ConfigMap" | "Secret"));
         for Image { line, text, place } in &self.images {
             match place {
-                Place::Compose(Some(service)) if is_compose && self.built.contains(service) => {
+                Place::Compose(path) if is_compose && self.built.contains(path) => {
                     imported.skip(*line, text, "it is built from sources, not pulled");
                 }
                 Place::Compose(_) if is_compose => {
@@ -196,14 +211,45 @@ impl Document {
     }
 }
 
+/// Whether `path` leads to a service, or into an extension field, which services use through
+/// anchors.
+fn is_compose(path: &[&str]) -> bool {
+    match path {
+        ["services", _] => true,
+        [first, ..] => first.starts_with("x-"),
+        [] => false,
+    }
+}
+
+/// The key of each level; empty for sequences and where a key is to come.
+fn keys(levels: &[Level]) -> Vec<&str> {
+    let keys = levels.iter().map(|level| match level {
+        Level::Mapping(Some(key)) => key,
+        _ => "",
+    });
+    keys.collect()
+}
+
+fn path_of(keys: &[&str]) -> Path {
+    keys.iter().map(|key| (*key).to_owned()).collect()
+}
+
+/// The mapping that the next value is merged into, if its key is `<<`.
+fn merging(levels: &[Level]) -> Option<Path> {
+    let parent = match levels {
+        [parent @ .., Level::Mapping(Some(key))] if key == "<<" => parent,
+        [parent @ .., Level::Mapping(Some(key)), Level::Sequence] if key == "<<" => parent,
+        _ => return None,
+    };
+    Some(path_of(&keys(parent)))
+}
+
 impl Place {
     /// The place that these nested keys lead to, if its value names an image.
     fn of(keys: &[&str]) -> Option<Self> {
         const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
         match keys {
-            ["services", service, "image"] => Some(Self::Compose(Some((*service).to_owned()))),
-            // Services use extension fields through anchors.
-            [first, .., "image"] if first.starts_with("x-") => Some(Self::Compose(None)),
+            [parent @ .., "image"] if is_compose(parent) => Some(Self::Compose(path_of(parent))),
             [.., "image", "reference"] => Some(Self::Container),
             [.., of, "", "image"] if CONTAINERS.contains(of) => Some(Self::Container),
             [.., "image"] => Some(Self::Other),

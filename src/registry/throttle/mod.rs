@@ -190,7 +190,7 @@ impl<T: Transport> Throttle<T> {
         let mut response = sent.inspect_err(|_| self.pace.record_error())?;
         let status = response.status();
         self.responses.fetch_add(1, Ordering::Relaxed);
-        self.pace.record(status);
+        self.pace.record(status == StatusCode::TOO_MANY_REQUESTS);
         if response.url().origin() == request.url().origin() {
             self.pulls.record(response.headers());
         }

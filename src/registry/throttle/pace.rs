@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use reqwest::StatusCode;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -43,8 +42,8 @@ struct State {
     /// Whether each of the last responses was a 429.
     recent: VecDeque<bool>,
     rate: Option<Rate>,
-    /// Requests since the rate was set that the registry has served.
-    served: u32,
+    /// Successes since the rate was set.
+    successes: u32,
     paused_until: Option<Instant>,
     /// After a 429, and at first where the pace begins so, a single request is sent, and no
     /// other until this time or a response.
@@ -75,8 +74,7 @@ impl Pace {
     }
 
     /// Records a response.
-    pub(super) fn record(&self, status: StatusCode) {
-        let is_rate_limited = status == StatusCode::TOO_MANY_REQUESTS;
+    pub(super) fn record(&self, is_rate_limited: bool) {
         let mut state = self.state();
         state.responses += 1;
         state.recent.truncate(WINDOW - 1);
@@ -86,12 +84,10 @@ impl Pace {
             state.first_refusal.get_or_insert(now);
             state.probe_until = Some(now);
         } else {
-            // An error of the server does not show that it allows more.
-            let is_served = !status.is_server_error();
-            state.served = state.served.saturating_add(is_served.into());
+            state.successes = state.successes.saturating_add(1);
             state.probe_until = None;
-            let (served, now) = (state.served, Instant::now());
-            state.rate = state.rate.filter(|rate| !rate.is_lifted(served, now));
+            let (successes, now) = (state.successes, Instant::now());
+            state.rate = state.rate.filter(|rate| !rate.is_lifted(successes, now));
         }
         drop(state);
         self.responded.notify_one();
@@ -130,25 +126,28 @@ impl Pace {
         among(last) >= limited.min(state.recent.len()) || among(WINDOW) >= of_window
     }
 
-    /// Pauses the registry, which refused a request that was sent at `sent`: for `wait`, or
-    /// less where its rate is known and it sent no `retry_after`.
-    pub(super) fn pause_for(&self, sent: Instant, retry_after: Option<Duration>, wait: Duration) {
+    /// Pauses the registry, which refused a request that was sent at `sent`: for `asked`,
+    /// where it said how long, else for `wait`, or less where its rate is known.
+    pub(super) fn pause_for(&self, sent: Instant, asked: Option<Duration>, wait: Duration) {
         let now = Instant::now();
         let mut state = self.state();
         let rate = match state.rate {
             // The request was in flight when the registry refused another one.
             Some(rate) if sent <= rate.since() => rate,
             rate => {
-                let served = std::mem::take(&mut state.served);
+                let successes = std::mem::take(&mut state.successes);
                 state.recent.clear();
-                rate.map_or_else(|| Rate::first(now), |rate| rate.after_refusal(served, now))
+                rate.map_or_else(
+                    || Rate::first(now),
+                    |rate| rate.after_refusal(successes, now),
+                )
             }
         };
-        let wait = match retry_after {
+        state.rate = Some(rate);
+        let wait = match asked {
             None if rate.is_measured() => wait.min(rate.interval(0, now) * 4),
             _ => wait,
         };
-        state.rate = Some(rate);
         state.paused_until = state.paused_until.max(Some(now + wait));
     }
 
@@ -205,7 +204,7 @@ impl State {
     fn send(&mut self, now: Instant, is_probe: bool) {
         self.sent = self.sent.saturating_add(1);
         let interval = match (&self.rate, self.sent.checked_sub(BURST)) {
-            (Some(rate), _) => rate.interval(self.served, now),
+            (Some(rate), _) => rate.interval(self.successes, now),
             (None, None) => Duration::ZERO,
             (None, Some(more)) => FIRST_INTERVAL / 2_u32.saturating_pow(more / RAMP),
         };
@@ -216,30 +215,5 @@ impl State {
         if is_probe {
             self.probe_until = Some(now + LONGEST_PROBE);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The time between two requests, after a 429 and many responses with `status`.
-    async fn interval_after(status: StatusCode) -> Duration {
-        let pace = Pace::default();
-        pace.record(StatusCode::TOO_MANY_REQUESTS);
-        pace.pause_for(Instant::now(), None, Duration::ZERO);
-        for _ in 0..192 {
-            pace.record(status);
-        }
-        let sent = pace.next().await.wait().await;
-        pace.next().await.wait().await - sent
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_served_requests_show_that_a_registry_allows_more() {
-        let after_errors = interval_after(StatusCode::SERVICE_UNAVAILABLE).await;
-        assert!(after_errors > Duration::from_millis(5), "{after_errors:?}");
-        let after_tags = interval_after(StatusCode::OK).await;
-        assert!(after_tags < Duration::from_millis(5), "{after_tags:?}");
     }
 }

@@ -68,6 +68,7 @@ impl VariantPattern {
 
     /// Whether it has a `#` that counts builds, as `-ls#` has, and `-php8.#`, whose number is
     /// of another program's version, has not.
+    #[cfg(feature = "refresh")]
     pub(crate) fn numbers_builds(&self) -> bool {
         let mut before = self.0.split('#');
         before.next_back();
@@ -142,6 +143,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[cfg(feature = "refresh")]
     #[test]
     fn the_number_of_another_program_is_no_build() {
         for (variant, is_build) in [

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
-use super::built::{Built, Path};
+use super::built::Built;
 use super::imported::Imported;
 use super::variables::expand;
 use crate::reference::Reference;
@@ -20,8 +20,8 @@ const LONGEST_ALIASED: usize = 1024;
 
 /// An open collection.
 enum Level {
-    /// A mapping, and the key of the next value.
-    Mapping(Option<String>),
+    /// A mapping: its number in the file, and the key of the next value.
+    Mapping(usize, Option<String>),
     Sequence,
 }
 
@@ -34,20 +34,24 @@ struct Image {
 
 #[derive(PartialEq, Eq)]
 enum Place {
-    /// In the service, or the part of an extension field (`x-...`), at this path.
-    Compose(Path),
+    /// In a service or an extension field (`x-...`): the mapping of this number.
+    Compose(usize),
     /// In a container or an image volume.
     Container,
     /// Elsewhere in a Kubernetes manifest.
     Other,
 }
 
-/// One YAML document: its top-level keys and its images.
+/// One YAML document: its top-level keys, its images, and what tells which are built.
 #[derive(Default)]
 struct Document {
     top: HashMap<String, String>,
-    /// Services with `build`, whose image is not pulled.
+    /// Mappings with `build`, whose image is not pulled.
     built: Built,
+    /// The mapping of each service.
+    services: HashMap<String, usize>,
+    /// Mappings of services, and the names of those that they extend.
+    extended: Vec<(usize, String)>,
     images: Vec<Image>,
 }
 
@@ -63,7 +67,8 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
     let mut imported = Imported::default();
     let mut levels: Vec<Level> = Vec::new();
     let mut anchors: HashMap<usize, String> = HashMap::new();
-    let mut mappings: HashMap<usize, Path> = HashMap::new();
+    let mut anchored: HashMap<usize, usize> = HashMap::new();
+    let mut mappings = 0;
     let mut document = Document::default();
     let mut any = false;
     for event in Parser::new_from_str(text) {
@@ -76,18 +81,23 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
                 if levels.len() == MAX_NESTING {
                     return Err(format!("it is nested more than {MAX_NESTING} levels deep"));
                 }
-                levels.push(if let Event::MappingStart(anchor, _) = event {
-                    if anchor > 0 {
-                        mappings.insert(anchor, path_of(&keys(&levels)));
-                    }
-                    Level::Mapping(None)
-                } else {
-                    Level::Sequence
-                });
+                let Event::MappingStart(anchor, _) = event else {
+                    levels.push(Level::Sequence);
+                    continue;
+                };
+                let mapping = mappings;
+                mappings += 1;
+                if anchor > 0 {
+                    anchored.insert(anchor, mapping);
+                }
+                if let ["services", service] = keys(&levels)[..] {
+                    document.services.insert(service.to_owned(), mapping);
+                }
+                levels.push(Level::Mapping(mapping, None));
             }
             Event::MappingEnd | Event::SequenceEnd => {
                 levels.pop();
-                if let Some(Level::Mapping(key)) = levels.last_mut() {
+                if let Some(Level::Mapping(_, key)) = levels.last_mut() {
                     *key = None;
                 }
             }
@@ -95,10 +105,10 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
                 // An alias to a collection has no value: its anchor was read
                 // already.
                 let value = anchors.get(&anchor).cloned().unwrap_or_default();
-                if let Some(source) = mappings.get(&anchor)
-                    && let Some(path) = merging(&levels)
+                if let Some(source) = anchored.get(&anchor)
+                    && let Some(mapping) = merging(&levels)
                 {
-                    document.built.merge(path, source.clone());
+                    document.built.inherit(mapping, *source);
                 }
                 document.scalar(&mut levels, line, value);
             }
@@ -129,18 +139,19 @@ impl Document {
     fn scalar(&mut self, levels: &mut [Level], line: usize, text: String) {
         let keys = keys(levels);
         match (levels.last(), &keys[..]) {
-            (Some(Level::Mapping(Some(_))), [top]) => {
+            (Some(Level::Mapping(_, Some(_))), [top]) => {
                 self.top.insert((*top).to_owned(), text.clone());
             }
             (
-                Some(Level::Mapping(Some(_))),
+                Some(Level::Mapping(_, Some(_))),
                 ["services", service, "extends"] | ["services", service, "extends", "service"],
             ) => {
-                let path = |service: &str| path_of(&["services", service]);
-                self.built.extend(path(service), path(&text));
+                if let Some(mapping) = self.services.get(*service) {
+                    self.extended.push((*mapping, text.clone()));
+                }
             }
-            (Some(Level::Mapping(Some(_))), keys) if !text.is_empty() => {
-                if let Some(place) = Place::of(keys) {
+            (Some(Level::Mapping(mapping, Some(_))), keys) if !text.is_empty() => {
+                if let Some(place) = Place::of(keys, *mapping) {
                     self.images.push(Image {
                         line,
                         text: text.clone(),
@@ -148,17 +159,15 @@ impl Document {
                     });
                 }
             }
-            (Some(Level::Mapping(None)), [""]) => {
+            (Some(Level::Mapping(_, None)), [""]) => {
                 self.top.entry(text.clone()).or_default();
             }
-            (Some(Level::Mapping(None)), [parent @ .., ""])
-                if text == "build" && is_compose(parent) =>
-            {
-                self.built.insert(path_of(parent));
+            (Some(Level::Mapping(mapping, None)), _) if text == "build" => {
+                self.built.insert(*mapping);
             }
             _ => {}
         }
-        if let Some(Level::Mapping(key)) = levels.last_mut() {
+        if let Some(Level::Mapping(_, key)) = levels.last_mut() {
             *key = match key {
                 None => Some(text),
                 Some(_) => None,
@@ -175,9 +184,15 @@ impl Document {
             .get("kind")
             .filter(|_| self.top.contains_key("apiVersion"));
         let is_data = kind.is_some_and(|kind| matches!(kind.as_str(), "ConfigMap" | "Secret"));
+        for (mapping, service) in &self.extended {
+            if let Some(source) = self.services.get(service) {
+                self.built.inherit(*mapping, *source);
+            }
+        }
+        let built = self.built.all();
         for Image { line, text, place } in &self.images {
             match place {
-                Place::Compose(path) if is_compose && self.built.contains(path) => {
+                Place::Compose(mapping) if is_compose && built.contains(mapping) => {
                     imported.skip(*line, text, "it is built from sources, not pulled");
                 }
                 Place::Compose(_) if is_compose => {
@@ -224,32 +239,31 @@ fn is_compose(path: &[&str]) -> bool {
 /// The key of each level; empty for sequences and where a key is to come.
 fn keys(levels: &[Level]) -> Vec<&str> {
     let keys = levels.iter().map(|level| match level {
-        Level::Mapping(Some(key)) => key,
+        Level::Mapping(_, Some(key)) => key,
         _ => "",
     });
     keys.collect()
 }
 
-fn path_of(keys: &[&str]) -> Path {
-    keys.iter().map(|key| (*key).to_owned()).collect()
-}
-
 /// The mapping that the next value is merged into, if its key is `<<`.
-fn merging(levels: &[Level]) -> Option<Path> {
-    let parent = match levels {
-        [parent @ .., Level::Mapping(Some(key))] if key == "<<" => parent,
-        [parent @ .., Level::Mapping(Some(key)), Level::Sequence] if key == "<<" => parent,
-        _ => return None,
-    };
-    Some(path_of(&keys(parent)))
+fn merging(levels: &[Level]) -> Option<usize> {
+    match levels {
+        [.., Level::Mapping(mapping, Some(key))]
+        | [.., Level::Mapping(mapping, Some(key)), Level::Sequence]
+            if key == "<<" =>
+        {
+            Some(*mapping)
+        }
+        _ => None,
+    }
 }
 
 impl Place {
-    /// The place that these nested keys lead to, if its value names an image.
-    fn of(keys: &[&str]) -> Option<Self> {
+    /// The place that these nested keys lead to, in `mapping`, if its value names an image.
+    fn of(keys: &[&str], mapping: usize) -> Option<Self> {
         const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
         match keys {
-            [parent @ .., "image"] if is_compose(parent) => Some(Self::Compose(path_of(parent))),
+            [parent @ .., "image"] if is_compose(parent) => Some(Self::Compose(mapping)),
             [.., "image", "reference"] => Some(Self::Container),
             [.., of, "", "image"] if CONTAINERS.contains(of) => Some(Self::Container),
             [.., "image"] => Some(Self::Other),

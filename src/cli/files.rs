@@ -130,19 +130,13 @@ pub(super) fn read_table(path: &Path) -> Result<(Table, Option<Digest>)> {
 /// if there are none. To be called before the table is written: what it pins stays pending
 /// until the next run.
 pub(super) fn write_pending(table: &Path, pending: &Pending) -> Result<()> {
-    // A pipe has nothing beside it.
-    if file::is_special(table) {
-        return Ok(());
-    }
     if !pending.images.is_empty() {
         return write_pending_of_part(table, pending);
     }
-    let path = Pending::beside(table);
-    let target = file::real_path(&path);
-    if let Ok(target) = &target {
-        file::remove_leftovers(target);
-    }
-    match std::fs::remove_file(target.as_ref().unwrap_or(&path)) {
+    let Some(path) = pending_to_write(table) else {
+        return Ok(());
+    };
+    match std::fs::remove_file(&path) {
         Err(error) if error.kind() != ErrorKind::NotFound => bail!(
             "{}: cannot be removed: {}; remove it: no digest is pending",
             output::name_of(&path),
@@ -155,14 +149,22 @@ pub(super) fn write_pending(table: &Path, pending: &Pending) -> Result<()> {
 /// As [`write_pending`], for a part of a table: the file is there even if nothing is pending,
 /// so that `merge` notices one that was not passed on.
 pub(super) fn write_pending_of_part(table: &Path, pending: &Pending) -> Result<()> {
+    if let Some(path) = pending_to_write(table) {
+        file::write(&path, pending.to_json().as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The file of pending digests beside `table`, behind links, without what killed runs have
+/// left of it. A pipe has none.
+fn pending_to_write(table: &Path) -> Option<PathBuf> {
     if file::is_special(table) {
-        return Ok(());
+        return None;
     }
     let path = Pending::beside(table);
-    if let Ok(target) = file::real_path(&path) {
-        file::remove_leftovers(&target);
-    }
-    Ok(file::write(&path, pending.to_json().as_bytes())?)
+    let path = file::real_path(&path).unwrap_or(path);
+    file::remove_leftovers(&path);
+    Some(path)
 }
 
 /// The bytes of a file; `None` where there is none yet.

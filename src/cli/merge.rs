@@ -50,6 +50,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8> {
         }
     };
     let waiting = match arguments.output.as_deref() {
+        // What cannot be read is replaced, as the old table is.
         Some(path) if !file::is_special(path) => {
             Pending::read(&Pending::beside(path)).unwrap_or_default()
         }
@@ -130,8 +131,8 @@ fn check_ages(
     let is_of_part = |image: &&ImageName| table.images.contains_key(*image);
     if let Some(image) = waiting.images.keys().find(is_of_part) {
         bail!(
-            "{name}: there is no such file, and digests of {image} wait in the pending.json of --output; \
-             pass it on with its part"
+            "{name}: there is no such file, and digests of {image} wait for their age; pass it on \
+             with its part"
         );
     }
     let aged = tracked.iter().filter(|entry| entry.minimum_age.is_some());

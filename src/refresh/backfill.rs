@@ -31,12 +31,11 @@ impl Backfill<'_> {
             .filter(|(_, pin)| self.is_missing_platforms(pin))
             .map(|(_, pin)| pin.digest.clone())
             .collect();
-        let newest = [&*pins, self.old_pins].map(|pins| self.newest(pins));
+        let newest = [self.newest(pins), self.newest(self.old_pins)];
         let mut newest = newest.into_iter().flatten();
-        let newest = newest.find(|pin| missing.contains(&pin.digest));
         let mut probe = Indexes::new();
         let mut has_new_platform = false;
-        if let Some(pin) = &newest {
+        if let Some(pin) = newest.find(|pin| missing.contains(&pin.digest)) {
             // Do not report a failed probe: no tag's digest is missing.
             probe = self.fetch([&pin.digest].into()).await;
             has_new_platform = self.offers_more(&probe, &pin.platforms.keys().collect());

@@ -101,9 +101,11 @@ pub(super) fn full_versions(
     tracked: &TrackedImage,
     builds: &HexBuilds,
 ) -> BTreeSet<Tag> {
+    /// A variant, and the numbers in it that are not those of a build.
+    type Variant = (String, Vec<u64>);
+
     let mut full = BTreeSet::new();
-    // By variant, and the numbers in it that are not those of a build.
-    let mut variants: BTreeMap<(String, Vec<u64>), Versions<'_>> = BTreeMap::new();
+    let mut variants: BTreeMap<Variant, Vec<(&Tag, Version)>> = BTreeMap::new();
     for tag in tags {
         let (version, variant) = match tracked.read(tag, builds) {
             Some((version, variant, numbers)) => {
@@ -129,35 +131,24 @@ pub(super) fn full_versions(
             .iter()
             .filter(|(_, version)| !version.is_prerelease());
         let most = releases.map(|(_, version)| version.precision()).max();
-        let coarse = prefixes(&versions);
+        // The beginnings of longer versions: each has a more precise tag.
+        let coarse: BTreeSet<(bool, &[u64])> = versions
+            .iter()
+            .flat_map(|(_, version)| {
+                let numbers = version.numbers();
+                let lengths = 1..numbers.len().min(3);
+                lengths.map(move |length| (version.is_prerelease(), &numbers[..length]))
+            })
+            .collect();
         let is_full = |version: &Version| {
             let precision = version.precision();
-            !coarse.contains(&prefix(version))
+            !coarse.contains(&(version.is_prerelease(), version.numbers()))
                 && (precision > Precision::Major || most.is_none_or(|most| precision >= most))
         };
         let versions = versions.iter().filter(|(_, version)| is_full(version));
         full.extend(versions.map(|(tag, _)| (*tag).clone()));
     }
     full
-}
-
-type Versions<'a> = Vec<(&'a Tag, Version)>;
-
-/// Whether a version is a prerelease, and its first numbers.
-type Prefix<'a> = (bool, &'a [u64]);
-
-fn prefix(version: &Version) -> Prefix<'_> {
-    (version.is_prerelease(), version.numbers())
-}
-
-/// The prefixes of `versions`, each of which has a more precise tag.
-fn prefixes<'a>(versions: &'a [(&Tag, Version)]) -> BTreeSet<Prefix<'a>> {
-    let prefixes = versions.iter().flat_map(|(_, version)| {
-        let (is_prerelease, numbers) = prefix(version);
-        let lengths = 1..numbers.len().min(3);
-        lengths.map(move |length| (is_prerelease, &numbers[..length]))
-    });
-    prefixes.collect()
 }
 
 #[cfg(test)]
@@ -202,17 +193,15 @@ mod tests {
         requested(&tracked(entry), &Pins::new(), &tags(listed.iter().copied()))
     }
 
+    /// The plan where nothing is pending.
+    fn planned(tracked: &TrackedImage, pins: &Pins, listed: &BTreeSet<Tag>) -> Plan {
+        let options = Options::default();
+        plan(tracked, pins, &PendingTags::new(), listed, &options)
+    }
+
     fn requested(tracked: &TrackedImage, pins: &Pins, listed: &BTreeSet<Tag>) -> BTreeSet<Tag> {
-        plan(
-            tracked,
-            pins,
-            &PendingTags::new(),
-            listed,
-            &Options::default(),
-        )
-        .requested()
-        .cloned()
-        .collect()
+        let plan = planned(tracked, pins, listed);
+        plan.requested().cloned().collect()
     }
 
     #[test]
@@ -541,13 +530,7 @@ mod tests {
             ..Options::default()
         };
         let asking_all = plan(&entry, &pins, &PendingTags::new(), &listed, &all);
-        let plan = plan(
-            &entry,
-            &pins,
-            &PendingTags::new(),
-            &listed,
-            &Options::default(),
-        );
+        let plan = planned(&entry, &pins, &listed);
         let collect = |tags: &mut dyn Iterator<Item = &Tag>| tags.cloned().collect::<BTreeSet<_>>();
         assert_eq!(
             collect(&mut plan.requested()),
@@ -583,13 +566,7 @@ mod tests {
         let listed = tags(["18", "18.6", "17.11", "18.6-alpine"]);
         let pins = pins(&["18", "17.11"], true);
         assert_eq!(requested(&entry, &pins, &listed), tags(["18", "18.6"]));
-        let plan = plan(
-            &entry,
-            &pins,
-            &PendingTags::new(),
-            &listed,
-            &Options::default(),
-        );
+        let plan = planned(&entry, &pins, &listed);
         assert_eq!(plan.kept().collect::<Vec<_>>(), [&"17.11".parse().unwrap()]);
     }
 
@@ -597,14 +574,7 @@ mod tests {
     fn a_full_version_has_no_more_precise_tag() {
         let full = |names: &[&str]| {
             let listed = tags(names.iter().copied());
-            plan(
-                &tracked(r#""keep": 1"#),
-                &Pins::new(),
-                &PendingTags::new(),
-                &listed,
-                &Options::default(),
-            )
-            .full
+            planned(&tracked(r#""keep": 1"#), &Pins::new(), &listed).full
         };
         for (names, expected) in [
             (
@@ -645,14 +615,7 @@ mod tests {
             "19.0.1-20260817",
         ];
         let entry = tracked(r#""variants": ["-php8.#", "-#"]"#);
-        let full = plan(
-            &entry,
-            &Pins::new(),
-            &PendingTags::new(),
-            &tags(listed),
-            &Options::default(),
-        )
-        .full;
+        let full = planned(&entry, &Pins::new(), &tags(listed)).full;
         assert_eq!(
             full,
             tags([

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use reqwest::{StatusCode, Url};
+use tokio::time::Instant;
 
 use super::challenge::{Challenge, TokenService};
 use super::credential::Credential;
@@ -118,10 +119,11 @@ impl<T: Transport> Authorizer<T> {
         } else {
             // A refusal may be of one of the scopes, and says nothing of the login.
             let (credential, login) = login;
+            let sent = Instant::now();
             let token = request.send(&self.below, credential.as_ref()).await;
-            let (token, expires) = token.map_err(|refusal| refusal.into_cause(login.clone()))?;
+            let token = token.map_err(|refusal| refusal.into_cause(login.clone()))?;
             Authorization {
-                shared_until: Some(expires),
+                shared_until: Some(sent + token.lifetime),
                 ..Authorization::of_one(token.header, login, credential)
             }
         };
@@ -192,7 +194,7 @@ impl<T: Transport> Authorizer<T> {
         (credential, login): (Option<Credential>, Login),
     ) -> Result<Authorization, Cause> {
         let refusal = match request.send(&self.below, credential.as_ref()).await {
-            Ok((token, _)) => return Ok(Authorization::of_one(token.header, login, credential)),
+            Ok(token) => return Ok(Authorization::of_one(token.header, login, credential)),
             Err(refusal) => refusal,
         };
         let (Refusal::Login(status), Some(credential)) = (&refusal, credential) else {

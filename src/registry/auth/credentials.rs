@@ -55,8 +55,7 @@ impl Credentials {
         };
         let paths = paths(&variable);
         let credentials = Self::read(paths.iter().map(PathBuf::as_path))?;
-        let named = variable(AUTH_FILE).filter(|_| credentials.files.is_empty());
-        let unreadable = named.and_then(|path| {
+        let unreadable = variable(AUTH_FILE).and_then(|path| {
             let error = path.metadata().err()?;
             let (path, error) = (path.display().to_string(), json::plain(&error));
             Some(format!("{AUTH_FILE} names {}: {error}", Plain(&path)))

@@ -8,7 +8,6 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderValue;
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use super::challenge::TokenService;
 use super::credential::Credential;
@@ -41,7 +40,7 @@ pub(in crate::registry) struct Token {
     /// The `Authorization` header with it.
     pub(super) header: HeaderValue,
     /// How long it is valid.
-    lifetime: Duration,
+    pub(super) lifetime: Duration,
 }
 
 /// Why a token service gives no token.
@@ -67,13 +66,12 @@ impl Refusal {
 }
 
 impl TokenRequest<'_> {
-    /// Fetches a token. Also returns when it expires.
+    /// Fetches a token.
     pub(super) async fn send(
         &self,
         transport: &impl Transport,
         credential: Option<&Credential>,
-    ) -> Result<(Token, Instant), Refusal> {
-        let start = Instant::now();
+    ) -> Result<Token, Refusal> {
         let response = transport.send(self.request(credential)).await;
         let mut response = response.map_err(Refusal::Cause)?;
         let status = response.status();
@@ -106,9 +104,7 @@ impl TokenRequest<'_> {
             }
             body => body.map_err(Refusal::Cause)?,
         };
-        let token = parse(&body).map_err(Refusal::Problem)?;
-        let expires = start + token.lifetime;
-        Ok((token, expires))
+        parse(&body).map_err(Refusal::Problem)
     }
 
     fn request(&self, credential: Option<&Credential>) -> Request {

@@ -78,15 +78,13 @@ impl Requirement {
                 b'^' | b'~' | b'<' | b'>' | b'=' | b'*' | b',' | b'|' | b'!'
             )
         };
-        text.bytes().any(is_mark)
-            || text.trim_matches(' ').contains(' ')
-            || text
-                .trim_start_matches(' ')
-                .starts_with(|first: char| first.is_ascii_digit())
-                && text
-                    .split('.')
-                    .skip(1)
-                    .any(|part| part.eq_ignore_ascii_case("x"))
+        let trimmed = text.trim_matches(' ');
+        let has_wildcard = || {
+            let mut parts = text.split('.').skip(1);
+            parts.any(|part| part.eq_ignore_ascii_case("x"))
+        };
+        let begins_with_digit = trimmed.starts_with(|first: char| first.is_ascii_digit());
+        text.bytes().any(is_mark) || trimmed.contains(' ') || begins_with_digit && has_wildcard()
     }
 }
 

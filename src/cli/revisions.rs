@@ -78,26 +78,26 @@ pub(super) fn table_at(file: &Path, name: &str) -> Result<Option<Vec<u8>>> {
 
 /// The commits that changed the table `file`.
 pub(super) fn log(file: &Path) -> Result<Log> {
-    let mut range = Vec::new();
+    let mut start = None;
     let mut path = file_name(file)?.to_owned();
     let mut commits: Vec<Commit> = Vec::new();
     loop {
-        let (found, source) = follow(file, &range, &path)?;
+        let (found, source) = follow(file, start.as_deref(), &path)?;
         commits.extend(found);
         // git takes a new file that resembles another for its copy. The table may have had
         // a past of its own, or left a link where it was.
-        let (Some(first), Some(source)) = (commits.last(), source) else {
+        let (Some(oldest), Some(source)) = (commits.last(), source) else {
             break;
         };
-        let parent = format!("{}^", first.id);
+        let parent = format!("{}^", oldest.id);
         if run(file, &["rev-parse", "--verify", "--quiet", &parent]).is_err() {
             break;
         }
-        let tree = ["ls-tree", "--full-tree", &first.id, &source];
+        let tree = ["ls-tree", "--full-tree", &oldest.id, &source];
         let is_link = run(file, &tree)?.starts_with(LINK);
-        let before = if is_link { &source } else { &first.path };
+        let before = if is_link { &source } else { &oldest.path };
         path = format!(":(top,literal){before}");
-        range = vec![parent];
+        start = Some(parent);
     }
     let shallow = run(file, &["rev-parse", "--is-shallow-repository"])?;
     Ok(Log {
@@ -106,9 +106,9 @@ pub(super) fn log(file: &Path) -> Result<Log> {
     })
 }
 
-/// The commits of `range` that changed the file at `path`, until one that git takes for the
-/// copy of another file, and the path of that.
-fn follow(file: &Path, range: &[String], path: &str) -> Result<(Vec<Commit>, Option<String>)> {
+/// The commits from `start` back, or from `HEAD`, that changed the file at `path`, until one
+/// that git takes for the copy of another file, and the path of that.
+fn follow(file: &Path, start: Option<&str>, path: &str) -> Result<(Vec<Commit>, Option<String>)> {
     let arguments = [
         "-c",
         "core.quotePath=false",
@@ -124,10 +124,9 @@ fn follow(file: &Path, range: &[String], path: &str) -> Result<(Vec<Commit>, Opt
         "--name-status",
         "--format=%x00%H %cI",
     ];
-    let range = range.iter().map(String::as_str);
     let arguments: Vec<&str> = arguments
         .into_iter()
-        .chain(range)
+        .chain(start)
         .chain(["--", path])
         .collect();
     let log = String::from_utf8_lossy(&run(file, &arguments)?).into_owned();

@@ -17,8 +17,8 @@ pub(super) struct Waiting<'a>(Vec<Entry<'a>>);
 
 struct Entry<'a> {
     image: &'a ImageName,
-    /// Whether the table does not have the image.
-    is_new: bool,
+    /// Whether the table has no pin of the image.
+    is_unpinned: bool,
     /// The tags of `tags` that are not pinned.
     tags: Vec<&'a Tag>,
     /// How many manifests are not recorded.
@@ -36,7 +36,7 @@ impl<'a> Waiting<'a> {
             let unpinned = tags.filter(|tag| pins.is_some_and(|pins| !pins.contains_key(*tag)));
             Entry {
                 image: &entry.image,
-                is_new: pins.is_none(),
+                is_unpinned: pins.is_none(),
                 tags: unpinned.collect(),
                 manifests: missing.count(),
             }
@@ -62,7 +62,7 @@ impl<'a> Waiting<'a> {
 
 impl Entry<'_> {
     fn pins(&self) -> usize {
-        usize::from(self.is_new) + self.tags.len()
+        usize::from(self.is_unpinned) + self.tags.len()
     }
 
     /// `latest, stable; 2 manifests`
@@ -73,7 +73,7 @@ impl Entry<'_> {
             1 => "1 manifest".to_owned(),
             manifests => format!("{manifests} manifests"),
         };
-        let image = if self.is_new { "all its tags" } else { "" };
+        let image = if self.is_unpinned { "all its tags" } else { "" };
         let parts = [image, &tags.join(", "), &manifests];
         let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         parts.join("; ")

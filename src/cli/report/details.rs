@@ -26,8 +26,8 @@ impl<'a> ChangeDetails<'a> {
         })
     }
 
-    /// `34.0.4 -> 34.0.5, 2026-11-29, 3 of 14 layers differ (41 MB)`
-    /// `version` is how a version is written.
+    /// `34.0.4 -> 34.0.5, 2026-11-29, 3 of 14 layers differ (41 MB)`, with the versions as
+    /// `version` formats them.
     pub(in crate::cli) fn words(&self, version: impl FnOnce(&str) -> String) -> String {
         let of_version = self.version().map(|of| version(&of));
         let parts = [of_version, self.new.date.clone(), Some(self.layers())];

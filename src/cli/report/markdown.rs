@@ -207,7 +207,7 @@ fn details(report: &Report, change: &Change) -> String {
     let Some(details) = ChangeDetails::new(report, change) else {
         return String::new();
     };
-    // Markdown makes links of some versions; a link has no character that it reads.
+    // A link has no character that means something in Markdown; a version may look like one.
     let link = details.link();
     let link = link.map_or(String::new(), |link| format!(", [changes]({link})"));
     format!(", {}{link}", details.words(code))

@@ -75,10 +75,10 @@ pub fn measure(page: &mut Page) {
     page.add(Section {
         title: "An image of 1 GB in the Nix store",
         text: "What a container from the Nix store costs when its image moves. Ten layers of 100 MiB from Debian's \
-               docker-registry on loopback, then a next version in which one of them has changed. pullImage stands for what nixpkgs' dockerTools.pullImage runs: skopeo copies the image to an \
-               archive. podman has the storage driver overlay; its storage has unpacked layers. Loading is from the \
-               Nix store into a new storage of podman, and what it stores is besides that. Each round has a store \
-               and a storage of its own.",
+               docker-registry on loopback, then a next version in which one of them has changed. pullImage stands for what \
+               nixpkgs' dockerTools.pullImage runs: skopeo copies the image to an archive. podman has the storage driver \
+               overlay; its storage has unpacked layers. Loading is from the Nix store into a new storage of podman, and \
+               what it stores is besides that. Each round has a store and a storage of its own.",
         commands: vec![
             "nix-build --expr '(lib.image { ... }).layout'".to_owned(),
             "skopeo copy docker://IMAGE docker-archive:FILE".to_owned(),

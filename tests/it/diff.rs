@@ -284,7 +284,7 @@ fn diff_says_where_there_was_no_table() {
     assert_eq!(outcome.stderr, note);
 }
 
-/// The first two words of each line of `history`, but for the day and the commit.
+/// What each line of `history` says has happened, and to which tag.
 fn history(workspace: &Workspace, arguments: &[&str]) -> Vec<String> {
     let arguments = [&["history"], arguments].concat();
     let outcome = workspace.run(&arguments).code(0);

@@ -91,6 +91,7 @@ impl Project {
         self.try_refresh_after(hours, flags).code(0)
     }
 
+    /// The same, whatever its exit code.
     fn try_refresh_after(&self, hours: u64, flags: &[&str]) -> Outcome {
         if self.workspace.path("pending.json").exists() {
             let mut pending: Value =
@@ -107,6 +108,15 @@ impl Project {
         }
         let arguments = [&["refresh"], flags].concat();
         self.workspace.run(&arguments)
+    }
+
+    /// A day for each name: a release `1.0.0`, `1.0.1`, ... of it, to which `1` moves.
+    fn release_daily(&self, names: &[&str]) {
+        for (day, name) in names.iter().enumerate() {
+            self.point("1", name);
+            self.point(&format!("1.0.{day}"), name);
+            self.refresh_after(24, &[]);
+        }
     }
 
     fn has_pending(&self) -> bool {
@@ -185,11 +195,7 @@ fn a_digest_that_was_withdrawn_is_never_pinned() {
 fn a_tag_that_moves_every_day_gets_the_newest_old_enough_release() {
     let fields = json!({ "minimumAge": "2d", "strategies": { "major-minor-patch": true } });
     let project = Project::pinned(&fields);
-    for (day, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
-        project.point("1", name);
-        project.point(&format!("1.0.{day}"), name);
-        project.refresh_after(24, &[]);
-    }
+    project.release_daily(&["a", "b", "c", "d"]);
     assert_eq!(project.pin("1"), Some("b"));
     assert_eq!(project.pin("1.0.1"), Some("b"));
     assert_eq!(project.pin("1.0.2"), None);
@@ -200,11 +206,7 @@ fn newer_releases_do_not_keep_one_from_growing_old_enough() {
     let fields =
         json!({ "minimumAge": "3d", "strategies": { "major-minor-patch": true }, "keep": 2 });
     let project = Project::new(&fields);
-    for (day, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
-        project.point("1", name);
-        project.point(&format!("1.0.{day}"), name);
-        project.refresh_after(24, &[]);
-    }
+    project.release_daily(&["a", "b", "c", "d"]);
     assert_eq!(project.pin("1.0.0"), Some("a"));
     assert_eq!(project.pin("1"), Some("a"));
     assert_eq!(project.pin("1.0.1"), None);

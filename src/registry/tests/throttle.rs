@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -402,6 +402,40 @@ async fn refusals_by_chance_do_not_slow_a_registry_down() {
         // Without refusals, it would be three seconds.
         let elapsed = start.elapsed();
         assert!(elapsed < Duration::from_secs(15), "{seed}: {elapsed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_by_chance_do_not_keep_a_rate_low() {
+    for seed in 0..4 {
+        let start = Instant::now();
+        let random = std::sync::Mutex::new(fastrand::Rng::with_seed(seed));
+        let answered = AtomicU32::default();
+        let fake = Fake::new(move |_, _, _| {
+            // A limit of ten a second for a while; then one in twenty is refused by chance.
+            let elapsed = start.elapsed().as_secs_f64();
+            let is_refused = if elapsed < 5.0 {
+                20.0 + 10.0 * elapsed < f64::from(answered.load(Ordering::Relaxed))
+            } else {
+                random.lock().unwrap().u32(0..20) == 0
+            };
+            let answer = if is_refused {
+                Answer::status(429)
+            } else {
+                answered.fetch_add(1, Ordering::Relaxed);
+                Answer::tags(&["1"])
+            };
+            answer.after(Duration::from_millis(50))
+        });
+        let client = fake.client();
+        let images: Vec<_> = (0..3000)
+            .map(|n| image(&format!("r.example/i{n}")))
+            .collect();
+        let outcomes = join_all(images.iter().map(|image| client.tags(image))).await;
+        assert!(outcomes.iter().all(Result::is_ok));
+        // At ten a second, it would be five minutes.
+        let elapsed = start.elapsed();
+        assert!(elapsed < Duration::from_secs(120), "{seed}: {elapsed:?}");
     }
 }
 

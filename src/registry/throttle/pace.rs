@@ -83,6 +83,11 @@ impl Pace {
             let now = Instant::now();
             state.first_refusal.get_or_insert(now);
             state.probe_until = Some(now);
+            // In the pause, the requests in flight are refused. The first one after it shows
+            // only that it was too short.
+            if state.successes > 0 && state.paused_until < Some(now) {
+                state.rate = state.rate.map(|rate| rate.doubted(now));
+            }
         } else {
             state.successes = state.successes.saturating_add(1);
             state.probe_until = None;
@@ -133,19 +138,19 @@ impl Pace {
         let mut state = self.state();
         let rate = match state.rate {
             // The request was in flight when the registry refused another one.
-            Some(rate) if sent <= rate.since() => rate,
+            Some(rate) if sent <= rate.since() => Some(rate),
             rate => {
                 let successes = std::mem::take(&mut state.successes);
                 state.recent.clear();
                 rate.map_or_else(
-                    || Rate::first(now),
+                    || Some(Rate::first(now)),
                     |rate| rate.after_refusal(successes, now),
                 )
             }
         };
-        state.rate = Some(rate);
-        let wait = match asked {
-            None if rate.is_measured() => wait.min(rate.interval(0, now) * 4),
+        state.rate = rate;
+        let wait = match (asked, rate) {
+            (None, Some(rate)) if rate.is_measured() => wait.min(rate.interval(0, now) * 4),
             _ => wait,
         };
         state.paused_until = state.paused_until.max(Some(now + wait));

@@ -20,6 +20,8 @@ const LIFTED: f64 = 2000.0;
 /// A rate that no refusal has contradicted for so long grows by a twentieth a second.
 const TRIAL: Duration = Duration::from_secs(10);
 const GROWTH: f64 = 1.05;
+/// After so many measured rates that refusals contradicted, refusals are chance.
+const CONTRADICTED: u32 = 2;
 
 /// The rate of requests since a refusal.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +30,10 @@ pub(super) struct Rate {
     allowed: f64,
     since: Instant,
     is_measured: bool,
+    /// Whether a request was refused although it was measured and had not grown.
+    is_contradicted: bool,
+    /// How many of the rates before were.
+    contradicted: u32,
 }
 
 impl Rate {
@@ -37,13 +43,29 @@ impl Rate {
             allowed: FIRST,
             since: now,
             is_measured: false,
+            is_contradicted: false,
+            contradicted: 0,
         }
     }
 
-    /// The rate after a further refusal. Between two refusals, whatever a registry allows
+    /// The same rate after the refusal of a single request.
+    pub(super) fn doubted(self, now: Instant) -> Self {
+        let has_grown = now.saturating_duration_since(self.since) > TRIAL;
+        Self {
+            is_contradicted: self.is_contradicted || self.is_measured && !has_grown,
+            ..self
+        }
+    }
+
+    /// The rate after further refusals. Between two refusals, whatever a registry allows
     /// has been used up: then the `successes` between them measure its rate. Few of them
-    /// only show that it was too high.
-    pub(super) fn after_refusal(self, successes: u32, now: Instant) -> Self {
+    /// only show that it was too high. `None` if refusals do not depend on the rate: a low
+    /// one did not end them.
+    pub(super) fn after_refusal(self, successes: u32, now: Instant) -> Option<Self> {
+        let contradicted = self.contradicted + u32::from(self.is_contradicted);
+        if contradicted >= CONTRADICTED {
+            return None;
+        }
         let elapsed = now.saturating_duration_since(self.since).as_secs_f64();
         let used = self.allowed(successes, now);
         let measured = f64::from(successes) / elapsed.max(0.001);
@@ -56,11 +78,13 @@ impl Rate {
         } else {
             (used, self.is_measured)
         };
-        Self {
+        Some(Self {
             allowed: allowed.max(LOWEST),
             since: now,
             is_measured,
-        }
+            is_contradicted: false,
+            contradicted,
+        })
     }
 
     /// When it was set.
@@ -112,7 +136,7 @@ mod tests {
         let first = Rate::first(start);
         assert!((99.0..101.0).contains(&a_second(&first, start)));
         let now = start + SECOND;
-        let rate = first.after_refusal(20, now);
+        let rate = first.after_refusal(20, now).unwrap();
         assert!((18.0..20.0).contains(&a_second(&rate, now)));
         assert!((18.0..20.0).contains(&a_second(&rate, now + 10 * SECOND)));
         assert!(a_second(&rate, now + 40 * SECOND) > 60.0);
@@ -122,10 +146,10 @@ mod tests {
     fn without_a_measurement_a_rate_is_halved() {
         let start = Instant::now();
         let first = Rate::first(start);
-        let rate = first.after_refusal(1, start + SECOND);
+        let rate = first.after_refusal(1, start + SECOND).unwrap();
         assert!((49.0..51.0).contains(&a_second(&rate, start)));
         // The pause was too short, which says nothing of the rate.
-        let rate = first.after_refusal(0, start + SECOND);
+        let rate = first.after_refusal(0, start + SECOND).unwrap();
         assert!((99.0..101.0).contains(&a_second(&rate, start)));
     }
 
@@ -139,7 +163,28 @@ mod tests {
             is_measured: true,
             ..first
         };
-        let rate = measured.after_refusal(950, now);
+        let rate = measured.after_refusal(950, now).unwrap();
         assert!((99.0..101.0).contains(&a_second(&rate, now)));
+    }
+
+    #[test]
+    fn a_rate_that_does_not_end_refusals_is_dropped() {
+        let start = Instant::now();
+        let measured = Rate::first(start)
+            .after_refusal(20, start + SECOND)
+            .unwrap();
+        let refused_at_once = |rate: Rate| {
+            let now = rate.since() + SECOND;
+            rate.doubted(now).after_refusal(8, now)
+        };
+        let lower = refused_at_once(measured).unwrap();
+        assert!(lower.is_measured());
+        assert!(refused_at_once(lower).is_none());
+        // A rate that has grown may be too high.
+        let mut rate = measured;
+        for _ in 0..9 {
+            let now = rate.since() + 20 * SECOND;
+            rate = rate.doubted(now).after_refusal(400, now).unwrap();
+        }
     }
 }

@@ -20,8 +20,9 @@ const LIFTED: f64 = 2000.0;
 /// A rate that no refusal has contradicted for so long grows by a twentieth a second.
 const TRIAL: Duration = Duration::from_secs(10);
 const GROWTH: f64 = 1.05;
-/// After so many measured rates that refusals contradicted, refusals are chance.
-const CONTRADICTED: u32 = 2;
+/// After so many measured rates in turn that refusals contradicted, refusals are chance. A
+/// limit that others use too may contradict fewer.
+const CONTRADICTED: u32 = 4;
 
 /// The rate of requests since a refusal.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +33,7 @@ pub(super) struct Rate {
     is_measured: bool,
     /// Whether a request was refused although it was measured and had not grown.
     is_contradicted: bool,
-    /// How many of the rates before were.
+    /// How many measured rates before were, in turn.
     contradicted: u32,
 }
 
@@ -62,7 +63,11 @@ impl Rate {
     /// only show that it was too high. `None` if refusals do not depend on the rate: a low
     /// one did not end them.
     pub(super) fn after_refusal(self, successes: u32, now: Instant) -> Option<Self> {
-        let contradicted = self.contradicted + u32::from(self.is_contradicted);
+        let contradicted = match (self.is_measured, self.is_contradicted) {
+            (_, true) => self.contradicted + 1,
+            (true, false) => 0,
+            (false, false) => self.contradicted,
+        };
         if contradicted >= CONTRADICTED {
             return None;
         }
@@ -170,19 +175,20 @@ mod tests {
     #[test]
     fn a_rate_that_does_not_end_refusals_is_dropped() {
         let start = Instant::now();
-        let measured = Rate::first(start)
-            .after_refusal(20, start + SECOND)
-            .unwrap();
+        let first = Rate::first(start);
+        let measured = first.after_refusal(20, start + SECOND).unwrap();
         let refused_at_once = |rate: Rate| {
             let now = rate.since() + SECOND;
             rate.doubted(now).after_refusal(8, now)
         };
-        let lower = refused_at_once(measured).unwrap();
-        assert!(lower.is_measured());
-        assert!(refused_at_once(lower).is_none());
+        let mut low = Some(measured);
+        for _ in 0..CONTRADICTED {
+            low = low.and_then(refused_at_once);
+        }
+        assert!(low.is_none());
         // A rate that has grown may be too high.
         let mut rate = measured;
-        for _ in 0..9 {
+        for _ in 0..2 * CONTRADICTED {
             let now = rate.since() + 20 * SECOND;
             rate = rate.doubted(now).after_refusal(400, now).unwrap();
         }

@@ -17,7 +17,7 @@ const SIGNIFICANT: f64 = 0.85;
 const DOUBLING: u32 = 64;
 /// A rate above this is no limit.
 const LIFTED: f64 = 2000.0;
-/// A rate that no refusal has contradicted for so long grows by a twentieth a second.
+/// From so long after it was set, a rate grows by a twentieth a second.
 const TRIAL: Duration = Duration::from_secs(10);
 const GROWTH: f64 = 1.05;
 /// After so many measured rates in turn that refusals contradicted, refusals are chance. A

@@ -97,6 +97,8 @@ services:
   anchored: *local
   merged: { <<: *build, image: 'mine/merged:1' }
   both: { <<: [*common, *build], image: 'mine/both:1' }
+  inline: { <<: { build: . }, image: 'mine/inline:1' }
+  inlines: { <<: [*common, { build: . }], image: 'mine/inlines:1' }
   base: &base { build: ., image: 'mine/base:1' }
   of_base: { <<: *base, image: 'mine/of-base:1' }
   short: { image: 'mine/short:1', extends: base }
@@ -105,8 +107,8 @@ services:
 ";
     let imported = yaml::parse(text).unwrap();
     let (found, skipped) = lines(&imported);
-    assert_eq!(found, ["14 docker.io/caddy:2"]);
-    assert_eq!(skipped.len(), 7, "{skipped:?}");
+    assert_eq!(found, ["16 docker.io/caddy:2"]);
+    assert_eq!(skipped.len(), 9, "{skipped:?}");
     let reason = "it is built from sources, not pulled";
     assert!(
         skipped.iter().all(|line| line.ends_with(reason)),

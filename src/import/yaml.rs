@@ -90,6 +90,9 @@ pub(super) fn parse(text: &str) -> Result<Imported, String> {
                 if anchor > 0 {
                     anchored.insert(anchor, mapping);
                 }
+                if let Some(heir) = merging(&levels) {
+                    document.built.inherit(heir, mapping);
+                }
                 if let ["services", service] = keys(&levels)[..] {
                     document.services.insert(service.to_owned(), mapping);
                 }
